@@ -1,0 +1,2 @@
+//! Tarsius: bench.
+fn main() {}

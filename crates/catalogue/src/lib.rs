@@ -1,0 +1,1 @@
+//! Tarsius: catalogue.

@@ -1,0 +1,2 @@
+//! Tarsius: tarsius.
+fn main() {}
