@@ -1,0 +1,332 @@
+//! The types of the catalogue's tables. The build script reads this file too, to write values of them.
+
+use serde::Serialize;
+
+/// An isolated path from probe to reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// Birth, execution and death of processes, credentials, namespaces, cgroups.
+    Life = 0,
+    /// Everything else in process context.
+    Task = 1,
+    /// Packets and socket state.
+    Net = 2,
+    /// Captured bytes.
+    Bulk = 3,
+}
+
+impl Lane {
+    /// All lanes, in the order of their numbers.
+    pub const ALL: [Lane; 4] = [Lane::Life, Lane::Task, Lane::Net, Lane::Bulk];
+
+    /// The lane's name in C, JSON and documentation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Lane::Life => "life",
+            Lane::Task => "task",
+            Lane::Net => "net",
+            Lane::Bulk => "bulk",
+        }
+    }
+
+    /// The lane of that number, as in a record's header.
+    pub const fn from_number(n: u8) -> Option<Lane> {
+        match n {
+            0 => Some(Lane::Life),
+            1 => Some(Lane::Task),
+            2 => Some(Lane::Net),
+            3 => Some(Lane::Bulk),
+            _ => None,
+        }
+    }
+
+    /// Bytes for fields in one slot of this lane. The largest record of the life lane is an execution with 32 KiB of
+    /// arguments, as much environment, and four paths of 4 KiB; of the task lane a rename with two paths.
+    pub const fn slot_bytes(self) -> u32 {
+        match self {
+            Lane::Life => 96 * 1024,
+            Lane::Task => 24 * 1024,
+            Lane::Net => 8 * 1024,
+            Lane::Bulk => 32 * 1024,
+        }
+    }
+}
+
+/// What the kernel may be doing when a hook's program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Context {
+    /// On behalf of the current task.
+    Task,
+    /// In a soft interrupt: `current` is a stranger.
+    Softirq,
+    /// In a hard interrupt.
+    Hardirq,
+    /// In a non-maskable interrupt.
+    Nmi,
+    /// Anywhere: refused for programs that need a slot.
+    Any,
+}
+
+/// Where a program attaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "target")]
+pub enum Hook {
+    /// A tracepoint by BTF (kernel 5.5 and later); not preemptible before Linux 7.
+    TpBtf(&'static str),
+    /// A perf tracepoint, `group/name`; runs with preemption off on every kernel.
+    Tracepoint(&'static str),
+    /// A function's entry by kprobe.
+    Kprobe(&'static str),
+    /// A function's entry by trampoline.
+    Fentry(&'static str),
+    /// An LSM hook.
+    Lsm(&'static str),
+    /// A cgroup hook: `cgroup_skb/egress`, `cgroup/connect4` ...
+    Cgroup(&'static str),
+    /// An iterator, run by the sensor.
+    Iter(&'static str),
+    /// Entry of the system calls in `syscalls`, by the dispatcher of `sys_enter`.
+    SysEnter,
+    /// Exit of the system calls in `syscalls`, by the dispatcher of `sys_exit`.
+    SysExit,
+}
+
+impl std::fmt::Display for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Hook::TpBtf(t) => write!(f, "tp_btf/{t}"),
+            Hook::Tracepoint(t) => write!(f, "tp/{t}"),
+            Hook::Kprobe(t) => write!(f, "kprobe/{t}"),
+            Hook::Fentry(t) => write!(f, "fentry/{t}"),
+            Hook::Lsm(t) => write!(f, "lsm/{t}"),
+            Hook::Cgroup(t) => f.write_str(t),
+            Hook::Iter(t) => write!(f, "iter/{t}"),
+            Hook::SysEnter => f.write_str("sys_enter"),
+            Hook::SysExit => f.write_str("sys_exit"),
+        }
+    }
+}
+
+/// Type of a field: what stands in the record, and which key of Tracee's `EventValue` it has in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Type {
+    /// Signed, 4 bytes.
+    I32,
+    /// Unsigned, 4 bytes.
+    U32,
+    /// Signed, 8 bytes.
+    I64,
+    /// Unsigned, 8 bytes.
+    U64,
+    /// 4 bytes, 0 or 1.
+    Bool,
+    /// An address, 8 bytes.
+    Pointer,
+    /// A point in time: nanoseconds of the boot clock in the record, of the wall clock outside; 8 bytes.
+    Time,
+    /// Bytes without a NUL.
+    Str,
+    /// A path: bytes without a NUL.
+    Path,
+    /// Strings, each followed by a NUL.
+    StrArray,
+    /// A socket address as the C library has it.
+    Sockaddr,
+    /// `struct cred_record`.
+    Cred,
+    /// `struct packet_record`.
+    Packet,
+    /// A DNS message, of which the questions are shown.
+    DnsQuestions,
+    /// A DNS message, of which the questions and answers are shown.
+    DnsAnswers,
+    /// Bytes.
+    Bytes,
+}
+
+/// How the names behind a number are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is named for the constants of the kernel's headers that it stands for")]
+pub enum Format {
+    OpenFlags,
+    FileMode,
+    FileType,
+    Signal,
+    RenameFlags,
+    MountFlags,
+    UmountFlags,
+    SocketType,
+    TcpState,
+    PrctlOption,
+    CloneFlags,
+    PtraceRequest,
+    MemfdFlags,
+    BpfProgType,
+}
+
+/// How sure a field's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    /// As the kernel has it.
+    Ok = 0,
+    /// Cut: there was more.
+    Truncated = 1,
+    /// The memory could not be read.
+    Faulted = 2,
+    /// Not to be had at this tier or in this case.
+    Unavailable = 3,
+    /// A path as the caller named it, joined to the kernel's path of the directory where it starts; symbolic links in it
+    /// were not followed, and another thread could have changed it meanwhile.
+    Unresolved = 4,
+}
+
+impl Quality {
+    /// The quality of that number, as in a record.
+    pub const fn from_number(n: u8) -> Option<Quality> {
+        match n {
+            0 => Some(Quality::Ok),
+            1 => Some(Quality::Truncated),
+            2 => Some(Quality::Faulted),
+            3 => Some(Quality::Unavailable),
+            4 => Some(Quality::Unresolved),
+            _ => None,
+        }
+    }
+
+    /// The name in JSON and documentation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Quality::Ok => "ok",
+            Quality::Truncated => "truncated",
+            Quality::Faulted => "faulted",
+            Quality::Unavailable => "unavailable",
+            Quality::Unresolved => "unresolved",
+        }
+    }
+}
+
+/// A field of an event. Its index in a record is its place in [`Event::fields`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Field {
+    /// Name in JSON, as Tracee's where Tracee has it.
+    pub name: &'static str,
+    /// Type.
+    #[serde(rename = "type")]
+    pub ty: Type,
+    /// How the number is shown by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// The `--enrichment` that must ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_request: Option<&'static str>,
+    /// Meaning, with unit.
+    pub doc: &'static str,
+}
+
+/// One way to take an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Tier {
+    /// Name: the kind of hook.
+    pub name: &'static str,
+    /// The programs that it needs, all of them.
+    pub programs: &'static [ProgramRef],
+    /// What it sees.
+    pub sees: &'static str,
+    /// What a better tier would see and this does not; empty if nothing.
+    pub misses: &'static str,
+}
+
+/// A program by its place in [`PROGRAMS`](crate::PROGRAMS).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramRef(pub usize);
+
+impl ProgramRef {
+    /// The program.
+    pub fn get(self) -> &'static Program {
+        &crate::PROGRAMS[self.0]
+    }
+}
+
+impl Serialize for ProgramRef {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.get().serialize(s)
+    }
+}
+
+/// One BPF program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// Name. A handler of system calls is two functions in the object, `NAME__btf` and `NAME__perf`, of which one is
+    /// loaded; any other program is the function of this name.
+    pub name: &'static str,
+    /// Where it attaches.
+    pub hook: Hook,
+    /// For handlers of system calls: which.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub syscalls: &'static [&'static str],
+    /// Its lane.
+    pub lane: Lane,
+    /// Its row in the lane's ledger.
+    pub probe: u16,
+    /// For handlers of system calls: its place in the chain of handlers.
+    #[serde(skip)]
+    pub stage: u8,
+    /// In which contexts the kernel runs it.
+    pub contexts: &'static [Context],
+    /// It builds records, so it needs a slot.
+    pub slot: bool,
+}
+
+impl Program {
+    /// Names of the functions in the object that this program is.
+    pub fn functions(&self) -> Vec<String> {
+        match self.hook {
+            Hook::SysEnter | Hook::SysExit => {
+                vec![format!("{}__btf", self.name), format!("{}__perf", self.name)]
+            }
+            _ => vec![self.name.to_string()],
+        }
+    }
+}
+
+/// A program that emits no event itself but serves others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Support {
+    /// The program.
+    pub program: ProgramRef,
+    /// It is loaded when one of these is.
+    pub serves: &'static [ProgramRef],
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// An event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Number in records; never reused.
+    pub id: u16,
+    /// Place in [`EVENTS`](crate::EVENTS), and in the kernel's table of wanted events.
+    #[serde(skip)]
+    pub index: u16,
+    /// Name, as Tracee's where the concept is the same.
+    pub name: &'static str,
+    /// Its family: the folder of its entry.
+    pub family: &'static str,
+    /// Its lane.
+    pub lane: Lane,
+    /// Tags that select it (`--events tag=fs`); `default` marks the default set.
+    pub tags: &'static [&'static str],
+    /// What happened when one sees it.
+    pub doc: &'static str,
+    /// Its fields, in the order of their indices.
+    pub fields: &'static [Field],
+    /// Ways to take it, best first.
+    pub tiers: &'static [Tier],
+    /// In the stream whatever is selected.
+    pub always: bool,
+}
