@@ -35,9 +35,10 @@ pub(crate) fn probe() -> Vec<Capability> {
     from_bits(effective(&status).unwrap_or(0))
 }
 
-/// Whether this process may load and attach tracing programs, as far as capabilities go.
-pub(crate) fn may_trace() -> bool {
-    probe().iter().all(|capability| capability.held || !matches!(capability.name, "CAP_BPF" | "CAP_PERFMON"))
+/// Whether this process holds what it takes to load and attach programs.
+pub(crate) fn for_programs() -> bool {
+    const NEEDED: [&str; 3] = ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"];
+    probe().iter().all(|capability| capability.held || !NEEDED.contains(&capability.name))
 }
 
 fn effective(status: &str) -> Option<u64> {

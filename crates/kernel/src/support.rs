@@ -68,8 +68,11 @@ pub(crate) fn explain(step: Step, error: &io::Error) -> String {
         return format!("{act}: {error}");
     };
     let (name, meaning) = match (code, step) {
+        (libc::EPERM, _) if capability::for_programs() => {
+            ("EPERM", "this machine forbids it, though this process holds the capabilities for it")
+        }
         (libc::EPERM, _) => {
-            ("EPERM", "a capability is missing, or a security policy of this machine forbids it")
+            ("EPERM", "this process lacks one of CAP_BPF, CAP_PERFMON and, for networking, CAP_NET_ADMIN")
         }
         (libc::EACCES, Step::Load) => ("EACCES", "the verifier refuses it"),
         (libc::EACCES, _) => ("EACCES", "access denied"),
