@@ -1,0 +1,253 @@
+//! The fields of an event.
+
+use std::net::IpAddr;
+
+use catalogue::{Field, Quality};
+
+use super::Who;
+use super::text::{self, Encoding, base64, display, keyed_bytes, name, number, put};
+use crate::{
+    Capabilities, Cred, DnsMessage, Event, FieldValue, Packet, Question, SockAddr, UnixName, Value, names,
+};
+
+/// Name of the return value among the fields, as Tracee's.
+pub(super) const RETURN_VALUE: &str = "returnValue";
+
+pub(super) fn write(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+    out.extend_from_slice(b",\"data\":[");
+    let mut first = true;
+    let mut begin = |out: &mut Vec<u8>, field: &str| {
+        out.extend_from_slice(if first { b"{\"name\":\"" } else { b",{\"name\":\"" });
+        first = false;
+        out.extend_from_slice(field.as_bytes());
+        out.push(b'"');
+    };
+    for (definition, value) in event.fields() {
+        begin(out, definition.name);
+        field(out, definition, &value, who);
+        out.push(b'}');
+    }
+    if let Some(ret) = event.header.ret {
+        begin(out, RETURN_VALUE);
+        put(out, ",\"int64\":", ret);
+        if let Some(error) = names::errno(ret) {
+            out.extend_from_slice(b",\"parsed\":\"");
+            out.extend_from_slice(error.as_bytes());
+            out.push(b'"');
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dyn Who) {
+    let mut quality = field.quality;
+    if let Some(value) = &field.value {
+        out.push(b',');
+        match *value {
+            Value::I32(v) => put(out, "\"int32\":", v),
+            Value::U32(v) => put(out, "\"u_int32\":", v),
+            Value::I64(v) => put(out, "\"int64\":", v),
+            Value::U64(v) | Value::Pointer(v) => put(out, "\"u_int64\":", v),
+            Value::Bool(true) => out.extend_from_slice(b"\"bool\":true"),
+            Value::Bool(false) => out.extend_from_slice(b"\"bool\":false"),
+            Value::Time(v) => {
+                name(out, "timespec");
+                text::time(out, who.wall_time(v));
+            }
+            Value::Str(v) | Value::Path(v) => keyed_bytes(out, "str", v),
+            Value::StrArray(array) => {
+                let encoding = Encoding::of(array.raw());
+                out.extend_from_slice(b"\"str_array\":{\"value\":[");
+                for (n, item) in array.enumerate() {
+                    if n > 0 {
+                        out.push(b',');
+                    }
+                    text::bytes(out, item, encoding);
+                }
+                out.extend_from_slice(b"]}");
+                text::note(out, encoding);
+            }
+            Value::Sockaddr(address) => sockaddr(out, &address),
+            Value::Cred(cred) => credentials(out, &cred),
+            Value::Packet(packet) => packet_metadata(out, &packet),
+            Value::Dns(message) => quality = dns(out, &message),
+            Value::Bytes(v) => {
+                name(out, "bytes");
+                base64(out, v);
+            }
+        }
+        if let (Some(format), Some(n)) = (definition.format, value.as_i64()) {
+            out.extend_from_slice(b",\"parsed\":");
+            display(out, names::Named(format, n));
+        }
+    }
+    if quality != Quality::Ok {
+        out.extend_from_slice(b",\"quality\":\"");
+        out.extend_from_slice(quality.name().as_bytes());
+        out.push(b'"');
+    }
+}
+
+fn sockaddr(out: &mut Vec<u8>, address: &SockAddr<'_>) {
+    out.extend_from_slice(b"\"sockaddr\":{\"sa_family\":\"");
+    match names::socket_family(address.family()) {
+        Some(family) => out.extend_from_slice(family.as_bytes()),
+        None => number(out, address.family()),
+    }
+    out.push(b'"');
+    match *address {
+        SockAddr::Inet { addr, port } => {
+            out.extend_from_slice(b",\"sin_addr\":");
+            display(out, addr);
+            put(out, ",\"sin_port\":", port);
+        }
+        SockAddr::Inet6 { addr, port, flowinfo, scope_id } => {
+            out.extend_from_slice(b",\"sin6_addr\":");
+            display(out, addr);
+            put(out, ",\"sin6_port\":", port);
+            put(out, ",\"sin6_flowinfo\":", flowinfo);
+            put(out, ",\"sin6_scopeid\":", scope_id);
+        }
+        SockAddr::Unix(UnixName::Unnamed) => out.extend_from_slice(b",\"sun_path\":\"\""),
+        SockAddr::Unix(UnixName::Path(path)) => {
+            out.push(b',');
+            keyed_bytes(out, "sun_path", path);
+        }
+        // `@` as everyone writes it; and apart, because a file may be named so.
+        SockAddr::Unix(UnixName::Abstract(id)) => {
+            let encoding = Encoding::of(id);
+            out.extend_from_slice(b",\"sun_path\":\"@");
+            text::bytes_inside(out, id, encoding);
+            out.push(b'"');
+            text::note(out, encoding);
+            out.extend_from_slice(b",\"abstract\":true");
+        }
+        SockAddr::Other { bytes, .. } => {
+            out.extend_from_slice(b",\"sa_data\":");
+            base64(out, bytes);
+        }
+    }
+    out.push(b'}');
+}
+
+fn credentials(out: &mut Vec<u8>, cred: &Cred) {
+    put(out, "\"credentials\":{\"uid\":", cred.uid);
+    put(out, ",\"gid\":", cred.gid);
+    put(out, ",\"suid\":", cred.suid);
+    put(out, ",\"sgid\":", cred.sgid);
+    put(out, ",\"euid\":", cred.euid);
+    put(out, ",\"egid\":", cred.egid);
+    put(out, ",\"fsuid\":", cred.fsuid);
+    put(out, ",\"fsgid\":", cred.fsgid);
+    put(out, ",\"user_namespace\":", cred.user_ns);
+    put(out, ",\"secure_bits\":", cred.securebits);
+    capabilities(out, ",\"cap_inheritable\":[", cred.cap_inheritable);
+    capabilities(out, ",\"cap_permitted\":[", cred.cap_permitted);
+    capabilities(out, ",\"cap_effective\":[", cred.cap_effective);
+    capabilities(out, ",\"cap_bounding\":[", cred.cap_bounding);
+    capabilities(out, ",\"cap_ambient\":[", cred.cap_ambient);
+    out.push(b'}');
+}
+
+fn capabilities(out: &mut Vec<u8>, prefix: &str, set: Capabilities) {
+    out.extend_from_slice(prefix.as_bytes());
+    for (n, capability) in set.numbers().enumerate() {
+        out.extend_from_slice(if n > 0 { b",\"" } else { b"\"" });
+        match names::capability(capability) {
+            Some(name) => out.extend_from_slice(name.as_bytes()),
+            None => put(out, "CAP_", capability),
+        }
+        out.push(b'"');
+    }
+    out.push(b']');
+}
+
+fn packet_metadata(out: &mut Vec<u8>, packet: &Packet) {
+    let ip = |out: &mut Vec<u8>, addr: IpAddr| match addr {
+        IpAddr::V4(a) => display(out, a),
+        IpAddr::V6(a) => display(out, a),
+    };
+    out.extend_from_slice(b"\"packet_metadata\":{\"src_ip\":");
+    ip(out, packet.src);
+    out.extend_from_slice(b",\"dst_ip\":");
+    ip(out, packet.dst);
+    put(out, ",\"src_port\":", packet.src_port);
+    put(out, ",\"dst_port\":", packet.dst_port);
+    put(out, ",\"protocol\":", packet.protocol);
+    put(out, ",\"packet_len\":", packet.length);
+    if packet.ifindex != 0 {
+        put(out, ",\"ifindex\":", packet.ifindex);
+    }
+    out.extend_from_slice(b",\"direction\":\"");
+    out.extend_from_slice(packet.direction.name().as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+/// Writes the message, and tells how good what is written is.
+fn dns(out: &mut Vec<u8>, message: &DnsMessage<'_>) -> Quality {
+    let dns = message.parse();
+    if !message.wants_answers() {
+        out.extend_from_slice(b"\"dns_questions\":{\"questions\":[");
+        for (n, question) in dns.questions().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            dns_question(out, &question);
+        }
+        out.extend_from_slice(b"]}");
+        return dns.quality;
+    }
+    // A message has one question in practice; its answers say nothing of which question they are for.
+    out.extend_from_slice(b"\"dns_responses\":{\"responses\":[");
+    for (n, question) in dns.questions().enumerate() {
+        out.extend_from_slice(if n > 0 { b",{\"dns_query_data\":" } else { b"{\"dns_query_data\":" });
+        dns_question(out, &question);
+        out.extend_from_slice(b",\"dns_answer\":[");
+        if n == 0 {
+            dns_answers(out, &dns);
+        }
+        out.extend_from_slice(b"]}");
+    }
+    if dns.questions().next().is_none() && dns.answers().next().is_some() {
+        out.extend_from_slice(b"{\"dns_answer\":[");
+        dns_answers(out, &dns);
+        out.extend_from_slice(b"]}");
+    }
+    out.extend_from_slice(b"]}");
+    dns.quality
+}
+
+fn dns_question(out: &mut Vec<u8>, question: &Question<'_>) {
+    out.extend_from_slice(b"{\"query\":");
+    display(out, question.name);
+    out.extend_from_slice(b",\"query_type\":");
+    dns_type(out, question.ty);
+    out.extend_from_slice(b",\"query_class\":\"");
+    match names::dns_class(question.class) {
+        Some(class) => out.extend_from_slice(class.as_bytes()),
+        None => put(out, "CLASS", question.class),
+    }
+    out.extend_from_slice(b"\"}");
+}
+
+fn dns_answers(out: &mut Vec<u8>, dns: &crate::Dns<'_>) {
+    for (n, answer) in dns.answers().enumerate() {
+        out.extend_from_slice(if n > 0 { b",{\"type\":" } else { b"{\"type\":" });
+        dns_type(out, answer.ty);
+        put(out, ",\"ttl\":", answer.ttl);
+        out.extend_from_slice(b",\"answer\":");
+        display(out, answer.data);
+        out.push(b'}');
+    }
+}
+
+/// As RFC 3597 writes a type without a name.
+fn dns_type(out: &mut Vec<u8>, ty: u16) {
+    out.push(b'"');
+    match names::dns_type(ty) {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => put(out, "TYPE", ty),
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,157 @@
+//! An event as one line of JSON, in the shape of Tracee's `v1beta1.Event`.
+//!
+//! It is written straight into a byte vector, and allocates nothing else. Bytes that are not UTF-8 are written as `\xNN`;
+//! in such a value every backslash of its own is doubled, and `"encoding":"escaped"` stands beside it.
+//!
+//! A field's quality is there where it is not `ok`. An event of unknown origin has no `process`.
+
+mod data;
+mod schema;
+mod text;
+mod who;
+
+pub use schema::schema;
+pub use who::{Ancestor, ContainerRef, Who};
+
+use crate::json::text::{keyed_bytes, put, string};
+use crate::{Event, Header, Origin, names};
+
+/// Appends the event's line, with its newline.
+pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+    let header = &event.header;
+    out.extend_from_slice(b"{\"timestamp\":");
+    text::time(out, who.wall_time(header.time));
+    // Names in the catalogue need no escape.
+    for key in [",\"id\":\"", "\",\"name\":\""] {
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(event.definition.name.as_bytes());
+    }
+    out.push(b'"');
+    policies(out, event, who);
+    workload(out, event, who);
+    data::write(out, event, who);
+    put(out, ",\"seq\":", header.seq);
+    out.extend_from_slice(b",\"lane\":\"");
+    out.extend_from_slice(header.lane.name().as_bytes());
+    put(out, "\",\"cpu\":", header.cpu);
+    put(out, ",\"slot\":", header.slot);
+    out.extend_from_slice(b",\"host\":");
+    string(out, who.host());
+    out.extend_from_slice(b",\"boot_id\":");
+    string(out, who.boot_id());
+    out.extend_from_slice(b",\"origin\":\"");
+    out.extend_from_slice(header.origin.name().as_bytes());
+    out.extend_from_slice(b"\"}\n");
+}
+
+fn policies(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+    let mut any = false;
+    who.matched_policies(event, &mut |policy| {
+        out.extend_from_slice(if any { b"," } else { b",\"policies\":{\"matched\":[" });
+        any = true;
+        string(out, policy);
+    });
+    if any {
+        out.extend_from_slice(b"]}");
+    }
+}
+
+fn workload(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+    out.extend_from_slice(b",\"workload\":{");
+    let known = event.header.origin != Origin::Unknown;
+    if known {
+        process(out, event, who);
+    }
+    if event.header.cgroup != 0
+        && let Some(container) = who.container(event.header.cgroup)
+    {
+        out.extend_from_slice(if known { b",\"container\":{\"id\":" } else { b"\"container\":{\"id\":" });
+        string(out, container.id);
+        if !container.runtime.is_empty() {
+            out.extend_from_slice(b",\"runtime\":");
+            string(out, container.runtime);
+        }
+        out.push(b'}');
+    }
+    out.push(b'}');
+}
+
+fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+    let h = &event.header;
+    out.extend_from_slice(b"\"process\":{");
+    if let Some(path) = who.executable(event) {
+        executable(out, path);
+        out.push(b',');
+    }
+    put(out, "\"unique_id\":", who.unique_id(h.leader_start_time, h.pid));
+    put(out, ",\"host_pid\":", h.pid);
+    put(out, ",\"pid\":", h.ns_pid);
+    put(out, ",\"real_user\":{\"id\":", h.uid);
+    put(out, "},\"effective_user\":{\"id\":", h.euid);
+    put(out, "},\"real_group\":{\"id\":", h.gid);
+    put(out, "},\"effective_group\":{\"id\":", h.egid);
+    out.extend_from_slice(b"},");
+    thread(out, h, who);
+    put(out, ",\"host_ppid\":", h.ppid);
+    put(out, ",\"ppid\":", h.ns_ppid);
+    put(out, ",\"namespaces\":{\"mnt\":", h.mnt_ns);
+    put(out, ",\"pid\":", h.pid_ns);
+    put(out, ",\"net\":", h.net_ns);
+    put(out, ",\"uts\":", h.uts_ns);
+    put(out, ",\"ipc\":", h.ipc_ns);
+    put(out, ",\"user\":", h.user_ns);
+    put(out, ",\"cgroup\":", h.cgroup_ns);
+    put(out, "},\"cgroup_id\":", h.cgroup);
+    out.extend_from_slice(b",\"ancestors\":[");
+    let mut first = true;
+    who.ancestors(event, &mut |a| {
+        put(out, if first { "{\"unique_id\":" } else { ",{\"unique_id\":" }, a.unique_id);
+        first = false;
+        put(out, ",\"host_pid\":", a.pid);
+        put(out, ",\"pid\":", a.ns_pid);
+        if let Some(path) = a.executable {
+            out.push(b',');
+            executable(out, path);
+        }
+        out.extend_from_slice(b",\"thread\":{\"start_time\":");
+        text::time(out, who.wall_time(a.start_time));
+        out.push(b',');
+        keyed_bytes(out, "name", a.comm);
+        out.extend_from_slice(b"}}");
+    });
+    out.extend_from_slice(b"]}");
+}
+
+fn executable(out: &mut Vec<u8>, path: &[u8]) {
+    out.extend_from_slice(b"\"executable\":{");
+    keyed_bytes(out, "path", path);
+    out.push(b'}');
+}
+
+fn thread(out: &mut Vec<u8>, h: &Header, who: &dyn Who) {
+    out.extend_from_slice(b"\"thread\":{\"start_time\":");
+    text::time(out, who.wall_time(h.start_time));
+    out.push(b',');
+    keyed_bytes(out, "name", h.comm());
+    put(out, ",\"unique_id\":", who.unique_id(h.start_time, h.tid));
+    put(out, ",\"host_tid\":", h.tid);
+    put(out, ",\"tid\":", h.ns_tid);
+    if let Some(number) = h.syscall {
+        match names::syscall(number, h.flags.compat()) {
+            Some(name) => {
+                out.extend_from_slice(b",\"syscall\":\"");
+                out.extend_from_slice(name.as_bytes());
+            }
+            None => put(out, ",\"syscall\":\"", number),
+        }
+        out.push(b'"');
+    }
+    out.extend_from_slice(if h.flags.compat() { b",\"compat\":true" } else { b",\"compat\":false" });
+    if h.flags.kthread() {
+        out.extend_from_slice(b",\"kernel_thread\":true");
+    }
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! The JSON Schema of a line, from the catalogue.
+
+use catalogue::{EVENTS, Event, Field, Quality, Type};
+use serde_json::{Map, Value, json};
+
+use super::data::RETURN_VALUE;
+
+/// The schema (draft 2020-12) of what [`write_event`](super::write_event) writes.
+///
+/// It allows nothing else: `data` of an event has exactly the event's fields, in the catalogue's order, each with the key
+/// of its type.
+pub fn schema() -> Value {
+    let names: Vec<&str> = EVENTS.iter().map(|e| e.name).collect();
+    let events: Vec<Value> = EVENTS.iter().map(of_event).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Tarsius event",
+        "description": "One line of Tarsius' JSON output.",
+        "type": "object",
+        "properties": {
+            "timestamp": { "$ref": "#/$defs/time" },
+            "id": { "enum": names },
+            "name": { "enum": names },
+            "policies": object(json!({ "matched": {
+                "type": "array", "items": { "type": "string" }, "minItems": 1,
+            } }), &["matched"]),
+            "workload": object(json!({
+                "process": { "$ref": "#/$defs/process" },
+                "container": object(json!({ "id": string(), "runtime": string() }), &["id"]),
+            }), &[]),
+            "data": { "type": "array" },
+            "seq": { "$ref": "#/$defs/u64" },
+            "lane": { "enum": catalogue::Lane::ALL.map(catalogue::Lane::name) },
+            "cpu": { "$ref": "#/$defs/u32" },
+            "slot": unsigned(u8::MAX.into()),
+            "host": string(),
+            "boot_id": string(),
+            "origin": { "enum": ["current", "owner", "unknown"] },
+        },
+        "required": [
+            "timestamp", "id", "name", "workload", "data", "seq", "lane", "cpu", "slot", "host", "boot_id", "origin",
+        ],
+        "additionalProperties": false,
+        "allOf": events,
+        "if": { "properties": { "origin": { "const": "unknown" } } },
+        "then": { "properties": { "workload": { "properties": { "process": false } } } },
+        "else": { "properties": { "workload": { "required": ["process"] } } },
+        "$defs": definitions(),
+    })
+}
+
+/// What holds if a line's name is this event's.
+fn of_event(event: &Event) -> Value {
+    let fields: Vec<Value> = event.fields.iter().map(of_field).collect();
+    let (least, most) = (fields.len(), fields.len() + 1);
+    let mut data = json!({
+        "items": { "$ref": "#/$defs/return_value" },
+        "minItems": least,
+        "maxItems": most,
+    });
+    // The keyword may not be an empty array.
+    if !fields.is_empty() {
+        data["prefixItems"] = fields.into();
+    }
+    json!({
+        "if": { "properties": { "name": { "const": event.name } } },
+        "then": {
+            "description": event.doc,
+            "properties": {
+                "id": { "const": event.name },
+                "lane": { "const": event.lane.name() },
+                "data": data,
+            },
+        },
+    })
+}
+
+fn of_field(field: &Field) -> Value {
+    let mut properties = Map::new();
+    properties.insert("name".into(), json!({ "const": field.name }));
+    let (key, value) = of_type(field.ty);
+    properties.insert(key.into(), value);
+    properties.insert("quality".into(), json!({ "$ref": "#/$defs/quality" }));
+    let mut with_value = json!({ "required": [key] });
+    if field.format.is_some() {
+        properties.insert("parsed".into(), json!({ "type": "string", "minLength": 1 }));
+        with_value["required"] = json!([key, "parsed"]);
+    }
+    if matches!(field.ty, Type::Str | Type::Path | Type::StrArray) {
+        properties.insert("encoding".into(), json!({ "const": "escaped" }));
+    }
+    // Without a value there is a quality that says why, and nothing that only a value has.
+    json!({
+        "description": field.doc,
+        "type": "object",
+        "properties": properties,
+        "required": ["name"],
+        "additionalProperties": false,
+        "if": { "required": [key] },
+        "then": with_value,
+        "else": {
+            "properties": {
+                "quality": { "enum": ["faulted", "unavailable"] },
+                "parsed": false,
+                "encoding": false,
+            },
+            "required": ["quality"],
+        },
+    })
+}
+
+/// The key of a type's values, and their schema.
+fn of_type(ty: Type) -> (&'static str, Value) {
+    let def = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    match ty {
+        Type::I32 => ("int32", def("i32")),
+        Type::U32 => ("u_int32", def("u32")),
+        Type::I64 => ("int64", def("i64")),
+        Type::U64 | Type::Pointer => ("u_int64", def("u64")),
+        Type::Bool => ("bool", json!({ "type": "boolean" })),
+        Type::Time => ("timespec", def("time")),
+        Type::Str | Type::Path => ("str", string()),
+        Type::StrArray => {
+            ("str_array", object(json!({ "value": { "type": "array", "items": string() } }), &["value"]))
+        }
+        Type::Sockaddr => ("sockaddr", def("sockaddr")),
+        Type::Cred => ("credentials", def("credentials")),
+        Type::Packet => ("packet_metadata", def("packet_metadata")),
+        Type::DnsQuestions => ("dns_questions", def("dns_questions")),
+        Type::DnsAnswers => ("dns_responses", def("dns_responses")),
+        Type::Bytes => ("bytes", def("base64")),
+    }
+}
+
+/// An object with these properties and no other.
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// An object with these properties, all of them, and no other.
+fn record(properties: Value) -> Value {
+    let required: Vec<String> =
+        properties.as_object().map(|p| p.keys().cloned().collect()).unwrap_or_default();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn string() -> Value {
+    json!({ "type": "string" })
+}
+
+fn unsigned(maximum: u64) -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": maximum })
+}
+
+fn definitions() -> Value {
+    let u16 = unsigned(u16::MAX.into());
+    let u32 = json!({ "$ref": "#/$defs/u32" });
+    let u64 = json!({ "$ref": "#/$defs/u64" });
+    let id = object(json!({ "id": u32 }), &["id"]);
+    let escaped = json!({ "const": "escaped" });
+    let executable = object(json!({ "path": string(), "encoding": escaped }), &["path"]);
+    let time = json!({ "$ref": "#/$defs/time" });
+    let capabilities = json!({
+        "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^CAP_[A-Z0-9_]+$" },
+    });
+    let question = record(json!({ "query": string(), "query_type": string(), "query_class": string() }));
+    let answer = record(json!({ "type": string(), "ttl": u32, "answer": string() }));
+    let family = |name: &str, properties: Value, required: &[&str]| {
+        let mut all = object(properties, required);
+        all["properties"]["sa_family"] = json!({ "const": name });
+        if let Some(required) = all["required"].as_array_mut() {
+            required.push("sa_family".into());
+        }
+        all
+    };
+    let qualities: Vec<&str> = (1..).map_while(Quality::from_number).map(Quality::name).collect();
+    json!({
+        "i32": { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
+        "i64": { "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX },
+        "u32": unsigned(u32::MAX.into()),
+        "u64": unsigned(u64::MAX),
+        "base64": { "type": "string", "pattern": "^[A-Za-z0-9+/]*={0,2}$" },
+        "quality": { "enum": qualities },
+        "time": record(json!({ "seconds": u64, "nanos": unsigned(999_999_999) })),
+        "return_value": object(json!({
+            "name": { "const": RETURN_VALUE },
+            "int64": { "$ref": "#/$defs/i64" },
+            "parsed": { "type": "string", "pattern": "^E[A-Z0-9_]+$" },
+        }), &["name", "int64"]),
+        "process": object(json!({
+            "executable": executable,
+            "unique_id": u64, "host_pid": u32, "pid": u32,
+            "real_user": id, "effective_user": id, "real_group": id, "effective_group": id,
+            "thread": object(json!({
+                "start_time": time, "name": string(), "encoding": escaped, "unique_id": u64, "host_tid": u32,
+                "tid": u32, "syscall": { "type": "string", "minLength": 1 }, "compat": { "type": "boolean" },
+                "kernel_thread": { "const": true },
+            }), &["start_time", "name", "unique_id", "host_tid", "tid", "compat"]),
+            "host_ppid": u32, "ppid": u32,
+            "namespaces": record(json!({
+                "mnt": u32, "pid": u32, "net": u32, "uts": u32, "ipc": u32, "user": u32, "cgroup": u32,
+            })),
+            "cgroup_id": u64,
+            "ancestors": { "type": "array", "items": object(json!({
+                "unique_id": u64, "host_pid": u32, "pid": u32, "executable": executable,
+                "thread": object(json!({
+                    "start_time": time, "name": string(), "encoding": escaped,
+                }), &["start_time", "name"]),
+            }), &["unique_id", "host_pid", "pid", "thread"]) },
+        }), &[
+            "unique_id", "host_pid", "pid", "real_user", "effective_user", "real_group", "effective_group", "thread",
+            "host_ppid", "ppid", "namespaces", "cgroup_id", "ancestors",
+        ]),
+        "sockaddr": { "anyOf": [
+            family("AF_INET", json!({ "sin_addr": { "type": "string", "format": "ipv4" }, "sin_port": u16 }),
+                &["sin_addr", "sin_port"]),
+            family("AF_INET6", json!({
+                "sin6_addr": { "type": "string", "format": "ipv6" }, "sin6_port": u16, "sin6_flowinfo": u32,
+                "sin6_scopeid": u32,
+            }), &["sin6_addr", "sin6_port", "sin6_flowinfo", "sin6_scopeid"]),
+            family("AF_UNIX", json!({
+                "sun_path": string(), "encoding": escaped, "abstract": { "const": true },
+            }), &["sun_path"]),
+            object(json!({
+                "sa_family": { "type": "string", "not": { "const": "AF_UNIX" } },
+                "sa_data": { "$ref": "#/$defs/base64" },
+            }), &["sa_family", "sa_data"]),
+        ] },
+        "credentials": record(json!({
+            "uid": u32, "gid": u32, "suid": u32, "sgid": u32, "euid": u32, "egid": u32, "fsuid": u32, "fsgid": u32,
+            "user_namespace": u32, "secure_bits": u32,
+            "cap_inheritable": capabilities, "cap_permitted": capabilities, "cap_effective": capabilities,
+            "cap_bounding": capabilities, "cap_ambient": capabilities,
+        })),
+        "packet_metadata": object(json!({
+            "src_ip": string(), "dst_ip": string(), "src_port": u16, "dst_port": u16,
+            "protocol": unsigned(u8::MAX.into()), "packet_len": u32, "ifindex": u32,
+            "direction": { "enum": ["INGRESS", "EGRESS"] },
+        }), &["src_ip", "dst_ip", "src_port", "dst_port", "protocol", "packet_len", "direction"]),
+        "dns_questions": record(json!({ "questions": { "type": "array", "items": question } })),
+        "dns_responses": record(json!({ "responses": { "type": "array", "items": object(json!({
+            "dns_query_data": question,
+            "dns_answer": { "type": "array", "items": answer },
+        }), &["dns_answer"]) } })),
+    })
+}

@@ -1,0 +1,69 @@
+//! What a line says that does not stand in the record.
+
+use crate::Event;
+
+/// Knows the host, the processes and the containers.
+///
+/// The lifetimes let an implementation lend what it holds; whoever keeps it behind a lock holds the lock for the call of
+/// [`write_event`](super::write_event).
+pub trait Who {
+    /// Name of the host.
+    fn host(&self) -> &str;
+
+    /// Id of this boot, as in `/proc/sys/kernel/random/boot_id`.
+    fn boot_id(&self) -> &str;
+
+    /// Nanoseconds since the epoch at a time of the boot clock.
+    fn wall_time(&self, boot_ns: u64) -> u64;
+
+    /// A number for a task that no other task has, in this boot or another.
+    fn unique_id(&self, start_time: u64, tid: u32) -> u64;
+
+    /// Path of what the event's process runs.
+    fn executable<'s>(&'s self, event: &Event<'_>) -> Option<&'s [u8]> {
+        let _ = event;
+        None
+    }
+
+    /// The container that a cgroup belongs to.
+    fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
+        let _ = cgroup;
+        None
+    }
+
+    /// The ancestors of the event's process, the parent first.
+    fn ancestors(&self, event: &Event<'_>, f: &mut dyn FnMut(Ancestor<'_>)) {
+        let _ = (event, f);
+    }
+
+    /// Names of the policies that the event matched.
+    fn matched_policies(&self, event: &Event<'_>, f: &mut dyn FnMut(&str)) {
+        let _ = (event, f);
+    }
+}
+
+/// A container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContainerRef<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// What runs it: `docker`, `containerd` ...; may be empty.
+    pub runtime: &'a str,
+}
+
+/// A process from which the event's process descends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ancestor<'a> {
+    /// As [`Who::unique_id`].
+    pub unique_id: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Process id in its own pid namespace.
+    pub ns_pid: u32,
+    /// Boot clock, nanoseconds.
+    pub start_time: u64,
+    /// Command name.
+    pub comm: &'a [u8],
+    /// Path of what it runs.
+    pub executable: Option<&'a [u8]>,
+}
