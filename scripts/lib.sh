@@ -2,10 +2,10 @@
 # shellcheck shell=bash
 : "${root:?}"
 
-# rustup's default place, which a non-login shell may not have in PATH.
-[[ -d ${CARGO_HOME:-$HOME/.cargo}/bin ]] && PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
-# apt puts some tools where an ordinary user does not look.
-PATH=$PATH:/usr/sbin:/sbin
+# rustup's default place, which a non-login shell may not have in PATH; and where an ordinary user does not look.
+for dir in "${CARGO_HOME:-$HOME/.cargo}/bin" /usr/sbin /sbin; do
+    [[ :$PATH: == *":$dir:"* || ! -d $dir ]] || PATH=$PATH:$dir
+done
 
 # shellcheck disable=SC2034  # used by the scripts that source this file
 target=${CARGO_TARGET_DIR:-$root/target}

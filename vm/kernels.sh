@@ -5,7 +5,8 @@
 # flavour, and because apt already knows how to fetch and verify them here.
 #
 # Everything is in .cache/vm: apt/ (a private apt state, so that the system's own sources and packages are never
-# touched), kernels/NAME/ (vmlinuz, config, initrd, lib/modules/RELEASE, package).
+# touched), kernels/NAME/ (vmlinuz, config, initrd, lib/modules/RELEASE, the names of the package it came from and of
+# the newest one there was).
 : "${root:?}"
 vm_cache=$root/.cache/vm
 
@@ -103,18 +104,13 @@ need_index() {
     [[ -s $vm_cache/apt/images ]] || in_turn apt_update
 }
 
-# image_package NAME: the newest kernel image package for 6.12, 7-rt, 7.2.12; nothing if there is none.
-image_package() {
-    local version=${1%-rt} flavour=amd64 found
+# image_packages NAME: the kernel image packages for 6.12, 7-rt, 7.2.12, best first; nothing if there is none.
+image_packages() {
+    local version=${1%-rt} flavour=amd64
     [[ $1 == *-rt ]] && flavour=rt-amd64
-    # The signed packages and the unsigned ones hold the same kernel; either may lag behind the other.
-    found=$(sed -nE "s/^(linux-image-${version//./\\.}[.+-][0-9a-z.+~-]*)$/\1/p" "$vm_cache/apt/images" |
-        sed 's/-unsigned$//' | grep -E "[0-9]-$flavour$" | sort -uV | tail -n1) || return 0
-    if grep -qxF "$found" "$vm_cache/apt/images"; then
-        echo "$found"
-    else
-        echo "$found-unsigned"
-    fi
+    # Of one version, the signed package before the unsigned one: they hold the same kernel.
+    sed -nE "s/^linux-image-(${version//./\\.}[.+-][0-9a-z.+~-]*[0-9])-$flavour(-unsigned)?$/\1 \2 &/p" \
+        "$vm_cache/apt/images" | awk '{ print $1, NF == 2 ? 1 : 2, $NF }' | sort -k1,1rV -k2,2n | cut -d' ' -f3
 }
 
 kernels_list() {
@@ -125,11 +121,9 @@ kernels_list() {
         echo 7
     } | while read -r line; do
         for name in "$line" "$line-rt"; do
-            package=$(image_package "$name")
-            [[ -n $package ]] || continue
-            cached=
-            [[ ! -e $vm_cache/kernels/$name/initrd ]] || cached=cached
-            printf '%-10s %-45s %s\n' "$name" "$package" "$cached"
+            read -r package < <(image_packages "$name") || continue
+            cached=$(cat "$vm_cache/kernels/$name/package" 2>/dev/null) || true
+            printf '%-10s %-42s %s\n' "$name" "$package" "${cached:+cached: ${cached#linux-image-}}"
         done
     done
 }
@@ -149,36 +143,49 @@ kernel_ready() {
 }
 
 kernel_prepare() {
-    local name=$1 dir=$vm_cache/kernels/$1 package
-    package=$(image_package "$name")
-    [[ -n $package ]] || die "vm: no kernel '$name' in the archive (./x vm --list)"
-    if [[ $(cat "$dir/package" 2>/dev/null) != "$package" ]]; then
-        kernel_fetch "$package" "$dir"
+    local name=$1 dir=$vm_cache/kernels/$1 packages
+    mapfile -t packages < <(image_packages "$name")
+    ((${#packages[@]})) || die "vm: no kernel '$name' in the archive (./x vm --list)"
+    if [[ $(cat "$dir/newest" 2>/dev/null) != "${packages[0]}" ]]; then
+        kernel_fetch_first "$dir" "${packages[@]}"
+        echo "${packages[0]}" >"$dir/newest"
     fi
     kernel_initrd "$dir"
     touch "$dir/checked"
 }
 
-# apt_download PACKAGE...: into the current directory. The list may be older than the archive: then once more.
-apt_download() {
-    private_apt apt-get download "$@" >"$vm_cache/apt/log" 2>&1 && return
-    apt_update
-    private_apt apt-get download "$@" >"$vm_cache/apt/log" 2>&1 && return
+# kernel_fetch_first DIR PACKAGE...: the first that the archive still holds. It lists some whose files are gone.
+kernel_fetch_first() {
+    local dir=$1 package
+    shift
+    for package in "$@"; do
+        if kernel_download "$package" "$dir.new"; then
+            kernel_unpack "$package" "$dir.new" "$dir"
+            return
+        fi
+    done
     cat "$vm_cache/apt/log" >&2
-    return 1
+    rm -rf "$dir.new"
+    die "vm: the archive lists $1 but does not give it (our list may be old: ./x vm --refresh)"
 }
 
-# kernel_fetch PACKAGE DIR
-kernel_fetch() {
-    local package=$1 dir=$2 new=$2.new packages release
+# kernel_download PACKAGE NEW: the package, and the parts it consists of, into NEW/deb.
+kernel_download() {
+    local package=$1 new=$2 parts
     echo "x: vm: fetching $package" >&2
     rm -rf "$new"
-    mkdir -p "$new/deb" "$new/tree"
+    mkdir -p "$new/deb"
     # Newer image packages are empty and depend on the parts; between, they hold all and name parts that are gone.
-    mapfile -t packages < <(private_apt apt-cache show --no-all-versions "$package" |
+    mapfile -t parts < <(private_apt apt-cache show --no-all-versions "$package" |
         sed -n 's/^Depends: //p' | tr ',' '\n' | grep -oE 'linux-(base|binary|modules)-[0-9][^ ]*' |
         grep -xFf "$vm_cache/apt/packages")
-    (cd "$new/deb" && apt_download "$package" "${packages[@]}") || die "vm: could not download $package"
+    (cd "$new/deb" && private_apt apt-get download "$package" "${parts[@]}") >"$vm_cache/apt/log" 2>&1
+}
+
+# kernel_unpack PACKAGE NEW DIR: what is in NEW/deb, in the shape that the rest expects, as DIR.
+kernel_unpack() {
+    local package=$1 new=$2 dir=$3 release deb
+    mkdir "$new/tree"
     for deb in "$new"/deb/*.deb; do
         dpkg-deb -x "$deb" "$new/tree"
     done
