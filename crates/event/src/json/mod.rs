@@ -152,6 +152,3 @@ fn thread(out: &mut Vec<u8>, h: &Header, who: &dyn Who) {
     }
     out.push(b'}');
 }
-
-#[cfg(test)]
-mod tests;

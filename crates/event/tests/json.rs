@@ -1,0 +1,301 @@
+//! Lines of JSON: well-formed for any record, as the schema says, and unambiguous.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+mod common;
+
+use catalogue::{EVENTS, Quality};
+use common::{any_parts, full, header, with};
+use event::build::RecordBuilder;
+use event::json::{Ancestor, ContainerRef, Who, schema, write_event};
+use event::{Event, Flags, Header, Origin, SockAddr, UnixName};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Knows little.
+struct Nobody;
+
+impl Who for Nobody {
+    fn host(&self) -> &str {
+        "host"
+    }
+
+    fn boot_id(&self) -> &str {
+        "0b1c"
+    }
+
+    fn wall_time(&self, boot_ns: u64) -> u64 {
+        boot_ns.saturating_add(1_700_000_000_000_000_000)
+    }
+
+    fn unique_id(&self, start_time: u64, tid: u32) -> u64 {
+        start_time.wrapping_mul(31) ^ u64::from(tid)
+    }
+}
+
+/// Knows all.
+struct Everybody;
+
+impl Who for Everybody {
+    fn host(&self) -> &str {
+        "host \"one\""
+    }
+
+    fn boot_id(&self) -> &str {
+        "0b1c"
+    }
+
+    fn wall_time(&self, boot_ns: u64) -> u64 {
+        boot_ns
+    }
+
+    fn unique_id(&self, start_time: u64, tid: u32) -> u64 {
+        start_time + u64::from(tid)
+    }
+
+    fn executable<'s>(&'s self, _: &Event<'_>) -> Option<&'s [u8]> {
+        Some(b"/usr/bin/b\xffash")
+    }
+
+    fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
+        (cgroup == 4242).then_some(ContainerRef { id: "c0ffee", runtime: "docker" })
+    }
+
+    fn ancestors(&self, _: &Event<'_>, f: &mut dyn FnMut(Ancestor<'_>)) {
+        let init = Ancestor {
+            unique_id: 1,
+            pid: 1,
+            ns_pid: 1,
+            start_time: 3,
+            comm: b"init",
+            executable: Some(b"/sbin/init"),
+        };
+        f(Ancestor { unique_id: 2, pid: 50, comm: b"s\\h", executable: None, ..init });
+        f(init);
+    }
+
+    fn matched_policies(&self, _: &Event<'_>, f: &mut dyn FnMut(&str)) {
+        f("one");
+        f("two");
+    }
+}
+
+fn line(record: &[u8], who: &dyn Who) -> String {
+    let event = Event::decode(record).unwrap();
+    let mut out = Vec::new();
+    write_event(&mut out, &event, who);
+    String::from_utf8(out).unwrap()
+}
+
+fn parsed(record: &[u8], who: &dyn Who) -> Value {
+    serde_json::from_str(&line(record, who)).unwrap()
+}
+
+fn validator() -> jsonschema::Validator {
+    let schema = schema();
+    jsonschema::meta::validate(&schema).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn named(name: &str) -> &'static catalogue::Event {
+    catalogue::event(name).unwrap()
+}
+
+/// One string, as the line has it.
+fn string_of(raw: &[u8]) -> Value {
+    let record = RecordBuilder::new(named("module_load"), header()).put_str(0, raw, Quality::Ok).finish();
+    parsed(&record, &Nobody)["data"][0].clone()
+}
+
+#[test]
+fn a_line() {
+    let flags = Flags(Flags::COMPAT);
+    let record = RecordBuilder::new(
+        named("security_inode_rename"),
+        Header { flags, syscall: Some(38), ret: Some(-2), ..header() },
+    )
+    .put_str(0, b"/tmp/a\nb", Quality::Unresolved)
+    .put_u32(2, 3)
+    .finish();
+    insta::assert_snapshot!(line(&record, &Everybody), @r##"{"timestamp":{"seconds":5,"nanos":123},"id":"security_inode_rename","name":"security_inode_rename","policies":{"matched":["one","two"]},"workload":{"process":{"executable":{"path":"/usr/bin/b\\xffash","encoding":"escaped"},"unique_id":1000000100,"host_pid":100,"pid":10,"real_user":{"id":1000},"effective_user":{"id":0},"real_group":{"id":1001},"effective_group":{"id":1002},"thread":{"start_time":{"seconds":1,"nanos":1},"name":"bash","unique_id":1000000102,"host_tid":101,"tid":11,"syscall":"rename","compat":true},"host_ppid":1,"ppid":0,"namespaces":{"mnt":11,"pid":12,"net":13,"uts":14,"ipc":15,"user":16,"cgroup":17},"cgroup_id":4242,"ancestors":[{"unique_id":2,"host_pid":50,"pid":1,"thread":{"start_time":{"seconds":0,"nanos":3},"name":"s\\h"}},{"unique_id":1,"host_pid":1,"pid":1,"executable":{"path":"/sbin/init"},"thread":{"start_time":{"seconds":0,"nanos":3},"name":"init"}}]},"container":{"id":"c0ffee","runtime":"docker"}},"data":[{"name":"old_path","str":"/tmp/a\nb","quality":"unresolved"},{"name":"new_path","quality":"unavailable"},{"name":"flags","u_int32":3,"parsed":"RENAME_NOREPLACE|RENAME_EXCHANGE"},{"name":"returnValue","int64":-2,"parsed":"ENOENT"}],"seq":7,"lane":"task","cpu":2,"slot":1,"host":"host \"one\"","boot_id":"0b1c","origin":"current"}"##);
+}
+
+#[test]
+fn a_line_of_nobody() {
+    let record = RecordBuilder::new(named("lost_events"), Header::unknown(9))
+        .put_str(0, b"net", Quality::Ok)
+        .put_str(3, b"ring_full", Quality::Ok)
+        .put_u64(4, u64::MAX)
+        .put_u64(5, 1_500_000_000)
+        .finish();
+    insta::assert_snapshot!(line(&record, &Nobody), @r##"{"timestamp":{"seconds":1700000000,"nanos":9},"id":"lost_events","name":"lost_events","workload":{},"data":[{"name":"lane","str":"net"},{"name":"cpu","quality":"unavailable"},{"name":"probe","quality":"unavailable"},{"name":"cause","str":"ring_full"},{"name":"count","u_int64":18446744073709551615},{"name":"since","timespec":{"seconds":1700000001,"nanos":500000000}}],"seq":0,"lane":"life","cpu":0,"slot":0,"host":"host","boot_id":"0b1c","origin":"unknown"}"##);
+}
+
+#[test]
+fn a_line_of_dns() {
+    let owner = Header { origin: Origin::Owner, ..header() };
+    insta::assert_snapshot!(line(&full(named("net_packet_dns_response"), owner), &Nobody), @r##"{"timestamp":{"seconds":1700000005,"nanos":123},"id":"net_packet_dns_response","name":"net_packet_dns_response","workload":{"process":{"unique_id":31000000100,"host_pid":100,"pid":10,"real_user":{"id":1000},"effective_user":{"id":0},"real_group":{"id":1001},"effective_group":{"id":1002},"thread":{"start_time":{"seconds":1700000001,"nanos":1},"name":"bash","unique_id":31000000122,"host_tid":101,"tid":11,"compat":false},"host_ppid":1,"ppid":0,"namespaces":{"mnt":11,"pid":12,"net":13,"uts":14,"ipc":15,"user":16,"cgroup":17},"cgroup_id":4242,"ancestors":[]}},"data":[{"name":"metadata","packet_metadata":{"src_ip":"10.0.0.1","dst_ip":"1.1.1.1","src_port":40000,"dst_port":53,"protocol":17,"packet_len":71,"ifindex":2,"direction":"EGRESS"}},{"name":"dns_response","dns_responses":{"responses":[{"dns_query_data":{"query":"example.com","query_type":"A","query_class":"IN"},"dns_answer":[{"type":"A","ttl":300,"answer":"93.184.216.34"}]}]}}],"seq":7,"lane":"net","cpu":2,"slot":1,"host":"host","boot_id":"0b1c","origin":"owner"}"##);
+}
+
+#[test]
+fn names_in_the_catalogue_need_no_escape() {
+    let plain = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    for event in EVENTS {
+        assert!(plain(event.name));
+        assert!(event.fields.iter().all(|f| plain(f.name)));
+    }
+}
+
+#[test]
+fn strings_come_back() {
+    for text in ["", "plain", "a\"b\\c\n\t\r\x08\x0c\x01\x1f\x7f/", "ünï→🦀", "\u{2028}"] {
+        assert_eq!(string_of(text.as_bytes()), json!({ "name": "name", "str": text }));
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_escaped_and_marked() {
+    let escaped = |text: &str| json!({ "name": "name", "str": text, "encoding": "escaped" });
+    assert_eq!(string_of(b"a\xffb"), escaped(r"a\xffb"));
+    assert_eq!(string_of(b"\\x\xc3\n"), escaped("\\\\x\\xc3\n"));
+    assert_eq!(string_of(b"\xf0\x9f\xa6"), escaped(r"\xf0\x9f\xa6"));
+    // The same characters as text: not marked, so not the same.
+    assert_eq!(string_of(br"a\xffb"), json!({ "name": "name", "str": r"a\xffb" }));
+}
+
+#[test]
+fn an_array_has_one_encoding() {
+    let record = RecordBuilder::new(named("sched_process_exec"), header())
+        .put_str_array(7, &[br"a\b", b"\xfe"], Quality::Ok)
+        .finish();
+    assert_eq!(
+        parsed(&record, &Nobody)["data"][7],
+        json!({ "name": "argv", "str_array": { "value": [r"a\\b", r"\xfe"] }, "encoding": "escaped" })
+    );
+}
+
+#[test]
+fn addresses() {
+    let of = |address: SockAddr<'_>| {
+        let record =
+            RecordBuilder::new(named("security_socket_bind"), header()).put_sockaddr(1, &address).finish();
+        let value = parsed(&record, &Nobody);
+        assert!(validator().is_valid(&value));
+        value["data"][1]["sockaddr"].clone()
+    };
+    assert_eq!(
+        of(SockAddr::Inet { addr: [10, 0, 0, 1].into(), port: 443 }),
+        json!({ "sa_family": "AF_INET", "sin_addr": "10.0.0.1", "sin_port": 443 })
+    );
+    assert_eq!(
+        of(SockAddr::Inet6 { addr: "fe80::1".parse().unwrap(), port: 1, flowinfo: 2, scope_id: 3 }),
+        json!({
+            "sa_family": "AF_INET6", "sin6_addr": "fe80::1", "sin6_port": 1, "sin6_flowinfo": 2, "sin6_scopeid": 3,
+        })
+    );
+    assert_eq!(
+        of(SockAddr::Unix(UnixName::Path(b"/run/s"))),
+        json!({ "sa_family": "AF_UNIX", "sun_path": "/run/s" })
+    );
+    assert_eq!(
+        of(SockAddr::Unix(UnixName::Abstract(b"x\xff"))),
+        json!({ "sa_family": "AF_UNIX", "sun_path": r"@x\xff", "encoding": "escaped", "abstract": true })
+    );
+    assert_eq!(of(SockAddr::Unix(UnixName::Unnamed)), json!({ "sa_family": "AF_UNIX", "sun_path": "" }));
+    assert_eq!(
+        of(SockAddr::Other { family: 16, bytes: &[1, 2, 3, 4] }),
+        json!({ "sa_family": "AF_NETLINK", "sa_data": "AQIDBA==" })
+    );
+    assert_eq!(of(SockAddr::Other { family: 999, bytes: b"" }), json!({ "sa_family": "999", "sa_data": "" }));
+    assert_eq!(
+        of(SockAddr::Other { family: 2, bytes: b"ab" }),
+        json!({ "sa_family": "AF_INET", "sa_data": "YWI=" })
+    );
+}
+
+#[test]
+fn every_event_is_as_the_schema_says() {
+    let validator = validator();
+    let qualities = || (0..5).filter_map(Quality::from_number);
+    let headers = [
+        header(),
+        Header { origin: Origin::Owner, syscall: Some(0), ret: Some(0), ..header() },
+        Header { flags: Flags(Flags::KTHREAD), syscall: Some(9999), ret: Some(-13), ..header() },
+        Header::unknown(1),
+    ];
+    for event in EVENTS {
+        for header in headers {
+            let mut records = vec![full(event, header), RecordBuilder::new(event, header).finish()];
+            for quality in qualities() {
+                records.push(with(event, header, |_, f| Some((quality, common::payload(f.ty)))));
+                let lost = matches!(quality, Quality::Faulted | Quality::Unavailable);
+                records.push(with(event, header, |_, _| lost.then(|| (quality, Vec::new()))));
+            }
+            for record in records {
+                for who in [&Nobody as &dyn Who, &Everybody] {
+                    let value = parsed(&record, who);
+                    if let Err(error) = validator.validate(&value) {
+                        panic!("{}: {error} at {}\n{value:#}", event.name, error.instance_path());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The control: what is wrong is found.
+#[test]
+fn the_schema_refuses_a_wrong_line() {
+    let validator = validator();
+    let good = parsed(&full(named("security_file_open"), Header { ret: Some(-2), ..header() }), &Everybody);
+    assert!(validator.is_valid(&good));
+    let wrong = |change: &dyn Fn(&mut Value)| {
+        let mut value = good.clone();
+        change(&mut value);
+        assert_ne!(value, good);
+        !validator.is_valid(&value)
+    };
+    assert!(wrong(&|v| v["name"] = "no_such_event".into()));
+    assert!(wrong(&|v| v["id"] = "setuid".into()));
+    assert!(wrong(&|v| v["lane"] = "net".into()));
+    assert!(wrong(&|v| v["extra"] = 1.into()));
+    assert!(wrong(&|v| v["seq"] = (-1).into()));
+    assert!(wrong(&|v| v["workload"]["process"]["extra"] = 1.into()));
+    assert!(wrong(&|v| v["workload"] = json!({})));
+    assert!(wrong(&|v| v["origin"] = "unknown".into()));
+    assert!(wrong(&|v| v["data"][0]["name"] = "path".into()));
+    assert!(wrong(&|v| v["data"][0]["str"] = 5.into()));
+    assert!(wrong(&|v| v["data"][0]["quality"] = "fine".into()));
+    assert!(wrong(&|v| v["data"][0] = json!({ "name": "pathname" })));
+    assert!(wrong(&|v| v["data"][0] = json!({ "name": "pathname", "quality": "ok" })));
+    assert!(wrong(&|v| v["data"][1] = json!({ "name": "flags", "int32": 577 })));
+    assert!(wrong(&|v| v["data"][1] = json!({ "name": "flags", "u_int32": 577, "parsed": "O_RDONLY" })));
+    assert!(wrong(&|v| v["data"][7]["name"] = "return".into()));
+    assert!(wrong(&|v| v["data"].as_array_mut().unwrap().truncate(6)));
+    assert!(wrong(&|v| v["data"].as_array_mut().unwrap().swap(0, 1)));
+    assert!(wrong(&|v| {
+        v.as_object_mut().unwrap().remove("boot_id");
+    }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_record_is_one_line_with_each_field(parts in any_parts()) {
+        let record = parts.record();
+        let text = line(&record, &Nobody);
+        prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
+        prop_assert!(text[..text.len() - 1].chars().all(|c| !c.is_ascii_control()));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let data = value["data"].as_array().unwrap();
+        let names: Vec<_> = data.iter().map(|d| d["name"].as_str().unwrap()).collect();
+        let mut expected: Vec<_> = parts.event.fields.iter().map(|f| f.name).collect();
+        expected.extend(parts.header.ret.map(|_| "returnValue"));
+        prop_assert_eq!(names, expected);
+        let validator = VALIDATOR.get_or_init(validator);
+        prop_assert!(validator.is_valid(&value), "{:?}\n{value:#}", validator.validate(&value));
+    }
+}
+
+static VALIDATOR: std::sync::OnceLock<jsonschema::Validator> = std::sync::OnceLock::new();
