@@ -65,6 +65,8 @@ struct ProgramEntry {
     contexts: Vec<String>,
     #[serde(default = "yes")]
     slot: bool,
+    #[serde(default)]
+    writes_scope: bool,
 }
 
 #[derive(Deserialize)]
@@ -234,6 +236,17 @@ fn place_programs(
         placed.push(Placed { entry: entry.clone(), lane: lane.to_string(), probe, stage });
         Ok(())
     };
+    for name in ["dispatch_enter", "dispatch_exit"] {
+        let entry = ProgramEntry {
+            name: name.into(),
+            hook: name.into(),
+            syscalls: vec![],
+            contexts: task_only(),
+            slot: false,
+            writes_scope: false,
+        };
+        add(Path::new("bpf/dispatch.bpf.c"), name, "task", &entry)?;
+    }
     for (file, s) in supports {
         let entry = ProgramEntry {
             name: s.name.clone(),
@@ -241,6 +254,7 @@ fn place_programs(
             syscalls: s.syscalls.clone(),
             contexts: s.contexts.clone(),
             slot: false,
+            writes_scope: false,
         };
         add(file, &s.name, &s.lane, &entry)?;
     }
@@ -287,6 +301,8 @@ fn hook(text: &str) -> Result<String, String> {
     Ok(match text.split_once('/') {
         None if text == "sys_enter" => "Hook::SysEnter".into(),
         None if text == "sys_exit" => "Hook::SysExit".into(),
+        None if text == "dispatch_enter" => "Hook::DispatchEnter".into(),
+        None if text == "dispatch_exit" => "Hook::DispatchExit".into(),
         Some(("tp_btf", t)) => format!("Hook::TpBtf({t:?})"),
         Some(("tp", t)) if t.contains('/') => format!("Hook::Tracepoint({t:?})"),
         Some(("kprobe", t)) => format!("Hook::Kprobe({t:?})"),
@@ -370,7 +386,7 @@ fn tables(
         line(
             w,
             format!(
-                "Program {{ name: {:?}, hook: {}, syscalls: &{:?}, lane: Lane::{}, probe: {}, stage: {}, contexts: {}, slot: {} }},",
+                "Program {{ name: {:?}, hook: {}, syscalls: &{:?}, lane: Lane::{}, probe: {}, stage: {}, contexts: {}, slot: {}, writes_scope: {} }},",
                 p.entry.name,
                 hook(&p.entry.hook)?,
                 p.entry.syscalls,
@@ -378,7 +394,8 @@ fn tables(
                 p.probe,
                 p.stage,
                 list(contexts),
-                p.entry.slot
+                p.entry.slot,
+                p.entry.writes_scope
             ),
         );
     }
@@ -447,7 +464,7 @@ fn stages(programs: &[Placed]) -> usize {
 }
 
 fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed]) -> String {
-    let mut o = String::from("/* Generated from families/\x2a/events.toml. */\n#pragma once\n\n");
+    let mut o = String::from("/* Generated from the catalogue entries of the families. */\n#pragma once\n\n");
     for (index, (_, _, e)) in events.iter().enumerate() {
         let _ = writeln!(o, "#define EVENT_{} {}", e.name, e.id);
         let _ = writeln!(o, "#define INDEX_{} {index}", e.name);

@@ -91,6 +91,10 @@ pub enum Hook {
     SysEnter,
     /// Exit of the system calls in `syscalls`, by the dispatcher of `sys_exit`.
     SysExit,
+    /// The dispatcher itself: entry of every system call.
+    DispatchEnter,
+    /// The dispatcher itself: exit of every system call.
+    DispatchExit,
 }
 
 impl std::fmt::Display for Hook {
@@ -105,6 +109,8 @@ impl std::fmt::Display for Hook {
             Hook::Iter(t) => write!(f, "iter/{t}"),
             Hook::SysEnter => f.write_str("sys_enter"),
             Hook::SysExit => f.write_str("sys_exit"),
+            Hook::DispatchEnter => f.write_str("raw_syscalls/sys_enter"),
+            Hook::DispatchExit => f.write_str("raw_syscalls/sys_exit"),
         }
     }
 }
@@ -280,17 +286,23 @@ pub struct Program {
     pub contexts: &'static [Context],
     /// It builds records, so it needs a slot.
     pub slot: bool,
+    /// It writes which tasks are in a watched tree.
+    pub writes_scope: bool,
 }
 
 impl Program {
     /// Names of the functions in the object that this program is.
     pub fn functions(&self) -> Vec<String> {
-        match self.hook {
-            Hook::SysEnter | Hook::SysExit => {
-                vec![format!("{}__btf", self.name), format!("{}__perf", self.name)]
-            }
-            _ => vec![self.name.to_string()],
+        if self.is_syscall() {
+            vec![format!("{}__btf", self.name), format!("{}__perf", self.name)]
+        } else {
+            vec![self.name.to_string()]
         }
+    }
+
+    /// It is a handler of system calls, or their dispatcher.
+    pub const fn is_syscall(&self) -> bool {
+        matches!(self.hook, Hook::SysEnter | Hook::SysExit | Hook::DispatchEnter | Hook::DispatchExit)
     }
 }
 

@@ -1,1 +1,367 @@
-//! Tarsius: sensor.
+//! The sensor: BPF programs in, records out.
+//!
+//! It plans how each event is taken on this kernel ([`plan`]), loads and attaches the programs, drains the lanes' rings in the order of
+//! time ([`merge`]) and keeps the [`ledger`].
+
+mod config;
+mod error;
+pub mod ledger;
+mod load;
+pub mod merge;
+pub mod plan;
+pub mod ring;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::Duration;
+
+use catalogue::{Event, Hook, Lane, Program};
+use kernel::Features;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::{ClockId, clock_gettime};
+
+pub use config::Mode;
+pub use error::Error;
+pub use ledger::{Cause, Counts, Ledger, Loss, Row};
+pub use load::{OBJECTS, object_for};
+pub use plan::{Choice, Plan, Planner};
+
+use ledger::LaneLedger;
+use load::{LANES, Loaded};
+use merge::Merge;
+use ring::Ring;
+
+/// The part of the scope that the kernel decides: lists, each with what it means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Real user ids.
+    pub uids: (Mode, Vec<u32>),
+    /// Processes.
+    pub pids: (Mode, Vec<u32>),
+    /// Command names, exact.
+    pub comms: (Mode, Vec<[u8; 16]>),
+    /// Mount namespaces.
+    pub mnt_namespaces: (Mode, Vec<u32>),
+    /// Pid namespaces.
+    pub pid_namespaces: (Mode, Vec<u32>),
+    /// Processes whose descendants, and they themselves, are in (or out of) scope: every member that is alive at start.
+    pub tree: (Mode, Vec<u32>),
+    /// Members of the tree are in scope whatever the other lists say.
+    pub follow: bool,
+}
+
+/// How to watch.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What the kernel leaves out.
+    pub scope: Scope,
+    /// Bytes for all rings together.
+    pub buffers: u64,
+    /// How long a record waits for an older one.
+    pub hold: Duration,
+    /// Take the environment of executed programs.
+    pub environment: bool,
+    /// Take what Tarsius itself does, too.
+    pub include_self: bool,
+    /// Index of the cgroup v1 subsystem by whose cgroups containers are told apart; -1 for cgroup v2.
+    pub subsys: i32,
+    /// Slots for each CPU and lane, where not what suits the kernel.
+    pub slots: Option<u32>,
+    /// Rings of each lane, where not one for each CPU.
+    pub shards: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            scope: Scope::default(),
+            buffers: 64 << 20,
+            hold: Duration::from_millis(10),
+            environment: false,
+            include_self: false,
+            subsys: -1,
+            slots: None,
+            shards: None,
+        }
+    }
+}
+
+/// Bytes taken from one ring in one round, about: bounds the memory of a round.
+const ROUND: usize = 2 << 20;
+
+struct LaneRing {
+    lane: Lane,
+    ring: Ring,
+}
+
+/// The running kernel side. Dropping it takes everything out of the kernel.
+pub struct Sensor {
+    loaded: Loaded,
+    rings: Vec<LaneRing>,
+    ledgers: BTreeMap<Lane, LaneLedger>,
+    merge: Merge,
+    hold: u64,
+    strays: u64,
+    skipped: BTreeMap<&'static str, u64>,
+}
+
+impl Sensor {
+    /// Plans, loads and attaches. `wanted` says of each event of the catalogue whether it is to be taken.
+    pub fn start(
+        features: &Features,
+        options: &Options,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Self, Error> {
+        check(features)?;
+        let mut loaded = load::load(features, options, wanted)?;
+        let mut rings = vec![];
+        for (lane, fds) in std::mem::take(&mut loaded.rings) {
+            for (fd, size) in fds {
+                let ring = Ring::new(fd, size).map_err(Error::system("mapping a ring"))?;
+                rings.push(LaneRing { lane, ring });
+            }
+        }
+        let mut ledgers = BTreeMap::new();
+        for lane in LANES {
+            let name = format!("{}_ledger", lane.name());
+            let map = loaded.object.maps().find(|m| libbpf_rs::MapCore::name(m) == name.as_str());
+            let map = map.ok_or_else(|| Error::Object(format!("no map {name}")))?;
+            let ledger = LaneLedger::new(lane, map.as_fd(), catalogue::probes_in(lane), loaded.cpus);
+            ledgers.insert(lane, ledger.map_err(Error::system("mapping the ledger"))?);
+        }
+        let hold = u64::try_from(options.hold.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Self {
+            loaded,
+            rings,
+            ledgers,
+            merge: Merge::default(),
+            hold,
+            strays: 0,
+            skipped: BTreeMap::new(),
+        })
+    }
+
+    /// How each event is taken.
+    pub fn plan(&self) -> &Plan {
+        &self.loaded.plan
+    }
+
+    /// Bytes of all rings.
+    pub fn ring_bytes(&self) -> usize {
+        self.rings.iter().map(|r| r.ring.size()).sum()
+    }
+
+    /// Gives a record of each process alive now, read by an iterator over the kernel's tasks. Called after [`start`](Self::start), so
+    /// that a process born in between is in the rings.
+    pub fn existing(&mut self, mut give: impl FnMut(&[u8])) -> Result<(), Error> {
+        let mut bytes = vec![];
+        for (program, link) in &self.loaded.links {
+            if !matches!(program.hook, Hook::Iter(_)) {
+                continue;
+            }
+            let mut iter =
+                libbpf_rs::Iter::new(link).map_err(Error::bpf("opening the iterator over tasks"))?;
+            iter.read_to_end(&mut bytes)
+                .map_err(|source| Error::File { path: "the iterator over tasks".into(), source })?;
+        }
+        let mut rest = &bytes[..];
+        while let Some(length) = record_length(rest).filter(|&l| l > 0 && l <= rest.len()) {
+            let (record, behind) = rest.split_at(length);
+            receive(&mut self.ledgers, &mut self.strays, None, record);
+            give(record);
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Waits until a ring is filled to its mark, or for `timeout`. An interrupted wait is over.
+    pub fn wait(&self, timeout: Duration) {
+        let mut fds: Vec<PollFd<'_>> =
+            self.rings.iter().map(|r| PollFd::new(&r.ring, PollFlags::IN)).collect();
+        let timeout = rustix::time::Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        // Nothing to do about an error but to look at the rings, which is done anyway.
+        let _ = poll(&mut fds, Some(&timeout));
+    }
+
+    /// One round: takes what is in the rings and gives out what no ring can hold anything older than. Returns whether every ring was
+    /// emptied.
+    pub fn drain(&mut self, give: impl FnMut(&[u8])) -> bool {
+        let (emptied, oldest) = self.take_in();
+        self.merge.release(oldest.saturating_sub(self.hold), give);
+        emptied
+    }
+
+    /// Takes the programs off their hooks, then gives out all that is left. The ledger's equations hold afterwards.
+    pub fn finish(&mut self, mut give: impl FnMut(&[u8])) {
+        self.skipped = self.skipped_now();
+        self.loaded.links.clear();
+        // A run that was preempted ends after its program is off the hook; a second is long for it.
+        for _ in 0..100 {
+            while !self.take_in().0 {
+                self.merge.release(0, &mut give);
+            }
+            if self.ledger().rows.iter().all(|r| r.counts.imbalance().is_empty()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.merge.release(u64::MAX, give);
+    }
+
+    /// Notes that a record could not be decoded.
+    pub fn corrupt(&mut self, record: &[u8]) {
+        let known = Head::of(record)
+            .and_then(|h| self.ledgers.get_mut(&h.lane).map(|l| l.corrupt(h.cpu, h.probe)))
+            .unwrap_or(false);
+        if !known {
+            self.strays += 1;
+        }
+    }
+
+    /// The ledger now.
+    pub fn ledger(&self) -> Ledger {
+        let mut rows = vec![];
+        let skipped = if self.loaded.links.is_empty() { self.skipped.clone() } else { self.skipped_now() };
+        for program in self.loaded.plan.programs.values() {
+            if let Some(ledger) = self.ledgers.get(&program.lane) {
+                ledger.rows(program, &mut rows);
+            }
+            let skipped = skipped.get(program.name).copied().unwrap_or(0);
+            if skipped > 0 {
+                let counts = Counts { skipped, ..Counts::default() };
+                rows.push(Row { lane: program.lane, probe: program.name, cpu: None, counts });
+            }
+        }
+        rows.sort_by_key(|r| (r.lane, r.probe, r.cpu));
+        Ledger { rows, strays: self.strays }
+    }
+
+    /// Records given out after younger ones.
+    pub fn late(&self) -> u64 {
+        self.merge.late()
+    }
+
+    fn take_in(&mut self) -> (bool, u64) {
+        let mut oldest = boot_time();
+        let mut emptied = true;
+        for LaneRing { lane, ring } in &mut self.rings {
+            let mut last = 0;
+            let whole = ring.drain(ROUND, |record| {
+                last = record.first_chunk().map_or(0, |b| u64::from_ne_bytes(*b));
+                receive(&mut self.ledgers, &mut self.strays, Some(*lane), record);
+                self.merge.push(record);
+            });
+            if !whole {
+                emptied = false;
+                oldest = oldest.min(last);
+            }
+        }
+        (emptied, oldest)
+    }
+
+    /// Runs that the kernel skipped, by program. Kernels that do not count it (before 5.12) say 0.
+    fn skipped_now(&self) -> BTreeMap<&'static str, u64> {
+        let mut skipped = BTreeMap::new();
+        for program in self.loaded.plan.programs.values() {
+            let function = self.loaded.plan.function(program);
+            let code = self.loaded.object.progs().find(|p| p.name() == function.as_str());
+            let misses = code.map_or(0, |p| recursion_misses(p.as_fd().as_raw_fd()));
+            let link = self.loaded.links.iter().find(|(p, _)| p.name == program.name);
+            let missed = link.map_or(0, |(_, l)| missed_by_link(l));
+            skipped.insert(program.name, misses.max(missed));
+        }
+        skipped
+    }
+}
+
+impl std::fmt::Debug for Sensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sensor").field("plan", &self.loaded.plan).finish_non_exhaustive()
+    }
+}
+
+/// The first reasons for which nothing can work, each with what to do.
+fn check(features: &Features) -> Result<(), Error> {
+    if let Some(why) = features.btf.why() {
+        return Err(Error::NoBtf { why: why.into() });
+    }
+    // CAP_SYS_ADMIN holds both of the others.
+    let lacks = |name: &str| features.capabilities.iter().any(|c| c.name == name && !c.held);
+    let missing: Vec<&str> = ["CAP_BPF", "CAP_PERFMON"].into_iter().filter(|n| lacks(n)).collect();
+    if lacks("CAP_SYS_ADMIN") && !missing.is_empty() {
+        return Err(Error::Forbidden { missing: missing.join(", ") });
+    }
+    Ok(())
+}
+
+/// What the reader needs of a record's header before it is decoded.
+struct Head {
+    lane: Lane,
+    cpu: u32,
+    probe: u16,
+}
+
+impl Head {
+    fn of(record: &[u8]) -> Option<Self> {
+        let probe = u16::from_ne_bytes(*record.get(22..)?.first_chunk()?);
+        let lane = Lane::from_number(*record.get(24)?)?;
+        let cpu = u32::from_ne_bytes(*record.get(28..)?.first_chunk()?);
+        Some(Self { lane, cpu, probe })
+    }
+}
+
+fn record_length(record: &[u8]) -> Option<usize> {
+    Some(u32::from_ne_bytes(*record.get(16..)?.first_chunk()?) as usize)
+}
+
+fn receive(ledgers: &mut BTreeMap<Lane, LaneLedger>, strays: &mut u64, lane: Option<Lane>, record: &[u8]) {
+    let known = Head::of(record)
+        .filter(|h| lane.is_none_or(|l| l == h.lane))
+        .and_then(|h| ledgers.get_mut(&h.lane).map(|l| l.received(h.cpu, h.probe)))
+        .unwrap_or(false);
+    if !known {
+        *strays += 1;
+    }
+}
+
+fn boot_time() -> u64 {
+    let t = clock_gettime(ClockId::Boottime);
+    t.tv_sec.unsigned_abs() * 1_000_000_000 + t.tv_nsec.unsigned_abs()
+}
+
+fn recursion_misses(fd: i32) -> u64 {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut length = u32::try_from(size_of_val(&info)).unwrap_or(0);
+    // SAFETY: `info` is as long as `length` says, all zeros ask for no arrays, and both live through the call.
+    let error = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd, &raw mut info, &raw mut length) };
+    if error == 0 { info.recursion_misses } else { 0 }
+}
+
+/// Runs missed by the link itself: kprobes count them there (6.7).
+fn missed_by_link(link: &libbpf_rs::Link) -> u64 {
+    let mut info = libbpf_sys::bpf_link_info::default();
+    let mut length = u32::try_from(size_of_val(&info)).unwrap_or(0);
+    // SAFETY: as above.
+    let error = unsafe {
+        libbpf_sys::bpf_link_get_info_by_fd(link.as_fd().as_raw_fd(), &raw mut info, &raw mut length)
+    };
+    if error != 0 || info.type_ != libbpf_sys::BPF_LINK_TYPE_PERF_EVENT {
+        return 0;
+    }
+    // SAFETY: the kernel filled the union's member of this link type; every member is plain numbers.
+    let event = unsafe { info.__bindgen_anon_1.perf_event };
+    if event.type_ != libbpf_sys::BPF_PERF_EVENT_KPROBE {
+        return 0;
+    }
+    // SAFETY: as above.
+    unsafe { event.__bindgen_anon_1.kprobe.missed }
+}
+
+/// The program that a ledger's row belongs to.
+pub fn program_of(lane: Lane, probe: u16) -> Option<&'static Program> {
+    catalogue::program_of(lane, probe)
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Fields of the record under construction. A field that does not fit marks the record too big; the run then ends as TOO_BIG. Nothing
+ * is written as if it were a value when it could not be read: the quality says so.
+ */
+#pragma once
+
+#define FIELD_HEAD 4
+#define STRING_BYTES 4096
+#define ARRAY_BYTES 32768
+
+/* Keeps the compiler from loading a checked value a second time, unchecked. */
+#define KEEP(value) asm volatile("" : "+r"(value))
+
+static __always_inline void put_head(u8 *at, u8 index, u8 quality, u32 length)
+{
+	*(u32 *)at = index | (u32)quality << 8 | length << 16;
+}
+
+/* Room for a field of a known size; NULL if there is none. */
+static __always_inline u8 *field_room(struct slot *slot, u32 max, u32 length)
+{
+	u32 used = *(volatile u32 *)&slot->used;
+
+	KEEP(used);
+	if (used > max - FIELD_HEAD - length) {
+		slot->too_big = 1;
+		return NULL;
+	}
+	return slot->data + used;
+}
+
+static __always_inline void put_fixed(struct run *run, u8 index, const void *value, u32 length)
+{
+	u8 *at = field_room(run->slot, run->max, length);
+
+	if (!at)
+		return;
+	put_head(at, index, QUALITY_OK, length);
+	__builtin_memcpy(at + FIELD_HEAD, value, length);
+	run->slot->used += FIELD_HEAD + length;
+}
+
+static __always_inline void put_u32(struct run *run, u8 index, u32 value)
+{
+	u8 *at = field_room(run->slot, run->max, 4);
+
+	if (!at)
+		return;
+	put_head(at, index, QUALITY_OK, 4);
+	*(u32 *)(at + FIELD_HEAD) = value;
+	run->slot->used += FIELD_HEAD + 4;
+}
+
+static __always_inline void put_u64(struct run *run, u8 index, u64 value)
+{
+	u8 *at = field_room(run->slot, run->max, 8);
+
+	if (!at)
+		return;
+	put_head(at, index, QUALITY_OK, 8);
+	*(u64 *)(at + FIELD_HEAD) = value;
+	run->slot->used += FIELD_HEAD + 8;
+}
+
+/* A field without a value, and why. */
+static __always_inline void put_nothing(struct run *run, u8 index, enum quality quality)
+{
+	u8 *at = field_room(run->slot, run->max, 0);
+
+	if (!at)
+		return;
+	put_head(at, index, quality, 0);
+	run->slot->used += FIELD_HEAD;
+}
+
+/*
+ * Closes a field of `length` bytes that stands behind its head at `used`: writes the head, clears the padding.
+ * Room for STRING_BYTES or more has been checked by the caller; `length` is bounded by `limit`.
+ */
+static __always_inline void close_field(struct slot *slot, u32 max, u8 index, u8 quality, u32 length)
+{
+	u32 used = *(volatile u32 *)&slot->used;
+	u32 end;
+
+	KEEP(used);
+	if (used > max - FIELD_HEAD) {
+		slot->too_big = 1;
+		return;
+	}
+	put_head(slot->data + used, index, quality, length);
+	end = used + FIELD_HEAD + length;
+	KEEP(end);
+	if (end > max - 4) {
+		slot->too_big = 1;
+		return;
+	}
+	*(u32 *)(slot->data + end) = 0;
+	slot->used = (end + 3) & ~3u;
+}
+
+enum string_source { FROM_KERNEL, FROM_USER };
+
+/* A string that ends with a NUL, up to STRING_BYTES. */
+static __noinline int put_string_at(struct slot *slot, u32 max, u32 index, const void *from, u32 source)
+{
+	u32 quality = QUALITY_OK;
+	u8 *at;
+	long length;
+
+	if (!slot)
+		return 0;
+	/* Two more than the limit: the NUL, and one byte that tells a string of just the limit from a longer one. */
+	at = field_room(slot, max, STRING_BYTES + 2 + 4);
+	if (!at)
+		return 0;
+	if (source == FROM_KERNEL)
+		length = bpf_probe_read_kernel_str(at + FIELD_HEAD, STRING_BYTES + 2, from);
+	else
+		length = bpf_probe_read_user_str(at + FIELD_HEAD, STRING_BYTES + 2, from);
+	if (length <= 0) {
+		length = 0;
+		quality = QUALITY_FAULTED;
+	} else {
+		length -= 1;
+		if (length > STRING_BYTES) {
+			length = STRING_BYTES;
+			quality = QUALITY_TRUNCATED;
+		}
+	}
+	close_field(slot, max, index, quality, length);
+	return 0;
+}
+
+static __always_inline void put_kernel_string(struct run *run, u8 index, const void *from)
+{
+	put_string_at(run->slot, run->max, index, from, FROM_KERNEL);
+}
+
+/* A string in the memory of the current task: what it is now, not what the kernel acted on. */
+static __always_inline void put_user_string(struct run *run, u8 index, u64 from)
+{
+	put_string_at(run->slot, run->max, index, (const void *)from, FROM_USER);
+}
+
+/* Strings one after the other, each with its NUL, between two addresses of the current task: argv and env. */
+static __noinline int put_user_array_at(struct slot *slot, u32 max, u32 index, u64 start, u64 end)
+{
+	u32 quality = QUALITY_OK;
+	u64 length = end - start;
+	u8 *at;
+
+	if (!slot)
+		return 0;
+	at = field_room(slot, max, ARRAY_BYTES + 4);
+	if (!at)
+		return 0;
+	if (end < start)
+		length = 0;
+	if (length > ARRAY_BYTES) {
+		length = ARRAY_BYTES;
+		quality = QUALITY_TRUNCATED;
+	}
+	if (length && bpf_probe_read_user(at + FIELD_HEAD, length, (const void *)start)) {
+		length = 0;
+		quality = QUALITY_FAULTED;
+	}
+	close_field(slot, max, index, quality, length);
+	return 0;
+}
+
+static __always_inline void put_user_array(struct run *run, u8 index, u64 start, u64 end)
+{
+	put_user_array_at(run->slot, run->max, index, start, end);
+}
+
+static __always_inline void put_cred(struct run *run, u8 index, const struct cred *cred)
+{
+	u8 *at = field_room(run->slot, run->max, sizeof(struct cred_record));
+
+	if (!at)
+		return;
+	put_head(at, index, QUALITY_OK, sizeof(struct cred_record));
+	put_cred_record((struct cred_record *)(at + FIELD_HEAD), cred);
+	run->slot->used += FIELD_HEAD + sizeof(struct cred_record);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Lanes, slots, rings, ledger: what makes the promise hold.
+ *
+ * A lane is a set of maps of its own. A run of a program counts itself as an attempt, claims a slot of its lane, fills the
+ * record in it, copies it to the ring of its CPU and gives the slot back; it ends in exactly one of the outcomes below.
+ */
+#pragma once
+
+/* One row of a lane's ledger: for one CPU and one program. A cache line. Mirrored in crates/sensor. */
+enum outcome {
+	ATTEMPTS = 0,
+	FILTERED = 1,  /* nothing to tell, or not in scope */
+	SUBMITTED = 2,
+	RING_FULL = 3,
+	SLOT_BUSY = 4,
+	TOO_BIG = 5,
+	STOLEN = 6,
+	UNTRACKED = 7, /* no outcome of a run: a task whose place in a watched tree could not be kept */
+	OUTCOMES = 8,
+};
+
+struct ledger_row {
+	u64 count[OUTCOMES];
+};
+
+/* A path is put together from its end, here, before it is copied into the record. */
+#define PATH_BYTES 4096
+#define NAME_BYTES 256
+#define COUNTED_NAMES 8192
+
+#define MAX_SLOTS 8
+
+struct slot {
+	u64 owner; /* 0, or the token of the run that has it */
+	u64 seq;
+	u32 used;    /* bytes of data */
+	u32 too_big; /* a field did not fit */
+	u8 path[PATH_BYTES + NAME_BYTES];
+	struct record_header header;
+	u8 data[];
+};
+
+/* Everything that user space decides before the programs are loaded. Mirrored in crates/sensor. */
+enum scope_mode {
+	SCOPE_OFF = 0,
+	SCOPE_ONLY = 1,
+	SCOPE_EXCEPT = 2,
+};
+
+struct config {
+	u32 self;	  /* process left out, 0: none */
+	u32 slots;	  /* for each CPU, in each lane; at most MAX_SLOTS */
+	u32 shards;	  /* rings of each lane */
+	u32 wake;	  /* bytes waiting in a ring at which the reader is woken */
+	s32 subsys;	  /* cgroup v1 subsystem whose cgroups tell containers apart, -1 for cgroup v2 */
+	u32 environment;  /* 1: take env */
+	u32 uid, pid, comm, mnt_ns, pid_ns, tree; /* enum scope_mode */
+	u32 follow;	  /* tasks in scope_tree are in scope whatever the rest says */
+	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
+};
+const volatile struct config cfg;
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+
+/* clang-format off */
+#define DEFINE_LANE(lane, bytes)                                                                   \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, 1);                                                            \
+		__uint(key_size, 4);                                                               \
+		__uint(value_size, sizeof(struct slot) + (bytes));                                 \
+	} lane##_slots SEC(".maps");                                                               \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                          \
+		__uint(max_entries, 1);                                                            \
+		__uint(key_size, 4);                                                               \
+		__array(values, struct ring);                                                      \
+	} lane##_rings SEC(".maps");                                                               \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
+		__uint(max_entries, 1);                                                            \
+		__uint(key_size, 4);                                                               \
+		__uint(value_size, sizeof(struct ledger_row));                                     \
+	} lane##_ledger SEC(".maps")
+/* clang-format on */
+
+/* Bytes for the fields: catalogue::Lane::slot_bytes. */
+#define BYTES_life 98304
+#define BYTES_task 24576
+#define BYTES_net 8192
+
+DEFINE_LANE(life, BYTES_life);
+DEFINE_LANE(task, BYTES_task);
+DEFINE_LANE(net, BYTES_net);
+
+enum lane_number { NUMBER_life = 0, NUMBER_task = 1, NUMBER_net = 2, NUMBER_bulk = 3 };
+
+/* One run of a program. Lives in registers: every use is inlined. */
+struct run {
+	void *slots, *rings, *ledger;
+	struct slot *slot; /* once claimed */
+	u64 token;
+	u32 max; /* bytes of the slot's data */
+	u32 cpu;
+	u16 probe, probes;
+	u8 lane;
+	bool submit;
+	enum outcome outcome;
+};
+
+#define CONCAT_(a, b) a##b
+#define CONCAT(a, b) CONCAT_(a, b)
+
+#define RUN_OF_LANE_(program, lane_name)                                                                     \
+	((struct run){.slots = &lane_name##_slots, .rings = &lane_name##_rings, .ledger = &lane_name##_ledger, \
+		      .max = BYTES_##lane_name, .probe = PROBE_##program, .probes = PROBES_##lane_name,      \
+		      .lane = NUMBER_##lane_name, .outcome = FILTERED})
+#define RUN_OF_LANE(program, lane_name) RUN_OF_LANE_(program, lane_name)
+/* A run of the program of that name in the catalogue. */
+#define RUN_OF(program) RUN_OF_LANE(program, LANE_##program)
+
+static __always_inline void ledger_count(const struct run *run, enum outcome outcome)
+{
+	u32 row = run->cpu * run->probes + run->probe;
+	struct ledger_row *counts = bpf_map_lookup_elem(run->ledger, &row);
+
+	/* Atomic, though the row is this CPU's alone: a preempted run may be half-way through the same addition. */
+	if (counts)
+		__sync_fetch_and_add(&counts->count[outcome], 1);
+}
+
+static __always_inline void run_begin(struct run *run)
+{
+	run->cpu = bpf_get_smp_processor_id();
+	ledger_count(run, ATTEMPTS);
+}
+
+#ifdef LEGACY
+/*
+ * Kernels before 5.17, loaded only where programs are not preempted by tasks: what interrupts a run ends before the run goes on,
+ * so that between this read and this write the word can change and change back, but not stay changed.
+ */
+static __always_inline bool slot_take(struct slot *slot, u64 token)
+{
+	if (*(volatile u64 *)&slot->owner)
+		return false;
+	*(volatile u64 *)&slot->owner = token;
+	return true;
+}
+#else
+static __always_inline bool slot_take(struct slot *slot, u64 token)
+{
+	return __sync_val_compare_and_swap(&slot->owner, 0, token) == 0;
+}
+#endif
+
+/* Claims a slot of this CPU for the run. Without one free, the run's outcome is SLOT_BUSY. */
+static __always_inline bool slot_claim(struct run *run)
+{
+	u64 token = 1ULL << 63 | (u64)run->probe << 32 | (u32)bpf_get_current_pid_tgid();
+	u32 base = run->cpu * cfg.slots;
+
+	run->outcome = SLOT_BUSY;
+	for (u32 i = 0; i < MAX_SLOTS; i++) {
+		u32 index = base + i;
+		struct slot *slot;
+
+		if (i >= cfg.slots)
+			return false;
+		slot = bpf_map_lookup_elem(run->slots, &index);
+		if (!slot)
+			return false;
+		if (slot_take(slot, token)) {
+			slot->used = 0;
+			slot->too_big = 0;
+			slot->header.slot = i;
+			run->slot = slot;
+			run->token = token;
+			run->outcome = FILTERED;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Wakes the reader when this record makes the ring's fill cross the mark, and only then: a wakeup costs more than a record. */
+static __always_inline u64 wake_flags(void *ring, u64 length)
+{
+	u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+
+	return waiting < cfg.wake && waiting + length >= cfg.wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline enum outcome slot_submit(struct run *run)
+{
+	struct slot *slot = run->slot;
+	u32 used = *(volatile u32 *)&slot->used;
+	u32 shard = run->cpu % cfg.shards;
+	void *ring;
+	long error;
+
+	if (slot->too_big || used > run->max)
+		return TOO_BIG;
+	if (*(volatile u64 *)&slot->owner != run->token)
+		return STOLEN;
+	ring = bpf_map_lookup_elem(run->rings, &shard);
+	if (!ring)
+		return RING_FULL;
+	slot->header.length = sizeof(struct record_header) + used;
+	slot->header.seq = slot->seq++;
+	error = bpf_ringbuf_output(ring, &slot->header, sizeof(struct record_header) + used,
+				   wake_flags(ring, sizeof(struct record_header) + used));
+	return error ? RING_FULL : SUBMITTED;
+}
+
+/* Ends a run: submits what is to be submitted, gives the slot back, counts the outcome. Every entry ends with it. */
+static __always_inline void run_end(struct run *run)
+{
+	if (run->slot) {
+		if (run->submit)
+			run->outcome = slot_submit(run);
+		if (run->outcome != STOLEN)
+			*(volatile u64 *)&run->slot->owner = 0;
+	}
+	ledger_count(run, run->outcome);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Paths from what the kernel holds. A dentry knows its name and its parent, so a path is put together from its end. It may have any
+ * number of names. When it is longer than PATH_BYTES the names at its end go, never those at its top: a first walk finds the whole
+ * length, a second one leaves out as many names at the end as it takes.
+ */
+#pragma once
+
+struct walk {
+	struct slot *slot;
+	struct dentry *dentry;
+	struct vfsmount *mount;
+	u32 position;	/* where the path begins in slot->path, filled towards 0 */
+	u32 skip;	/* bytes of names still to be left out at the end */
+	u32 length;	/* of the whole path */
+	u32 overflow;	/* it did not fit */
+	u32 top;	/* the walk came to the root */
+	u32 slashless;	/* a name outside of any tree: memfd:x */
+};
+
+static long walk_step(u32 index, struct walk *walk)
+{
+	struct dentry *dentry = walk->dentry;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	struct vfsmount *root = walk->mount;
+	struct slot *slot = walk->slot;
+	struct qstr name;
+	u32 length, position;
+
+	if (root && dentry == BPF_CORE_READ(root, mnt_root)) {
+		struct mount *mount = (void *)root - bpf_core_field_offset(struct mount, mnt);
+		struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+
+		if (above == mount) {
+			walk->top = 1;
+			return 1;
+		}
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = (void *)above + bpf_core_field_offset(struct mount, mnt);
+		return 0;
+	}
+	name.len = BPF_CORE_READ(dentry, d_name.len);
+	name.name = BPF_CORE_READ(dentry, d_name.name);
+	if (parent == dentry) {
+		/* The root of a file system that is mounted nowhere in sight, or a file that is in no directory. */
+		walk->top = 1;
+		if (walk->length || name.len == 1)
+			return 1;
+		walk->slashless = 1;
+	}
+	walk->dentry = parent;
+	length = name.len + 1;
+	walk->length += length;
+	if (walk->skip) {
+		walk->skip = walk->skip > length ? walk->skip - length : 0;
+		return walk->top ? 1 : 0;
+	}
+	position = walk->position;
+	if (length > position) {
+		walk->overflow = 1;
+		walk->position = 0;
+		return walk->top ? 1 : 0;
+	}
+	if (walk->overflow)
+		return walk->top ? 1 : 0;
+	position -= length;
+	walk->position = position;
+	position &= PATH_BYTES - 1;
+	if (!slot)
+		return 1;
+	slot->path[position] = '/';
+	bpf_probe_read_kernel(&slot->path[position + 1], (length - 1) & (NAME_BYTES - 1), name.name);
+	return walk->top ? 1 : 0;
+}
+
+static __always_inline void walk_up(struct walk *walk)
+{
+#ifdef LEGACY
+	for (u32 i = 0; i < 96; i++)
+		if (walk_step(i, walk))
+			break;
+#else
+	bpf_loop(COUNTED_NAMES, walk_step, walk, 0);
+#endif
+}
+
+/* Builds a path in slot->path; gives its start there, and its quality. */
+static __noinline u64 build_path(struct slot *slot, struct dentry *dentry, struct vfsmount *mount)
+{
+	struct walk walk = {.slot = slot, .dentry = dentry, .mount = mount, .position = PATH_BYTES};
+	u32 quality = QUALITY_OK;
+
+	if (!slot)
+		return 0;
+	walk_up(&walk);
+	if (walk.overflow && walk.top) {
+		u32 whole = walk.length;
+
+		walk.dentry = dentry;
+		walk.mount = mount;
+		walk.position = PATH_BYTES;
+		walk.skip = whole - PATH_BYTES;
+		walk.length = walk.overflow = walk.top = 0;
+		walk_up(&walk);
+		quality = QUALITY_TRUNCATED;
+	}
+	if (!walk.top)
+		quality = QUALITY_FAULTED;
+	else if (walk.slashless)
+		walk.position++;
+	return (u64)quality << 32 | walk.position;
+}
+
+/* Puts the path that build_path left into the record behind what of the field is there already (`before` bytes). */
+static __always_inline u32 copy_path(struct slot *slot, u32 max, u32 position)
+{
+	u32 used = *(volatile u32 *)&slot->used;
+	u32 length;
+
+	KEEP(used);
+	if (used > max - FIELD_HEAD - PATH_BYTES - 8) {
+		slot->too_big = 1;
+		return 0;
+	}
+	if (position > PATH_BYTES)
+		position = PATH_BYTES;
+	length = PATH_BYTES - position;
+	KEEP(length);
+	if (length > PATH_BYTES)
+		return 0;
+	if (length == 0) {
+		slot->data[used + FIELD_HEAD] = '/';
+		return 1;
+	}
+	position &= PATH_BYTES - 1;
+	/* Kernel memory to kernel memory: the verifier has no memcpy of unknown length. */
+	bpf_probe_read_kernel(slot->data + used + FIELD_HEAD, length, &slot->path[position]);
+	return length;
+}
+
+static __noinline int put_path_at(struct slot *slot, u32 max, u32 index, struct dentry *dentry, struct vfsmount *mount)
+{
+	u64 built;
+	u32 quality;
+
+	if (!slot)
+		return 0;
+	if (!dentry) {
+		close_field(slot, max, index, QUALITY_UNAVAILABLE, 0);
+		return 0;
+	}
+	built = build_path(slot, dentry, mount);
+	quality = built >> 32;
+	if (quality == QUALITY_FAULTED) {
+		close_field(slot, max, index, quality, 0);
+		return 0;
+	}
+	close_field(slot, max, index, quality, copy_path(slot, max, built));
+	return 0;
+}
+
+/* The path of a struct path of the kernel. */
+static __always_inline void put_path(struct run *run, u8 index, const struct path *path)
+{
+	put_path_at(run->slot, run->max, index, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt));
+}
+
+/* The path of a name in a directory: what hooks about names get. */
+static __always_inline void put_path_of(struct run *run, u8 index, const struct path *directory, struct dentry *dentry)
+{
+	put_path_at(run->slot, run->max, index, dentry, BPF_CORE_READ(directory, mnt));
+}
+
+static __always_inline void put_file_path(struct run *run, u8 index, struct file *file)
+{
+	put_path_at(run->slot, run->max, index, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+}
+
+/* The open file behind a descriptor of a task; NULL if there is none. */
+static __always_inline struct file *file_of_fd(struct task_struct *task, s32 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd);
+	struct file *file = NULL;
+
+	if (fd < 0 || (u32)fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
+#define AT_FDCWD -100
+
+/*
+ * A path as the caller named it, relative to a directory's descriptor: the kernel's path of that directory, a slash, and the string in
+ * user memory. Marked unresolved: links and dots in the string are not followed, and it is read after the kernel did.
+ */
+static __noinline int put_named_path_at(struct slot *slot, u32 max, u32 index, s32 directory, u64 name)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct dentry *dentry;
+	struct vfsmount *mount;
+	u32 quality = QUALITY_UNRESOLVED;
+	u32 used, length = 0;
+	char first = 0;
+	long read;
+
+	if (!slot)
+		return 0;
+	used = *(volatile u32 *)&slot->used;
+	KEEP(used);
+	if (used > max - FIELD_HEAD - PATH_BYTES - STRING_BYTES - 16) {
+		slot->too_big = 1;
+		return 0;
+	}
+	if (bpf_probe_read_user(&first, 1, (const void *)name)) {
+		close_field(slot, max, index, QUALITY_FAULTED, 0);
+		return 0;
+	}
+	if (first == '/') {
+		dentry = BPF_CORE_READ(task, fs, root.dentry);
+		mount = BPF_CORE_READ(task, fs, root.mnt);
+	} else if (directory == AT_FDCWD) {
+		dentry = BPF_CORE_READ(task, fs, pwd.dentry);
+		mount = BPF_CORE_READ(task, fs, pwd.mnt);
+	} else {
+		struct file *file = file_of_fd(task, directory);
+
+		dentry = BPF_CORE_READ(file, f_path.dentry);
+		mount = BPF_CORE_READ(file, f_path.mnt);
+	}
+	if (!dentry) {
+		close_field(slot, max, index, QUALITY_UNAVAILABLE, 0);
+		return 0;
+	}
+	length = copy_path(slot, max, build_path(slot, dentry, mount));
+	KEEP(length);
+	if (length > PATH_BYTES)
+		return 0;
+	if (first == '/' && length == 1)
+		length = 0; /* the root is the global one: the name is the path */
+	else if (first && first != '/' && length != 1)
+		slot->data[used + FIELD_HEAD + length++] = '/';
+	KEEP(length);
+	if (length > PATH_BYTES + 1)
+		return 0;
+	if (first) {
+		read = bpf_probe_read_user_str(slot->data + used + FIELD_HEAD + length, STRING_BYTES + 1, (const void *)name);
+		if (read > 0 && read <= STRING_BYTES + 1)
+			length += read - 1;
+		else
+			quality = QUALITY_FAULTED;
+		if (read == STRING_BYTES + 1)
+			quality = QUALITY_TRUNCATED;
+	}
+	close_field(slot, max, index, quality, length);
+	return 0;
+}
+
+static __always_inline void put_named_path(struct run *run, u8 index, s32 directory, u64 name)
+{
+	put_named_path_at(run->slot, run->max, index, directory, name);
+}
+
+/* Nanoseconds since the epoch at which an inode was last changed. */
+static __always_inline u64 ctime_of(struct inode *inode)
+{
+	if (bpf_core_field_exists(struct inode___seconds, i_ctime_sec))
+		return BPF_CORE_READ((struct inode___seconds *)inode, i_ctime_sec) * 1000000000ULL +
+		       BPF_CORE_READ((struct inode___seconds *)inode, i_ctime_nsec);
+	if (bpf_core_field_exists(struct inode___private, __i_ctime))
+		return BPF_CORE_READ((struct inode___private *)inode, __i_ctime.tv_sec) * 1000000000ULL +
+		       BPF_CORE_READ((struct inode___private *)inode, __i_ctime.tv_nsec);
+	return BPF_CORE_READ((struct inode___plain *)inode, i_ctime.tv_sec) * 1000000000ULL +
+	       BPF_CORE_READ((struct inode___plain *)inode, i_ctime.tv_nsec);
+}
+
+/* The device as user space numbers it (new_encode_dev): st_dev. */
+static __always_inline u32 encode_dev(u32 dev)
+{
+	u32 major = dev >> 20, minor = dev & 0xfffff;
+
+	return (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
+}
+
+static __always_inline u32 dev_of(struct inode *inode)
+{
+	return encode_dev(BPF_CORE_READ(inode, i_sb, s_dev));
+}

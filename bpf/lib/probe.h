@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What a family's programs are written with.
+ *
+ *   SYSCALL_EXIT(security_inode_unlink)
+ *   {
+ *           if (call->ret < 0 || !claim_call(run, call, EVENT(security_inode_unlink)))
+ *                   return;
+ *           put_named_path(run, FIELD(security_inode_unlink, pathname), AT_FDCWD, call_argument(call, 0));
+ *           submit(run);
+ *   }
+ *
+ * The body tells what happened; the entry around it counts the attempt, gives the slot back and counts the outcome, on every path.
+ */
+#pragma once
+
+#include "vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
+
+#include "catalogue.h"
+#include "record.h"
+#include "lane.h"
+#include "task.h"
+#include "scope.h"
+#include "field.h"
+#include "path.h"
+#include "syscall.h"
+
+#define FIELD(event, name) FIELD_##event##__##name
+
+/* The common head of every record: when, where, which. */
+static __always_inline void put_header(struct run *run, u16 event)
+{
+	struct record_header *header = &run->slot->header;
+
+	header->time = bpf_ktime_get_boot_ns();
+	header->event = event;
+	header->probe = run->probe;
+	header->lane = run->lane;
+	header->flags = 0;
+	header->cpu = run->cpu;
+	header->syscall = 0;
+	header->ret = 0;
+}
+
+/* Claims a slot for an event of the current task, if it is in scope, and fills the header with the task's identity. */
+static __always_inline bool claim(struct run *run, u16 event)
+{
+	struct task_struct *task = current_task();
+
+	if (!in_scope(task) || !slot_claim(run))
+		return false;
+	put_header(run, event);
+	put_task(&run->slot->header, task);
+	return true;
+}
+
+/*
+ * The same whatever the scope says, but for Tarsius itself: births, executions and deaths, by which user space knows who everyone is.
+ */
+static __always_inline bool claim_anyone(struct run *run, u16 event)
+{
+	if ((bpf_get_current_pid_tgid() >> 32 == cfg.self && cfg.self) || !slot_claim(run))
+		return false;
+	put_header(run, event);
+	put_task(&run->slot->header, current_task());
+	return true;
+}
+
+/* The same for an event of a system call: with the call's number, and its return value at its exit. */
+static __always_inline bool claim_call(struct run *run, const struct call *call, u16 event)
+{
+	struct record_header *header;
+
+	if (!in_scope(call->task) || !slot_claim(run))
+		return false;
+	put_header(run, event);
+	header = &run->slot->header;
+	put_task(header, call->task);
+	header->syscall = call->number & (COMPAT_BASE - 1);
+	header->flags |= RECORD_SYSCALL | RECORD_RETURN;
+	if (call->number >= COMPAT_BASE)
+		header->flags |= RECORD_COMPAT;
+	header->ret = call->ret;
+	return true;
+}
+
+/* The record is complete. */
+static __always_inline void submit(struct run *run)
+{
+	run->submit = true;
+}
+
+#define EVENT(name) EVENT_##name
+#define WANTED(name) (cfg.events[INDEX_##name])
+
+/*
+ * Runs a body: what every entry that is not a handler of system calls is made of.
+ *
+ *   SEC("lsm/file_open") int BPF_PROG(security_file_open__lsm, struct file *file)
+ *   {
+ *           RUN(security_file_open__lsm, tell_open(&run, file));
+ *           return 0;
+ *   }
+ */
+#define RUN(program, body)                                   \
+	do {                                                 \
+		struct run run = RUN_OF(program);            \
+		run_begin(&run);                             \
+		body;                                        \
+		run_end(&run);                               \
+	} while (0)

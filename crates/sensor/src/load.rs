@@ -1,0 +1,374 @@
+//! Loading and attaching. A program that this kernel refuses is left out, the plan is made anew without it, and the rest goes on.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Mutex;
+
+use catalogue::{Event, Hook, Lane, PROGRAMS, Program};
+use kernel::{Features, HookKind};
+use libbpf_rs::{
+    Link, MapCore as _, MapFlags, MapHandle, MapType, Object, ObjectBuilder, OpenObject, PrintLevel,
+};
+
+use crate::config::Config;
+use crate::plan::{Plan, Planner};
+use crate::{Error, Options};
+
+/// The programs for kernels from 5.17 on.
+const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/modern.bpf.o"));
+/// The programs for 5.10 to 5.16.
+const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o"));
+
+/// Lanes that have maps in the object.
+pub(crate) const LANES: [Lane; 3] = [Lane::Life, Lane::Task, Lane::Net];
+
+/// The object that suits a kernel.
+pub fn object_for(features: &Features) -> &'static [u8] {
+    let hook = HookKind::Tracepoint;
+    let modern = features.atomics.yes()
+        && features.helper(kernel::Helper::Loop, hook)
+        && features.helper(kernel::Helper::TaskPtRegs, hook)
+        && features.helper(kernel::Helper::CurrentTaskBtf, hook);
+    if modern { MODERN } else { LEGACY }
+}
+
+/// Both objects, for the isolation proof.
+pub const OBJECTS: [(&str, &[u8]); 2] = [("modern", MODERN), ("legacy", LEGACY)];
+
+/// What is loaded and attached. Dropping it takes all of it out of the kernel.
+pub(crate) struct Loaded {
+    pub(crate) plan: Plan,
+    /// Links by the program they belong to.
+    pub(crate) links: Vec<(&'static Program, Link)>,
+    pub(crate) object: Object,
+    pub(crate) rings: BTreeMap<Lane, Vec<(OwnedFd, usize)>>,
+    pub(crate) cpus: u32,
+}
+
+/// The lines that libbpf printed while loading: they name the program that failed.
+static SAID: Mutex<String> = Mutex::new(String::new());
+
+fn listen(_: PrintLevel, text: String) {
+    if let Ok(mut said) = SAID.lock() {
+        said.push_str(&text);
+    }
+}
+
+/// Plans, loads and attaches, until the kernel takes it.
+pub(crate) fn load(
+    features: &Features,
+    options: &Options,
+    wanted: impl Fn(&Event) -> bool,
+) -> Result<Loaded, Error> {
+    let mut planner = Planner::new(features);
+    let bytes = object_for(features);
+    // Each round leaves out one program more.
+    for _ in 0..=PROGRAMS.len() {
+        let plan = planner.plan(&wanted);
+        if plan.programs.is_empty() {
+            return Err(Error::Nothing);
+        }
+        match attempt(features, options, bytes, plan)? {
+            Ok(loaded) => return Ok(loaded),
+            Err((program, why)) => {
+                if planner.refuses(program) {
+                    return Err(Error::Refused(why));
+                }
+                planner.refuse(program, why);
+            }
+        }
+    }
+    Err(Error::Refused("every program was refused".into()))
+}
+
+/// A program that the kernel refused, and what it said.
+type Refused = (&'static Program, String);
+
+fn attempt(
+    features: &Features,
+    options: &Options,
+    bytes: &[u8],
+    plan: Plan,
+) -> Result<Result<Loaded, Refused>, Error> {
+    let cpus = kernel::possible_cpus()?.iter().max().map_or(1, |c| c + 1);
+    let previous = libbpf_rs::set_print(Some((PrintLevel::Warn, listen)));
+    if let Ok(mut said) = SAID.lock() {
+        said.clear();
+    }
+    let result = open_and_load(features, options, bytes, &plan, cpus);
+    libbpf_rs::set_print(previous);
+    let said = SAID.lock().map(|s| s.clone()).unwrap_or_default();
+    let object = match result? {
+        Ok(object) => object,
+        Err(error) => {
+            let Some(program) = failed_program(&plan, &said) else {
+                return Err(Error::Refused(format!("{error}\n{}", said.trim_end())));
+            };
+            return Ok(Err((
+                program,
+                format!("the kernel refuses its program {}: {}", program.name, reason(&said)),
+            )));
+        }
+    };
+    let rings = make_rings(&object, options, cpus)?;
+    fill_scope(&object, options)?;
+    let mut loaded = Loaded { plan, links: vec![], object, rings, cpus };
+    fill_handlers(&loaded)?;
+    match attach(features, &mut loaded) {
+        Ok(()) => Ok(Ok(loaded)),
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
+/// The program that libbpf's lines name as the one that failed to load.
+fn failed_program(plan: &Plan, said: &str) -> Option<&'static Program> {
+    let failed =
+        said.lines().filter(|l| l.contains("failed to load")).filter_map(|l| l.split('\'').nth(1)).next();
+    let named = |name: &str| plan.programs.values().copied().find(|p| plan.function(p) == name);
+    failed.and_then(named).or_else(|| {
+        said.lines().find_map(|l| l.strip_prefix("libbpf: prog '").and_then(|l| named(l.split('\'').next()?)))
+    })
+}
+
+/// The last lines of the verifier's log, or of what libbpf said.
+fn reason(said: &str) -> String {
+    let lines: Vec<&str> =
+        said.lines().filter(|l| !l.starts_with("processed ") && !l.contains("-- END PROG")).collect();
+    let end = lines.iter().position(|l| l.contains("failed to load")).unwrap_or(lines.len());
+    let before: Vec<&str> = lines[..end].iter().rev().take(2).rev().copied().collect();
+    before.join("; ")
+}
+
+fn open_and_load(
+    features: &Features,
+    options: &Options,
+    bytes: &[u8],
+    plan: &Plan,
+    cpus: u32,
+) -> Result<Result<Object, libbpf_rs::Error>, Error> {
+    let mut open = ObjectBuilder::default()
+        .name("tarsius")
+        .and_then(|b| b.open_memory(bytes))
+        .map_err(Error::bpf("opening the built-in BPF object"))?;
+    let functions: Vec<String> = plan.programs.values().map(|p| plan.function(p)).collect();
+    for mut program in open.progs_mut() {
+        let load = functions.iter().any(|f| program.name() == f.as_str());
+        program.set_autoload(load);
+    }
+    set_maps(&mut open, features, options, bytes, plan, cpus)?;
+    Ok(open.load())
+}
+
+fn set_maps(
+    open: &mut OpenObject,
+    features: &Features,
+    options: &Options,
+    bytes: &[u8],
+    plan: &Plan,
+    cpus: u32,
+) -> Result<(), Error> {
+    let slots = slots(features, options);
+    let config = Config {
+        self_pid: if options.include_self { 0 } else { std::process::id() },
+        slots,
+        shards: shards(options, cpus),
+        wake: u32::try_from(ring_bytes(options, cpus) / 2).unwrap_or(u32::MAX),
+        subsys: options.subsys,
+        environment: options.environment,
+        uid: options.scope.uids.0,
+        pid: options.scope.pids.0,
+        comm: options.scope.comms.0,
+        mnt_ns: options.scope.mnt_namespaces.0,
+        pid_ns: options.scope.pid_namespaces.0,
+        tree: options.scope.tree.0,
+        follow: options.scope.follow,
+        events: catalogue::EVENTS.iter().map(|e| plan.choices.iter().any(|c| c.event == e.name)).collect(),
+    };
+    for mut map in open.maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        let lane = LANES.into_iter().find(|l| name.starts_with(&format!("{}_", l.name())));
+        let set = |what: libbpf_rs::Result<()>| what.map_err(Error::bpf(format!("preparing the map {name}")));
+        match (lane, name.split_once('_').map_or("", |n| n.1)) {
+            (Some(_), "slots") => set(map.set_max_entries(cpus * slots))?,
+            (Some(_), "rings") => set(map.set_max_entries(config.shards))?,
+            (Some(lane), "ledger") => set(map.set_max_entries(cpus * catalogue::probes_in(lane)))?,
+            _ if name.ends_with(".rodata") => {
+                let data =
+                    map.initial_value_mut().ok_or_else(|| Error::Object("no read-only data".into()))?;
+                config.write_to(bytes, data)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Slots for each CPU and lane. Where a program's run ends before what it interrupted goes on, four are enough for task, softirq,
+/// hardirq and NMI; where tasks preempt one another inside programs, up to seven runs were seen at once on one CPU (Linux 7.3).
+fn slots(features: &Features, options: &Options) -> u32 {
+    let model = features.preemption.model;
+    let calm = matches!(model, kernel::Model::None | kernel::Model::Voluntary)
+        && !features.tracepoint_programs_preemptible();
+    options.slots.unwrap_or(if calm { 4 } else { 8 }).clamp(1, 8)
+}
+
+fn shards(options: &Options, cpus: u32) -> u32 {
+    options.shards.unwrap_or(cpus).clamp(1, cpus)
+}
+
+/// Bytes of one ring: the budget over all lanes and shards, down to a power of two, a page at least.
+fn ring_bytes(options: &Options, cpus: u32) -> u64 {
+    let rings = u64::from(shards(options, cpus)) * LANES.len() as u64;
+    let share = (options.buffers / rings).max(rustix::param::page_size() as u64);
+    1 << share.ilog2()
+}
+
+fn map<'a>(object: &'a Object, name: &str) -> Result<libbpf_rs::Map<'a>, Error> {
+    object.maps().find(|m| m.name() == name).ok_or_else(|| Error::Object(format!("no map {name}")))
+}
+
+fn make_rings(
+    object: &Object,
+    options: &Options,
+    cpus: u32,
+) -> Result<BTreeMap<Lane, Vec<(OwnedFd, usize)>>, Error> {
+    let bytes = ring_bytes(options, cpus);
+    let size = u32::try_from(bytes).map_err(|_| Error::Object("a ring of more than 4 GiB".into()))?;
+    let create = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
+        ..Default::default()
+    };
+    let mut all = BTreeMap::new();
+    for lane in LANES {
+        let outer = map(object, &format!("{}_rings", lane.name()))?;
+        let mut rings = vec![];
+        for shard in 0..shards(options, cpus) {
+            let what = format!("making a ring of {size} bytes for the {} lane", lane.name());
+            let ring = MapHandle::create(
+                MapType::RingBuf,
+                Some(format!("{}_ring", lane.name())),
+                0,
+                0,
+                size,
+                &create,
+            )
+            .map_err(Error::bpf(what.clone()))?;
+            outer
+                .update(&shard.to_ne_bytes(), &ring.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)
+                .map_err(Error::bpf(what.clone()))?;
+            let fd =
+                ring.as_fd().try_clone_to_owned().map_err(|source| Error::File { path: what, source })?;
+            rings.push((fd, size as usize));
+        }
+        all.insert(lane, rings);
+    }
+    Ok(all)
+}
+
+fn fill_scope(object: &Object, options: &Options) -> Result<(), Error> {
+    let scope = &options.scope;
+    let put = |name: &str, key: &[u8], value: &[u8]| {
+        map(object, name)?
+            .update(key, value, MapFlags::ANY)
+            .map_err(Error::bpf(format!("filling the list {name}")))
+    };
+    for uid in &scope.uids.1 {
+        put("cfg_uids", &uid.to_ne_bytes(), &[1])?;
+    }
+    for pid in &scope.pids.1 {
+        put("cfg_pids", &pid.to_ne_bytes(), &[1])?;
+    }
+    for comm in &scope.comms.1 {
+        put("cfg_comms", comm, &[1])?;
+    }
+    for ns in &scope.mnt_namespaces.1 {
+        put("cfg_mnt_namespaces", &ns.to_ne_bytes(), &[1])?;
+    }
+    for ns in &scope.pid_namespaces.1 {
+        put("cfg_pid_namespaces", &ns.to_ne_bytes(), &[1])?;
+    }
+    for pid in &scope.tree.1 {
+        put("scope_tree", &pid.to_ne_bytes(), &1u64.to_ne_bytes())?;
+    }
+    Ok(())
+}
+
+/// Puts the handlers of system calls where the dispatchers look for them.
+fn fill_handlers(loaded: &Loaded) -> Result<(), Error> {
+    const CALLS: u32 = 1024;
+    const COMPAT_BASE: u32 = 512;
+    for program in loaded.plan.programs.values() {
+        let (handlers, wanted) = match program.hook {
+            Hook::SysEnter => ("cfg_enter_handlers", "cfg_enter_wanted"),
+            Hook::SysExit => ("cfg_exit_handlers", "cfg_exit_wanted"),
+            _ => continue,
+        };
+        let function = loaded.plan.function(program);
+        let Some(loaded_program) = loaded.object.progs().find(|p| p.name() == function.as_str()) else {
+            return Err(Error::Object(format!("no program {function}")));
+        };
+        let (handlers, wanted) = (map(&loaded.object, handlers)?, map(&loaded.object, wanted)?);
+        for call in program.syscalls.iter().filter_map(|name| catalogue::syscall(name)) {
+            for number in call.native.into_iter().chain(call.compat.map(|n| n + COMPAT_BASE)) {
+                let at = u32::from(program.stage) * CALLS + number;
+                let what = format!("entering the handler {function} of {}", call.name);
+                handlers
+                    .update(
+                        &at.to_ne_bytes(),
+                        &loaded_program.as_fd().as_raw_fd().to_ne_bytes(),
+                        MapFlags::ANY,
+                    )
+                    .map_err(Error::bpf(what.clone()))?;
+                wanted
+                    .update(&number.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)
+                    .map_err(Error::bpf(what))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Attaches what has a hook of its own; the life lane first, so that no process is born unseen between it and the rest.
+fn attach(features: &Features, loaded: &mut Loaded) -> Result<(), Refused> {
+    let mut programs: Vec<&'static Program> = loaded.plan.programs.values().copied().collect();
+    programs.sort_by_key(|p| (p.lane, p.hook == Hook::DispatchExit, p.name));
+    let cgroup = features.cgroup2.mount.as_ref().map(File::open);
+    for program in programs {
+        let function = loaded.plan.function(program);
+        let refuse = |why: String| (program, why);
+        let Some(code) = loaded.object.progs_mut().find(|p| p.name() == function.as_str()) else {
+            return Err(refuse(format!("there is no program {function}")));
+        };
+        let link = match program.hook {
+            Hook::SysEnter | Hook::SysExit => continue,
+            Hook::TpBtf(_) | Hook::Fentry(_) => code.attach_trace(),
+            Hook::DispatchEnter | Hook::DispatchExit if !loaded.plan.perf => code.attach_trace(),
+            Hook::DispatchEnter => {
+                code.attach_tracepoint(libbpf_rs::TracepointCategory::RawSyscalls, "sys_enter")
+            }
+            Hook::DispatchExit => {
+                code.attach_tracepoint(libbpf_rs::TracepointCategory::RawSyscalls, "sys_exit")
+            }
+            Hook::Tracepoint(name) => match name.split_once('/') {
+                Some((group, name)) => {
+                    code.attach_tracepoint(libbpf_rs::TracepointCategory::Custom(group.into()), name)
+                }
+                None => return Err(refuse(format!("{name} is no tracepoint"))),
+            },
+            Hook::Kprobe(name) => code.attach_kprobe(false, name),
+            Hook::Lsm(_) => code.attach_lsm(),
+            Hook::Iter(_) => code.attach(),
+            Hook::Cgroup(_) => match &cgroup {
+                Some(Ok(root)) => code.attach_cgroup(root.as_raw_fd()),
+                Some(Err(e)) => return Err(refuse(format!("the root of cgroup v2: {e}"))),
+                None => return Err(refuse("cgroup v2 is not mounted".into())),
+            },
+        };
+        match link {
+            Ok(link) => loaded.links.push((program, link)),
+            Err(e) => return Err(refuse(format!("attaching {function}: {e}"))),
+        }
+    }
+    Ok(())
+}

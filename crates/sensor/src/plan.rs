@@ -1,0 +1,211 @@
+//! Which way each event is taken on this kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use catalogue::{EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Tier};
+use kernel::{Features, HookKind};
+use serde::Serialize;
+
+/// How one event is taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Choice {
+    /// The event.
+    pub event: &'static str,
+    /// The tier taken; none if the event can not be taken here.
+    #[serde(serialize_with = "tier_name")]
+    pub tier: Option<&'static Tier>,
+    /// The better tiers, and why each was not taken.
+    pub refused: Vec<Refusal>,
+}
+
+/// A tier that was not taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Refusal {
+    /// Name of the tier.
+    pub tier: &'static str,
+    /// Why not.
+    pub why: String,
+}
+
+fn tier_name<S: serde::Serializer>(tier: &Option<&'static Tier>, s: S) -> Result<S::Ok, S::Error> {
+    tier.map(|t| t.name).serialize(s)
+}
+
+/// The programs to load, and why.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// How each event asked for is taken.
+    pub choices: Vec<Choice>,
+    /// Every program to load, support and dispatchers included, by name.
+    pub programs: BTreeMap<&'static str, &'static Program>,
+    /// Handlers of system calls are entered by perf tracepoints, because tracepoint programs by BTF can be preempted here.
+    pub perf: bool,
+}
+
+impl Plan {
+    /// The name of a program's function in the object that is to be loaded.
+    pub fn function(&self, program: &Program) -> String {
+        match (program.is_syscall(), self.perf) {
+            (true, true) => format!("{}__perf", program.name),
+            (true, false) => format!("{}__btf", program.name),
+            _ => program.name.to_string(),
+        }
+    }
+
+    /// Events asked for that can not be taken on this kernel.
+    pub fn missing(&self) -> impl Iterator<Item = &Choice> {
+        self.choices.iter().filter(|c| c.tier.is_none())
+    }
+}
+
+/// What stands in the way of a program here: asked of the kernel once for each hook, kept.
+pub struct Planner<'a> {
+    features: &'a Features,
+    functions: Option<BTreeSet<String>>,
+    /// Programs that the kernel refused, and what it said.
+    refused: BTreeMap<&'static str, String>,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner for the kernel with those features.
+    pub fn new(features: &'a Features) -> Self {
+        Self { features, functions: None, refused: BTreeMap::new() }
+    }
+
+    /// Does not plan with that program again.
+    pub fn refuse(&mut self, program: &'static Program, why: String) {
+        self.refused.insert(program.name, why);
+    }
+
+    /// It was refused already.
+    pub fn refuses(&self, program: &Program) -> bool {
+        self.refused.contains_key(program.name)
+    }
+
+    /// Plans for the events of those numbers.
+    pub fn plan(&mut self, events: impl Fn(&Event) -> bool) -> Plan {
+        let perf = self.perf();
+        let mut plan = Plan { perf, ..Plan::default() };
+        for event in EVENTS.iter().filter(|e| events(e)) {
+            let choice = self.choose(event);
+            for program in choice.tier.iter().flat_map(|t| t.programs) {
+                plan.programs.insert(program.get().name, program.get());
+            }
+            plan.choices.push(choice);
+        }
+        for support in SUPPORTS {
+            let program = support.program.get();
+            let serves = support.serves.iter().any(|p| plan.programs.contains_key(p.get().name));
+            if serves && self.obstacle(program).is_none() {
+                plan.programs.insert(program.name, program);
+            }
+        }
+        for (handler, dispatcher) in
+            [(Hook::SysEnter, Hook::DispatchEnter), (Hook::SysExit, Hook::DispatchExit)]
+        {
+            if plan.programs.values().any(|p| p.hook == handler) {
+                plan.programs.extend(PROGRAMS.iter().filter(|p| p.hook == dispatcher).map(|p| (p.name, p)));
+            }
+        }
+        plan
+    }
+
+    /// Handlers of system calls by perf tracepoint: where the others can be preempted (and skipped then), or do not exist.
+    fn perf(&self) -> bool {
+        let tracepoint = self.features.hook(HookKind::Tracepoint);
+        tracepoint
+            && (self.features.tracepoint_programs_preemptible() || !self.features.hook(HookKind::TpBtf))
+    }
+
+    /// The first tier that works and that the kernel never skips; else the first that works.
+    fn choose(&mut self, event: &Event) -> Choice {
+        let mut refused = vec![];
+        let mut skippable: Option<(usize, &'static Tier)> = None;
+        for tier in event.tiers {
+            let obstacle = tier.programs.iter().find_map(|p| self.obstacle(p.get()));
+            if let Some(why) = obstacle {
+                refused.push(Refusal { tier: tier.name, why });
+            } else if tier.programs.iter().any(|p| self.can_be_skipped(p.get())) {
+                refused.push(Refusal {
+                    tier: tier.name,
+                    why: "tracepoint programs can be preempted here, and are skipped then".into(),
+                });
+                skippable = skippable.or(Some((refused.len(), tier)));
+            } else {
+                return Choice { event: event.name, tier: Some(tier), refused };
+            }
+        }
+        match skippable {
+            Some((place, tier)) => {
+                refused.truncate(place - 1);
+                Choice { event: event.name, tier: Some(tier), refused }
+            }
+            None => Choice { event: event.name, tier: None, refused },
+        }
+    }
+
+    fn can_be_skipped(&self, program: &Program) -> bool {
+        matches!(program.hook, Hook::TpBtf(_) | Hook::Fentry(_))
+            && self.features.tracepoint_programs_preemptible()
+    }
+
+    /// Why that program can not run here.
+    fn obstacle(&mut self, program: &Program) -> Option<String> {
+        if let Some(why) = self.refused.get(program.name) {
+            return Some(why.clone());
+        }
+        let hook = match program.hook {
+            Hook::TpBtf(_) => HookKind::TpBtf,
+            Hook::Tracepoint(_) => HookKind::Tracepoint,
+            Hook::Kprobe(_) => HookKind::Kprobe,
+            Hook::Fentry(_) => HookKind::Fentry,
+            Hook::Lsm(_) => HookKind::Lsm,
+            Hook::Iter(_) => HookKind::Iter,
+            Hook::Cgroup(name) if name.starts_with("cgroup_skb") => HookKind::CgroupSkb,
+            Hook::Cgroup("cgroup/sock_create") => HookKind::CgroupSock,
+            Hook::Cgroup(_) => HookKind::CgroupSockAddr,
+            Hook::SysEnter | Hook::SysExit | Hook::DispatchEnter | Hook::DispatchExit if self.perf() => {
+                HookKind::Tracepoint
+            }
+            Hook::SysEnter | Hook::SysExit | Hook::DispatchEnter | Hook::DispatchExit => HookKind::TpBtf,
+        };
+        if let Some(why) = self.features.hooks.get(&hook).and_then(|s| s.why()) {
+            return Some(why.to_string());
+        }
+        match program.hook {
+            Hook::TpBtf(name) => (!in_btf(name, libbpf_sys::BPF_TRACE_RAW_TP))
+                .then(|| format!("this kernel has no tracepoint {name}")),
+            Hook::Lsm(name) => (!in_btf(name, libbpf_sys::BPF_LSM_MAC))
+                .then(|| format!("this kernel has no LSM hook {name}")),
+            Hook::Tracepoint(name) => {
+                let mount = self.features.tracefs.mount.as_ref()?;
+                (!mount.join("events").join(name).exists())
+                    .then(|| format!("this kernel has no tracepoint {name}"))
+            }
+            Hook::Kprobe(name) => (!self.functions().contains(name))
+                .then(|| format!("this kernel has no function {name} to probe")),
+            _ => None,
+        }
+    }
+
+    /// The functions that the kernel lists; those that are not of the kernel proper, but of modules, do not count.
+    fn functions(&mut self) -> &BTreeSet<String> {
+        self.functions.get_or_insert_with(|| {
+            let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+            symbols
+                .lines()
+                .filter_map(|line| match *line.split_whitespace().collect::<Vec<_>>() {
+                    [_, "t" | "T", name] => Some(name.to_string()),
+                    _ => None,
+                })
+                .collect()
+        })
+    }
+}
+
+fn in_btf(name: &str, kind: libbpf_sys::bpf_attach_type) -> bool {
+    let Ok(name) = std::ffi::CString::new(name) else { return false };
+    // SAFETY: a NUL-terminated string that lives through the call; libbpf only reads it.
+    unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), kind) > 0 }
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Birth, execution and death of processes. */
+
+#define S_IFMT 0170000
+#define SIGNAL_MASK 0x7f
+
+/* ---- fork ---- */
+
+/* A new process of a watched tree belongs to it before it runs. */
+static __always_inline void grow_tree(struct run *run, u32 parent, u32 child)
+{
+	u64 member = 1;
+
+	if ((cfg.tree == SCOPE_OFF && !cfg.follow) || parent == child)
+		return;
+	if (in_tree(parent) && bpf_map_update_elem(&scope_tree, &child, &member, BPF_ANY))
+		ledger_count(run, UNTRACKED);
+}
+
+static __always_inline void tell_fork(struct run *run, struct task_struct *child)
+{
+	struct task_struct *parent = current_task();
+	struct task_struct *leader = BPF_CORE_READ(child, group_leader);
+	struct task_struct *up = BPF_CORE_READ(child, real_parent, group_leader);
+	struct pid *pid = BPF_CORE_READ(child, thread_pid);
+	struct record_header *header;
+	u32 child_tid = BPF_CORE_READ(child, pid), child_pid = BPF_CORE_READ(child, tgid);
+
+	grow_tree(run, BPF_CORE_READ(parent, tgid), child_pid);
+	if (!claim_anyone(run, EVENT(sched_process_fork)))
+		return;
+	header = &run->slot->header;
+	put_u32(run, FIELD(sched_process_fork, parent_tid), header->tid);
+	put_u32(run, FIELD(sched_process_fork, parent_ns_tid), header->ns_tid);
+	put_u32(run, FIELD(sched_process_fork, parent_pid), header->pid);
+	put_u32(run, FIELD(sched_process_fork, parent_ns_pid), header->ns_pid);
+	put_u64(run, FIELD(sched_process_fork, parent_start_time), header->start_time);
+	put_u32(run, FIELD(sched_process_fork, child_tid), child_tid);
+	put_u32(run, FIELD(sched_process_fork, child_ns_tid), pid_in_namespace(pid));
+	put_u32(run, FIELD(sched_process_fork, child_pid), child_pid);
+	put_u32(run, FIELD(sched_process_fork, child_ns_pid), pid_in_namespace(BPF_CORE_READ(leader, thread_pid)));
+	put_u64(run, FIELD(sched_process_fork, start_time), BPF_CORE_READ(child, start_boottime));
+	put_u32(run, FIELD(sched_process_fork, clone_thread), child_tid != child_pid);
+	put_u64(run, FIELD(sched_process_fork, child_cgroup), cgroup_of(child));
+	put_u32(run, FIELD(sched_process_fork, child_pid_ns), pid_namespace_of(pid));
+	put_u32(run, FIELD(sched_process_fork, up_pid), BPF_CORE_READ(up, tgid));
+	put_u64(run, FIELD(sched_process_fork, up_start_time), BPF_CORE_READ(up, start_boottime));
+	submit(run);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(sched_process_fork__btf, struct task_struct *parent, struct task_struct *child)
+{
+	RUN(sched_process_fork__btf, tell_fork(&run, child));
+	return 0;
+}
+
+/* Called by the creator on the new task, complete but for its first run. */
+SEC("kprobe/wake_up_new_task")
+int BPF_KPROBE(sched_process_fork__kprobe, struct task_struct *child)
+{
+	RUN(sched_process_fork__kprobe, tell_fork(&run, child));
+	return 0;
+}
+
+/* ---- exec ---- */
+
+/* What an execution replaces: kept when it renames the task, which is before it commits the new credentials. */
+struct exec_before {
+	char comm[COMM_BYTES];
+	struct cred_record cred;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct exec_before));
+} life_exec_before SEC(".maps");
+
+static __always_inline void keep_before(const void *comm)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct exec_before before = {};
+
+	bpf_probe_read_kernel(before.comm, sizeof(before.comm), comm);
+	put_cred_record(&before.cred, BPF_CORE_READ(current_task(), real_cred));
+	bpf_map_update_elem(&life_exec_before, &tid, &before, BPF_ANY);
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(exec_before__btf, struct task_struct *task, const char *comm)
+{
+	RUN(exec_before__btf, keep_before(task->comm));
+	return 0;
+}
+
+struct task_rename {
+	u64 head;
+	pid_t pid;
+	char oldcomm[COMM_BYTES];
+};
+
+SEC("tp/task/task_rename")
+int exec_before__perf(struct task_rename *ctx)
+{
+	RUN(exec_before__perf, keep_before(ctx->oldcomm));
+	return 0;
+}
+
+static __always_inline bool same_cred(const struct cred_record *a, const struct cred_record *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < sizeof(*a) / 8; i++)
+		if (x[i] != y[i])
+			return false;
+	return true;
+}
+
+/* The name and credentials from before; the credentials only where they are others now. */
+static __always_inline void put_before(struct run *run, struct task_struct *task)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct exec_before *before = bpf_map_lookup_elem(&life_exec_before, &tid);
+	struct cred_record now;
+
+	if (!before)
+		return;
+	put_string_at(run->slot, run->max, FIELD(sched_process_exec, prev_comm), before->comm, FROM_KERNEL);
+	put_cred_record(&now, BPF_CORE_READ(task, real_cred));
+	if (!same_cred(&before->cred, &now))
+		put_fixed(run, FIELD(sched_process_exec, old_cred), &before->cred, sizeof(now));
+	bpf_map_delete_elem(&life_exec_before, &tid);
+}
+
+static __always_inline void put_stdin(struct run *run, struct task_struct *task)
+{
+	struct file *file = file_of_fd(task, 0);
+	u32 type;
+
+	if (!file) {
+		put_nothing(run, FIELD(sched_process_exec, stdin_type), QUALITY_UNAVAILABLE);
+		put_nothing(run, FIELD(sched_process_exec, stdin_path), QUALITY_UNAVAILABLE);
+		return;
+	}
+	type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+	put_u32(run, FIELD(sched_process_exec, stdin_type), type);
+	put_file_path(run, FIELD(sched_process_exec, stdin_path), file);
+}
+
+static __always_inline void tell_exec(struct run *run, const char *filename, const char *interp)
+{
+	struct task_struct *task = current_task();
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct file *file = BPF_CORE_READ(mm, exe_file);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	if (!claim_anyone(run, EVENT(sched_process_exec)))
+		return;
+	put_kernel_string(run, FIELD(sched_process_exec, cmdpath), filename);
+	put_file_path(run, FIELD(sched_process_exec, pathname), file);
+	put_u32(run, FIELD(sched_process_exec, dev), dev_of(inode));
+	put_u64(run, FIELD(sched_process_exec, inode), BPF_CORE_READ(inode, i_ino));
+	put_u64(run, FIELD(sched_process_exec, ctime), ctime_of(inode));
+	put_u32(run, FIELD(sched_process_exec, inode_mode), BPF_CORE_READ(inode, i_mode));
+	if (interp)
+		put_kernel_string(run, FIELD(sched_process_exec, interp), interp);
+	put_user_array(run, FIELD(sched_process_exec, argv), BPF_CORE_READ(mm, arg_start), BPF_CORE_READ(mm, arg_end));
+	if (cfg.environment)
+		put_user_array(run, FIELD(sched_process_exec, env), BPF_CORE_READ(mm, env_start), BPF_CORE_READ(mm, env_end));
+	put_path_at(run->slot, run->max, FIELD(sched_process_exec, pwd), BPF_CORE_READ(task, fs, pwd.dentry),
+		    BPF_CORE_READ(task, fs, pwd.mnt));
+	put_stdin(run, task);
+	put_before(run, task);
+	put_u32(run, FIELD(sched_process_exec, invoked_from_kernel),
+		(BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) != 0);
+	put_cred(run, FIELD(sched_process_exec, new_cred), BPF_CORE_READ(task, real_cred));
+	submit(run);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sched_process_exec__btf, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
+{
+	RUN(sched_process_exec__btf, tell_exec(&run, bprm->filename, bprm->interp));
+	return 0;
+}
+
+/* `filename` is an offset and a length within the record. */
+struct process_exec {
+	u64 head;
+	u32 filename;
+};
+
+SEC("tp/sched/sched_process_exec")
+int sched_process_exec__perf(struct process_exec *ctx)
+{
+	RUN(sched_process_exec__perf, tell_exec(&run, (const char *)ctx + (ctx->filename & 0xffff), NULL));
+	return 0;
+}
+
+/* ---- exit ---- */
+
+static __always_inline void tell_exit(struct run *run)
+{
+	struct task_struct *task = current_task();
+	s32 code = BPF_CORE_READ(task, exit_code);
+	bool last = BPF_CORE_READ(task, signal, live.counter) == 0;
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	if (claim_anyone(run, EVENT(sched_process_exit))) {
+		struct record_header *header = &run->slot->header;
+
+		put_u32(run, FIELD(sched_process_exit, exit_code), code >> 8 & 0xff);
+		put_u32(run, FIELD(sched_process_exit, signal_code), code & SIGNAL_MASK);
+		put_u32(run, FIELD(sched_process_exit, process_group_exit), last);
+		put_u64(run, FIELD(sched_process_exit, duration), header->time - header->start_time);
+		submit(run);
+	}
+	if (last && (cfg.tree != SCOPE_OFF || cfg.follow))
+		bpf_map_delete_elem(&scope_tree, &pid);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sched_process_exit__btf)
+{
+	RUN(sched_process_exit__btf, tell_exit(&run));
+	return 0;
+}
+
+SEC("tp/sched/sched_process_exit")
+int sched_process_exit__perf(void *ctx)
+{
+	RUN(sched_process_exit__perf, tell_exit(&run));
+	return 0;
+}
+
+/* ---- what ran before ---- */
+
+static __always_inline void tell_existing(struct run *run, struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file;
+	struct slot *slot;
+	u32 used;
+
+	if (!task || task->pid != task->tgid || !slot_claim(run))
+		return;
+	put_header(run, EVENT(existing_process));
+	put_task(&run->slot->header, task);
+	file = BPF_CORE_READ(task, mm, exe_file);
+	if (file)
+		put_file_path(run, FIELD(existing_process, pathname), file);
+	put_u64(run, FIELD(existing_process, parent_start_time), run->slot->header.parent_start_time);
+	slot = run->slot;
+	used = *(volatile u32 *)&slot->used;
+	KEEP(used);
+	if (used > PATH_BYTES + 64)
+		return;
+	slot->header.length = sizeof(struct record_header) + used;
+	slot->header.seq = 0;
+	/* Not by a ring: user space reads the iterator's output before it looks at any ring. */
+	if (bpf_seq_write(ctx->meta->seq, &slot->header, sizeof(struct record_header) + used) == 0)
+		run->outcome = SUBMITTED; /* else the reader's buffer is full, and the kernel asks again for this task */
+}
+
+SEC("iter/task")
+int existing_process__iter(struct bpf_iter__task *ctx)
+{
+	RUN(existing_process__iter, tell_existing(&run, ctx));
+	return 0;
+}
