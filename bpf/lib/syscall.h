@@ -35,6 +35,9 @@ struct call {
 	s64 ret;
 };
 
+/* Whether it is that call, natively or of the 32-bit table: for a body that handles several. */
+#define CALL_IS(call, name) ((call)->number == NR_##name || (call)->number == NR_COMPAT_##name)
+
 /* The arguments as the call was made with them. A 32-bit call's are 32 bits wide. */
 static __always_inline u64 call_argument(const struct call *call, u32 n)
 {
