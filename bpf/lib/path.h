@@ -16,6 +16,7 @@ struct walk {
 	u32 overflow;	/* it did not fit */
 	u32 top;	/* the walk came to the root */
 	u32 slashless;	/* a name outside of any tree: memfd:x */
+	u32 nameless;	/* a file without a name: a pipe */
 };
 
 static long walk_step(u32 index, struct walk *walk)
@@ -47,6 +48,10 @@ static long walk_step(u32 index, struct walk *walk)
 		if (walk->length || name.len == 1)
 			return 1;
 		walk->slashless = 1;
+		if (!name.len) {
+			walk->nameless = 1;
+			return 1;
+		}
 	}
 	walk->dentry = parent;
 	length = name.len + 1;
@@ -106,6 +111,8 @@ static __noinline u64 build_path(struct slot *slot, struct dentry *dentry, struc
 	}
 	if (!walk.top)
 		quality = QUALITY_FAULTED;
+	else if (walk.nameless)
+		quality = QUALITY_UNAVAILABLE;
 	else if (walk.slashless)
 		walk.position++;
 	return (u64)quality << 32 | walk.position;
@@ -151,7 +158,7 @@ static __noinline int put_path_at(struct slot *slot, u32 max, u32 index, struct 
 	}
 	built = build_path(slot, dentry, mount);
 	quality = built >> 32;
-	if (quality == QUALITY_FAULTED) {
+	if (quality == QUALITY_FAULTED || quality == QUALITY_UNAVAILABLE) {
 		close_field(slot, max, index, quality, 0);
 		return 0;
 	}
@@ -202,6 +209,7 @@ static __noinline int put_named_path_at(struct slot *slot, u32 max, u32 index, s
 	struct vfsmount *mount;
 	u32 quality = QUALITY_UNRESOLVED;
 	u32 used, length = 0;
+	u64 built;
 	char first = 0;
 	long read;
 
@@ -233,10 +241,20 @@ static __noinline int put_named_path_at(struct slot *slot, u32 max, u32 index, s
 		close_field(slot, max, index, QUALITY_UNAVAILABLE, 0);
 		return 0;
 	}
-	length = copy_path(slot, max, build_path(slot, dentry, mount));
+	built = build_path(slot, dentry, mount);
+	if (built >> 32 == QUALITY_FAULTED || built >> 32 == QUALITY_UNAVAILABLE) {
+		close_field(slot, max, index, built >> 32, 0);
+		return 0;
+	}
+	length = copy_path(slot, max, built);
 	KEEP(length);
 	if (length > PATH_BYTES)
 		return 0;
+	if (built >> 32 == QUALITY_TRUNCATED) {
+		/* The end of the directory's own path is missing: the name does not follow on it. */
+		close_field(slot, max, index, QUALITY_TRUNCATED, length);
+		return 0;
+	}
 	if (first == '/' && length == 1)
 		length = 0; /* the root is the global one: the name is the path */
 	else if (first && first != '/' && length != 1)

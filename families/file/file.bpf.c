@@ -36,6 +36,21 @@ static __always_inline bool makes_regular(u32 mode)
 	return is_regular(mode) || !(mode & S_IFMT);
 }
 
+/*
+ * The calls whose names end in "at" take a directory's descriptor before each path. The directory: argument `n` of such a call, for
+ * others the working directory.
+ */
+static __always_inline s32 directory(struct run *run, const struct call *call, bool at, u32 n)
+{
+	return forget(run, at ? call_argument(call, n) : (u64)AT_FDCWD);
+}
+
+/* Argument `n` of such a call, `plain` of others. */
+static __always_inline u64 argument(struct run *run, const struct call *call, bool at, u32 n, u32 plain)
+{
+	return forget(run, at ? call_argument(call, n) : call_argument(call, plain));
+}
+
 /* ---- open ---- */
 
 /* Where the caller's memory has the name that an opening call was given; 0 if the call has none. */
@@ -76,10 +91,8 @@ static __always_inline void put_open(struct run *run, struct file *file, u32 fla
 	put_u64(run, FIELD(security_file_open, ctime), ctime_of(inode));
 }
 
-static __always_inline void put_name_to_open(struct run *run, const struct call *call)
+static __always_inline void put_name_to_open(struct run *run, u64 name)
 {
-	u64 name = name_to_open(call);
-
 	if (name)
 		put_user_string(run, FIELD(security_file_open, syscall_pathname), name);
 }
@@ -94,7 +107,7 @@ static __always_inline void tell_open(struct run *run, struct file *file)
 		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)current_task());
 		struct call call = call_by_btf(regs, 0);
 
-		put_name_to_open(run, &call);
+		put_name_to_open(run, forget(run, name_to_open(&call)));
 	}
 #endif
 	submit(run);
@@ -117,14 +130,18 @@ int BPF_KPROBE(security_file_open__kprobe, struct file *file)
 SYSCALL_EXIT(security_file_open)
 {
 	struct file *file;
+	u64 name;
+	u32 flags;
 
 	if (call->ret < 0 || !claim_call(run, call, EVENT(security_file_open)))
 		return;
+	flags = forget(run, flags_to_open(call));
+	name = forget(run, name_to_open(call));
 	file = file_of_fd(call->task, call->ret);
 	/* None if another thread has closed it by now. */
 	if (file)
-		put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags_to_open(call) & O_ONCE));
-	put_name_to_open(run, call);
+		put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags & O_ONCE));
+	put_name_to_open(run, name);
 	submit(run);
 }
 
@@ -179,30 +196,20 @@ SYSCALL_EXIT(security_inode_create)
 	submit(run);
 }
 
-/* Arguments of mknod and mknodat from the path on. */
-struct mknod_call {
-	s32 directory;
-	u64 name;
-	u32 mode, dev;
-};
-
-static __always_inline struct mknod_call mknod_call(const struct call *call)
+static __always_inline u32 mode_to_make(const struct call *call)
 {
-	if (CALL_IS(call, mknodat))
-		return (struct mknod_call){call_argument(call, 0), call_argument(call, 1),
-					   (umode_t)call_argument(call, 2), call_argument(call, 3)};
-	return (struct mknod_call){AT_FDCWD, call_argument(call, 0), (umode_t)call_argument(call, 1),
-				   call_argument(call, 2)};
+	return (umode_t)(CALL_IS(call, mknodat) ? call_argument(call, 2) : call_argument(call, 1));
 }
 
 SYSCALL_EXIT(security_inode_create_mknod)
 {
-	struct mknod_call made = mknod_call(call);
+	bool at = CALL_IS(call, mknodat);
+	u32 mode = mode_to_make(call);
 
-	if (call->ret || !makes_regular(made.mode) || !claim_call(run, call, EVENT(security_inode_create)))
+	if (call->ret || !makes_regular(mode) || !claim_call(run, call, EVENT(security_inode_create)))
 		return;
-	put_named_path(run, FIELD(security_inode_create, pathname), made.directory, made.name);
-	put_u32(run, FIELD(security_inode_create, mode), made.mode | S_IFREG);
+	put_named_path(run, FIELD(security_inode_create, pathname), directory(run, call, at, 0), argument(run, call, at, 1, 0));
+	put_u32(run, FIELD(security_inode_create, mode), mode | S_IFREG);
 	submit(run);
 }
 
@@ -242,12 +249,13 @@ int BPF_KPROBE(security_inode_mknod__kprobe, const struct path *directory, struc
 
 SYSCALL_EXIT(security_inode_mknod)
 {
-	struct mknod_call made = mknod_call(call);
+	bool at = CALL_IS(call, mknodat);
+	u32 mode = mode_to_make(call);
 
-	if (call->ret || makes_regular(made.mode) || !claim_call(run, call, EVENT(security_inode_mknod)))
+	if (call->ret || makes_regular(mode) || !claim_call(run, call, EVENT(security_inode_mknod)))
 		return;
-	put_named_path(run, FIELD(security_inode_mknod, file_name), made.directory, made.name);
-	put_mknod(run, made.mode, made.dev);
+	put_mknod(run, mode, argument(run, call, at, 3, 2));
+	put_named_path(run, FIELD(security_inode_mknod, file_name), directory(run, call, at, 0), argument(run, call, at, 1, 0));
 	submit(run);
 }
 
@@ -287,10 +295,9 @@ static __always_inline bool removes_directory(const struct call *call)
 
 static __always_inline void put_removed(struct run *run, const struct call *call, u8 index)
 {
-	if (CALL_IS(call, unlinkat))
-		put_named_path(run, index, call_argument(call, 0), call_argument(call, 1));
-	else
-		put_named_path(run, index, AT_FDCWD, call_argument(call, 0));
+	bool at = CALL_IS(call, unlinkat);
+
+	put_named_path(run, index, directory(run, call, at, 0), argument(run, call, at, 1, 0));
 }
 
 SYSCALL_EXIT(security_inode_unlink)
@@ -381,14 +388,18 @@ int BPF_KPROBE(security_inode_rename__kprobe, const struct path *old_directory, 
 SYSCALL_EXIT(security_inode_rename)
 {
 	bool at = !CALL_IS(call, rename);
-	s32 old_directory = at ? call_argument(call, 0) : AT_FDCWD;
-	s32 new_directory = at ? call_argument(call, 2) : AT_FDCWD;
+	s32 old_directory, new_directory;
+	u64 old, new;
 
 	if (call->ret || !claim_call(run, call, EVENT(security_inode_rename)))
 		return;
 	put_u32(run, FIELD(security_inode_rename, flags), CALL_IS(call, renameat2) ? call_argument(call, 4) : 0);
-	put_named_path(run, FIELD(security_inode_rename, old_path), old_directory, call_argument(call, at ? 1 : 0));
-	put_named_path(run, FIELD(security_inode_rename, new_path), new_directory, call_argument(call, at ? 3 : 1));
+	old_directory = directory(run, call, at, 0);
+	old = argument(run, call, at, 1, 0);
+	new_directory = directory(run, call, at, 2);
+	new = argument(run, call, at, 3, 1);
+	put_named_path(run, FIELD(security_inode_rename, old_path), old_directory, old);
+	put_named_path(run, FIELD(security_inode_rename, new_path), new_directory, new);
 	submit(run);
 }
 
@@ -421,13 +432,17 @@ int BPF_KPROBE(security_inode_link__kprobe, struct dentry *old, const struct pat
 SYSCALL_EXIT(security_inode_link)
 {
 	bool at = !CALL_IS(call, link);
-	s32 old_directory = at ? call_argument(call, 0) : AT_FDCWD;
-	s32 new_directory = at ? call_argument(call, 2) : AT_FDCWD;
+	s32 old_directory, new_directory;
+	u64 old, new;
 
 	if (call->ret || !claim_call(run, call, EVENT(security_inode_link)))
 		return;
-	put_named_path(run, FIELD(security_inode_link, old_path), old_directory, call_argument(call, at ? 1 : 0));
-	put_named_path(run, FIELD(security_inode_link, new_path), new_directory, call_argument(call, at ? 3 : 1));
+	old_directory = directory(run, call, at, 0);
+	old = argument(run, call, at, 1, 0);
+	new_directory = directory(run, call, at, 2);
+	new = argument(run, call, at, 3, 1);
+	put_named_path(run, FIELD(security_inode_link, old_path), old_directory, old);
+	put_named_path(run, FIELD(security_inode_link, new_path), new_directory, new);
 	submit(run);
 }
 
@@ -458,12 +473,13 @@ int BPF_KPROBE(security_inode_symlink__kprobe, const struct path *directory, str
 SYSCALL_EXIT(security_inode_symlink)
 {
 	bool at = CALL_IS(call, symlinkat);
+	u64 target;
 
 	if (call->ret || !claim_call(run, call, EVENT(security_inode_symlink)))
 		return;
-	put_named_path(run, FIELD(security_inode_symlink, linkpath), at ? call_argument(call, 1) : AT_FDCWD,
-		       call_argument(call, at ? 2 : 1));
-	put_user_string(run, FIELD(security_inode_symlink, target), call_argument(call, 0));
+	target = forget(run, call_argument(call, 0));
+	put_named_path(run, FIELD(security_inode_symlink, linkpath), directory(run, call, at, 1), argument(run, call, at, 2, 1));
+	put_user_string(run, FIELD(security_inode_symlink, target), target);
 	submit(run);
 }
 
@@ -498,9 +514,8 @@ SYSCALL_EXIT(security_inode_mkdir)
 
 	if (call->ret || !claim_call(run, call, EVENT(security_inode_mkdir)))
 		return;
-	put_named_path(run, FIELD(security_inode_mkdir, pathname), at ? call_argument(call, 0) : AT_FDCWD,
-		       call_argument(call, at ? 1 : 0));
-	put_u32(run, FIELD(security_inode_mkdir, mode), call_argument(call, at ? 2 : 1) & S_IALLUGO);
+	put_u32(run, FIELD(security_inode_mkdir, mode), argument(run, call, at, 2, 1) & S_IALLUGO);
+	put_named_path(run, FIELD(security_inode_mkdir, pathname), directory(run, call, at, 0), argument(run, call, at, 1, 0));
 	submit(run);
 }
 
@@ -532,7 +547,7 @@ int BPF_KPROBE(chmod_common__kprobe, const struct path *path, umode_t mode)
 /* The path of a descriptor that a call was given. */
 static __always_inline void put_fd_path(struct run *run, const struct call *call, u8 index)
 {
-	struct file *file = file_of_fd(call->task, call_argument(call, 0));
+	struct file *file = file_of_fd(call->task, forget(run, call_argument(call, 0)));
 
 	if (file)
 		put_file_path(run, index, file);
@@ -544,12 +559,12 @@ SYSCALL_EXIT(chmod_common)
 
 	if (call->ret || !claim_call(run, call, EVENT(chmod_common)))
 		return;
+	put_u32(run, FIELD(chmod_common, mode), argument(run, call, at, 2, 1) & S_IALLUGO);
 	if (CALL_IS(call, fchmod))
 		put_fd_path(run, call, FIELD(chmod_common, pathname));
 	else
-		put_named_path(run, FIELD(chmod_common, pathname), at ? call_argument(call, 0) : AT_FDCWD,
-			       call_argument(call, at ? 1 : 0));
-	put_u32(run, FIELD(chmod_common, mode), call_argument(call, at ? 2 : 1) & S_IALLUGO);
+		put_named_path(run, FIELD(chmod_common, pathname), directory(run, call, at, 0),
+			       argument(run, call, at, 1, 0));
 	submit(run);
 }
 
@@ -591,16 +606,19 @@ static __always_inline u32 chown_id(const struct call *call, u32 id)
 SYSCALL_EXIT(chown_common)
 {
 	bool at = CALL_IS(call, fchownat);
+	u32 uid, gid;
 
 	if (call->ret || !claim_call(run, call, EVENT(chown_common)))
 		return;
+	uid = argument(run, call, at, 2, 1);
+	gid = argument(run, call, at, 3, 2);
+	put_u32(run, FIELD(chown_common, uid), forget(run, chown_id(call, uid)));
+	put_u32(run, FIELD(chown_common, gid), forget(run, chown_id(call, gid)));
 	if (CALL_IS(call, fchown) || CALL_IS(call, fchown32))
 		put_fd_path(run, call, FIELD(chown_common, pathname));
 	else
-		put_named_path(run, FIELD(chown_common, pathname), at ? call_argument(call, 0) : AT_FDCWD,
-			       call_argument(call, at ? 1 : 0));
-	put_u32(run, FIELD(chown_common, uid), chown_id(call, call_argument(call, at ? 2 : 1)));
-	put_u32(run, FIELD(chown_common, gid), chown_id(call, call_argument(call, at ? 3 : 2)));
+		put_named_path(run, FIELD(chown_common, pathname), directory(run, call, at, 0),
+			       argument(run, call, at, 1, 0));
 	submit(run);
 }
 
