@@ -14,11 +14,11 @@
 
 /*
  * The value again, of which the verifier knows nothing any more. It follows each value that it knows to the end of the program: where
- * several system calls keep their arguments in different places, that is all combinations. Takes a claimed slot.
+ * several system calls keep their arguments in different places, that is all combinations.
  */
-static __always_inline u64 forget(struct run *run, u64 value)
+static __always_inline u64 forget(struct slot *slot, u64 value)
 {
-	volatile u64 *at = (volatile u64 *)run->slot->path;
+	volatile u64 *at = &slot->scratch;
 
 	*at = value;
 	return *at;

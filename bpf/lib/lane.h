@@ -29,6 +29,19 @@ struct ledger_row {
 #define NAME_BYTES 256
 #define COUNTED_NAMES 8192
 
+/* Where putting a path together has come to (path.h). Here, not on a stack: of what is in a map the verifier follows no values. */
+struct walk {
+	struct dentry *dentry;
+	struct vfsmount *mount;
+	u32 position;  /* where the path begins in slot->path, filled towards 0 */
+	u32 skip;      /* bytes of names still to be left out at the end */
+	u32 length;    /* of the whole path */
+	u32 overflow;  /* it did not fit */
+	u32 top;       /* the walk came to the root */
+	u32 slashless; /* a name outside of any tree: memfd:x */
+	u32 nameless;  /* a file without a name: a pipe */
+};
+
 #define MAX_SLOTS 8
 
 struct slot {
@@ -36,6 +49,8 @@ struct slot {
 	u64 seq;
 	u32 used;    /* bytes of data */
 	u32 too_big; /* a field did not fit */
+	u64 scratch; /* for forget() */
+	struct walk walk;
 	u8 path[PATH_BYTES + NAME_BYTES];
 	struct record_header header;
 	u8 data[];

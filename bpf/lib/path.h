@@ -6,28 +6,21 @@
  */
 #pragma once
 
-struct walk {
-	struct slot *slot;
-	struct dentry *dentry;
-	struct vfsmount *mount;
-	u32 position;	/* where the path begins in slot->path, filled towards 0 */
-	u32 skip;	/* bytes of names still to be left out at the end */
-	u32 length;	/* of the whole path */
-	u32 overflow;	/* it did not fit */
-	u32 top;	/* the walk came to the root */
-	u32 slashless;	/* a name outside of any tree: memfd:x */
-	u32 nameless;	/* a file without a name: a pipe */
-};
-
-static long walk_step(u32 index, struct walk *walk)
+static long walk_step(u32 index, struct slot **at)
 {
-	struct dentry *dentry = walk->dentry;
-	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	struct vfsmount *root = walk->mount;
-	struct slot *slot = walk->slot;
+	struct slot *slot = *at;
+	struct dentry *dentry, *parent;
+	struct vfsmount *root;
+	struct walk *walk;
 	struct qstr name;
 	u32 length, position;
 
+	if (!slot)
+		return 1;
+	walk = &slot->walk;
+	dentry = walk->dentry;
+	parent = BPF_CORE_READ(dentry, d_parent);
+	root = walk->mount;
 	if (root && dentry == BPF_CORE_READ(root, mnt_root)) {
 		struct mount *mount = (void *)root - bpf_core_field_offset(struct mount, mnt);
 		struct mount *above = BPF_CORE_READ(mount, mnt_parent);
@@ -47,75 +40,69 @@ static long walk_step(u32 index, struct walk *walk)
 		walk->top = 1;
 		if (walk->length || name.len == 1)
 			return 1;
-		walk->slashless = 1;
 		if (!name.len) {
 			walk->nameless = 1;
 			return 1;
 		}
+		walk->slashless = 1;
 	}
 	walk->dentry = parent;
 	length = name.len + 1;
 	walk->length += length;
 	if (walk->skip) {
 		walk->skip = walk->skip > length ? walk->skip - length : 0;
-		return walk->top ? 1 : 0;
+		return walk->top & 1;
 	}
 	position = walk->position;
 	if (length > position) {
 		walk->overflow = 1;
 		walk->position = 0;
-		return walk->top ? 1 : 0;
+		return walk->top & 1;
 	}
 	if (walk->overflow)
-		return walk->top ? 1 : 0;
+		return walk->top & 1;
 	position -= length;
 	walk->position = position;
 	position &= PATH_BYTES - 1;
-	if (!slot)
-		return 1;
 	slot->path[position] = '/';
 	bpf_probe_read_kernel(&slot->path[position + 1], (length - 1) & (NAME_BYTES - 1), name.name);
-	return walk->top ? 1 : 0;
+	return walk->top & 1;
 }
 
-static __always_inline void walk_up(struct walk *walk)
+/* Leaves out `skip` bytes of names at the end, or a few more. */
+static __always_inline void walk_up(struct slot *slot, struct dentry *dentry, struct vfsmount *mount, u32 skip)
 {
+	slot->walk = (struct walk){.dentry = dentry, .mount = mount, .position = PATH_BYTES, .skip = skip};
 #ifdef LEGACY
 	for (u32 i = 0; i < 96; i++)
-		if (walk_step(i, walk))
+		if (walk_step(i, &slot))
 			break;
 #else
-	bpf_loop(COUNTED_NAMES, walk_step, walk, 0);
+	bpf_loop(COUNTED_NAMES, walk_step, &slot, 0);
 #endif
 }
 
 /* Builds a path in slot->path; gives its start there, and its quality. */
 static __noinline u64 build_path(struct slot *slot, struct dentry *dentry, struct vfsmount *mount)
 {
-	struct walk walk = {.slot = slot, .dentry = dentry, .mount = mount, .position = PATH_BYTES};
+	struct walk *walk;
 	u32 quality = QUALITY_OK;
 
 	if (!slot)
 		return 0;
-	walk_up(&walk);
-	if (walk.overflow && walk.top) {
-		u32 whole = walk.length;
-
-		walk.dentry = dentry;
-		walk.mount = mount;
-		walk.position = PATH_BYTES;
-		walk.skip = whole - PATH_BYTES;
-		walk.length = walk.overflow = walk.top = 0;
-		walk_up(&walk);
+	walk = &slot->walk;
+	walk_up(slot, dentry, mount, 0);
+	if (walk->overflow && walk->top) {
+		walk_up(slot, dentry, mount, walk->length - PATH_BYTES);
 		quality = QUALITY_TRUNCATED;
 	}
-	if (!walk.top)
+	if (!walk->top)
 		quality = QUALITY_FAULTED;
-	else if (walk.nameless)
+	else if (walk->nameless)
 		quality = QUALITY_UNAVAILABLE;
-	else if (walk.slashless)
-		walk.position++;
-	return (u64)quality << 32 | walk.position;
+	else if (walk->slashless)
+		walk->position++;
+	return forget(slot, (u64)quality << 32 | walk->position);
 }
 
 /* Puts the path that build_path left into the record behind what of the field is there already (`before` bytes). */

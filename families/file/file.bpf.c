@@ -42,13 +42,13 @@ static __always_inline bool makes_regular(u32 mode)
  */
 static __always_inline s32 directory(struct run *run, const struct call *call, bool at, u32 n)
 {
-	return forget(run, at ? call_argument(call, n) : (u64)AT_FDCWD);
+	return forget(run->slot, at ? call_argument(call, n) : (u64)AT_FDCWD);
 }
 
 /* Argument `n` of such a call, `plain` of others. */
 static __always_inline u64 argument(struct run *run, const struct call *call, bool at, u32 n, u32 plain)
 {
-	return forget(run, at ? call_argument(call, n) : call_argument(call, plain));
+	return forget(run->slot, at ? call_argument(call, n) : call_argument(call, plain));
 }
 
 /* ---- open ---- */
@@ -107,7 +107,7 @@ static __always_inline void tell_open(struct run *run, struct file *file)
 		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)current_task());
 		struct call call = call_by_btf(regs, 0);
 
-		put_name_to_open(run, forget(run, name_to_open(&call)));
+		put_name_to_open(run, forget(run->slot, name_to_open(&call)));
 	}
 #endif
 	submit(run);
@@ -135,8 +135,8 @@ SYSCALL_EXIT(security_file_open)
 
 	if (call->ret < 0 || !claim_call(run, call, EVENT(security_file_open)))
 		return;
-	flags = forget(run, flags_to_open(call));
-	name = forget(run, name_to_open(call));
+	flags = forget(run->slot, flags_to_open(call));
+	name = forget(run->slot, name_to_open(call));
 	file = file_of_fd(call->task, call->ret);
 	/* None if another thread has closed it by now. */
 	if (file)
@@ -477,7 +477,7 @@ SYSCALL_EXIT(security_inode_symlink)
 
 	if (call->ret || !claim_call(run, call, EVENT(security_inode_symlink)))
 		return;
-	target = forget(run, call_argument(call, 0));
+	target = forget(run->slot, call_argument(call, 0));
 	put_named_path(run, FIELD(security_inode_symlink, linkpath), directory(run, call, at, 1), argument(run, call, at, 2, 1));
 	put_user_string(run, FIELD(security_inode_symlink, target), target);
 	submit(run);
@@ -547,7 +547,7 @@ int BPF_KPROBE(chmod_common__kprobe, const struct path *path, umode_t mode)
 /* The path of a descriptor that a call was given. */
 static __always_inline void put_fd_path(struct run *run, const struct call *call, u8 index)
 {
-	struct file *file = file_of_fd(call->task, forget(run, call_argument(call, 0)));
+	struct file *file = file_of_fd(call->task, forget(run->slot, call_argument(call, 0)));
 
 	if (file)
 		put_file_path(run, index, file);
@@ -612,8 +612,8 @@ SYSCALL_EXIT(chown_common)
 		return;
 	uid = argument(run, call, at, 2, 1);
 	gid = argument(run, call, at, 3, 2);
-	put_u32(run, FIELD(chown_common, uid), forget(run, chown_id(call, uid)));
-	put_u32(run, FIELD(chown_common, gid), forget(run, chown_id(call, gid)));
+	put_u32(run, FIELD(chown_common, uid), forget(run->slot, chown_id(call, uid)));
+	put_u32(run, FIELD(chown_common, gid), forget(run->slot, chown_id(call, gid)));
 	if (CALL_IS(call, fchown) || CALL_IS(call, fchown32))
 		put_fd_path(run, call, FIELD(chown_common, pathname));
 	else
