@@ -225,6 +225,7 @@ fn what_the_kernel_gets() {
     assert_eq!(k.comms, List::Except(vec![b]));
     assert_eq!((k.mnt_ns, k.pids), (List::Only(vec![4]), List::Any));
     assert_eq!(kernel(&["comm=a*,b"]), KernelScope::default());
+    assert_eq!(kernel(&["uid!=0", "uid!=1"]).uids, List::Except(vec![0, 1]));
     assert_eq!(kernel(&["uid=0", "follow"]), KernelScope { follow: true, ..KernelScope::default() });
 }
 
@@ -285,6 +286,7 @@ struct Act {
     comm: String,
     cgroup: u64,
     child: Option<(u32, u32)>,
+    exit: bool,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -296,15 +298,17 @@ fn act() -> impl Strategy<Value = Act> {
         Origin::Unknown,
     ]);
     let child = prop::option::weighted(0.3, (5..12u32, 1..5u32));
-    (origin, 1..12u32, prop::array::uniform4(0..5u32), "[ab]{1,2}", 4..7u64, child)
-        .prop_map(|(origin, pid, ids, comm, cgroup, child)| Act { origin, pid, ids, comm, cgroup, child })
+    let exit = prop::bool::weighted(0.15);
+    (origin, 1..12u32, prop::array::uniform4(0..5u32), "[ab]{1,2}", 4..7u64, child, exit).prop_map(
+        |(origin, pid, ids, comm, cgroup, child, exit)| Act { origin, pid, ids, comm, cgroup, child, exit },
+    )
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     /// The kernel never turns away what is in scope. Its words are kept here as the kernel keeps them: seeded at start,
-    /// and at fork the child's is its maker's.
+    /// at fork the child's is its maker's, at exit it goes; the dead may still own a socket.
     #[test]
     fn the_kernel_never_turns_away_what_is_in_scope(
         flags in prop::collection::vec(flag(), 0..4),
@@ -318,9 +322,14 @@ proptest! {
         scope.begin(&mut ctx).unwrap();
         let kernel = scope.kernel();
         let mut words: std::collections::HashMap<u32, u64> = scope.seeds(&ctx).into_iter().collect();
-        let mut living = vec![1, 2, 3, 4];
+        let (mut living, mut dead) = (vec![1, 2, 3, 4], Vec::new());
         for act in acts {
-            if act.origin != Origin::Unknown && !living.contains(&act.pid) {
+            let there = match act.origin {
+                Origin::Current => living.contains(&act.pid),
+                Origin::Owner => living.contains(&act.pid) || dead.contains(&act.pid),
+                Origin::Unknown => true,
+            };
+            if !there {
                 continue;
             }
             let mut h = match act.origin {
@@ -332,10 +341,19 @@ proptest! {
             }
             let word = words.get(&h.pid).copied().unwrap_or(0);
             let event = match act.child {
-                Some((child, up)) if act.origin == Origin::Current && !living.contains(&child) => {
+                Some((child, up))
+                    if act.origin == Origin::Current && !living.contains(&child) && !dead.contains(&child) =>
+                {
                     living.push(child);
                     words.insert(child, word);
                     fork(h, child, up)
+                }
+                _ if act.origin == Origin::Current && act.exit => {
+                    living.retain(|&pid| pid != act.pid);
+                    dead.push(act.pid);
+                    words.remove(&act.pid);
+                    record("sched_process_exit", h)
+                        .put_bool(field("sched_process_exit", "process_group_exit"), true)
                 }
                 _ => record("setns", h),
             };
