@@ -36,6 +36,14 @@ impl Hierarchy {
         }
     }
 
+    /// Its controller, of version 1.
+    pub fn controller(&self) -> Option<&str> {
+        match self {
+            Hierarchy::V2 { .. } => None,
+            Hierarchy::V1 { controller, .. } => Some(controller),
+        }
+    }
+
     /// Its number in the kernel; 0 is version 2's.
     pub fn id(&self) -> u32 {
         match self {
