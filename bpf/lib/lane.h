@@ -159,10 +159,21 @@ static __always_inline bool slot_take(struct slot *slot, u64 token)
 }
 #endif
 
+/*
+ * Tells the run from every other that may be after the same slot. The net lane's programs can not ask for the task before Linux 6.10,
+ * and it would not tell them apart in an interrupt: the time does.
+ */
+static __always_inline u64 run_token(const struct run *run)
+{
+	if (run->lane == NUMBER_net)
+		return 1ULL << 63 | (u64)run->probe << 48 | (bpf_ktime_get_ns() & 0xffffffffffff);
+	return 1ULL << 63 | (u64)run->probe << 32 | (u32)bpf_get_current_pid_tgid();
+}
+
 /* Claims a slot of this CPU for the run. Without one free, the run's outcome is SLOT_BUSY. */
 static __always_inline bool slot_claim(struct run *run)
 {
-	u64 token = 1ULL << 63 | (u64)run->probe << 32 | (u32)bpf_get_current_pid_tgid();
+	u64 token = run_token(run);
 	u32 base = run->cpu * cfg.slots;
 
 	run->outcome = SLOT_BUSY;
