@@ -16,7 +16,7 @@ enum outcome {
 	SLOT_BUSY = 4,
 	TOO_BIG = 5,
 	STOLEN = 6,
-	UNTRACKED = 7, /* no outcome of a run: a task whose place in a watched tree could not be kept */
+	UNTRACKED = 7, /* no outcome of a run: what was to be kept about a task could not be (its watched tree, its state before a call) */
 	OUTCOMES = 8,
 };
 
