@@ -147,3 +147,14 @@ static __always_inline void put_cred_record(struct cred_record *out, const struc
 	bpf_core_read(&out->cap_bounding, 8, &cred->cap_bset);
 	bpf_core_read(&out->cap_ambient, 8, &cred->cap_ambient);
 }
+
+static __always_inline bool same_cred(const struct cred_record *a, const struct cred_record *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < sizeof(*a) / 8; i++)
+		if (x[i] != y[i])
+			return false;
+	return true;
+}

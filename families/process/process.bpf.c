@@ -109,17 +109,6 @@ int exec_before__perf(struct task_rename *ctx)
 	return 0;
 }
 
-static __always_inline bool same_cred(const struct cred_record *a, const struct cred_record *b)
-{
-	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
-
-#pragma clang loop unroll(full)
-	for (u32 i = 0; i < sizeof(*a) / 8; i++)
-		if (x[i] != y[i])
-			return false;
-	return true;
-}
-
 /* The name and credentials from before; the credentials only where they are others now. */
 static __always_inline void put_before(struct run *run, struct task_struct *task)
 {
