@@ -27,8 +27,8 @@ SYSCALL_ENTER(commit_creds_enter)
 	u32 tid = bpf_get_current_pid_tgid();
 	struct cred_before before;
 
-	before.start_time = TASK(task, start_boottime);
-	put_cred_record(&before.cred, TASK(task, real_cred));
+	before.start_time = FROM_TASK(task, start_boottime);
+	put_cred_record(&before.cred, FROM_TASK(task, real_cred));
 	if (bpf_map_update_elem(&life_cred_before, &tid, &before, BPF_ANY))
 		ledger_count(run, UNTRACKED);
 }
@@ -43,8 +43,8 @@ SYSCALL_EXIT(commit_creds)
 
 	if (!before)
 		return; /* entered before the handler of entries stood, or counted there */
-	put_cred_record(&now, TASK(task, real_cred));
-	if (before->start_time == TASK(task, start_boottime) && !same_cred(&before->cred, &now) &&
+	put_cred_record(&now, FROM_TASK(task, real_cred));
+	if (before->start_time == FROM_TASK(task, start_boottime) && !same_cred(&before->cred, &now) &&
 	    claim_call(run, call, EVENT(commit_creds))) {
 		put_fixed(run, FIELD(commit_creds, old_cred), &before->cred, sizeof(now));
 		put_fixed(run, FIELD(commit_creds, new_cred), &now, sizeof(now));
@@ -57,7 +57,7 @@ static __always_inline void tell_commit(struct run *run, const struct cred *cred
 {
 	struct cred_record old, new;
 
-	put_cred_record(&old, TASK(current_task(), real_cred));
+	put_cred_record(&old, FROM_TASK(current_task(), real_cred));
 	put_cred_record(&new, cred);
 	if (same_cred(&old, &new) || !claim(run, EVENT(commit_creds)))
 		return;

@@ -60,8 +60,8 @@ SYSCALL_ENTER(switch_task_ns_enter)
 	u32 tid = bpf_get_current_pid_tgid();
 	struct ns_before before;
 
-	before.start_time = TASK(task, start_boottime);
-	namespaces_of(&before.ns, TASK(task, nsproxy));
+	before.start_time = FROM_TASK(task, start_boottime);
+	namespaces_of(&before.ns, FROM_TASK(task, nsproxy));
 	if (bpf_map_update_elem(&life_ns_before, &tid, &before, BPF_ANY))
 		ledger_count(run, UNTRACKED);
 }
@@ -75,8 +75,8 @@ SYSCALL_EXIT(switch_task_ns)
 
 	if (!before)
 		return; /* entered before the handler of entries stood, or counted there */
-	namespaces_of(&now, TASK(task, nsproxy));
-	if (before->start_time == TASK(task, start_boottime) && !same_namespaces(&before->ns, &now) &&
+	namespaces_of(&now, FROM_TASK(task, nsproxy));
+	if (before->start_time == FROM_TASK(task, start_boottime) && !same_namespaces(&before->ns, &now) &&
 	    claim_call(run, call, EVENT(switch_task_ns))) {
 		put_switched(run, &before->ns, &now);
 		submit(run);
@@ -138,12 +138,12 @@ SYSCALL_EXIT(unshare)
 		submit(run);                                              \
 	} while (0)
 
-static __always_inline void tell_mkdir(struct run *run, u64 id, const char *path, u32 hierarchy)
+static __always_inline void tell_cgroup_made(struct run *run, u64 id, const char *path, u32 hierarchy)
 {
 	PUT_CGROUP(run, cgroup_mkdir, id, path, hierarchy);
 }
 
-static __always_inline void tell_rmdir(struct run *run, u64 id, const char *path, u32 hierarchy)
+static __always_inline void tell_cgroup_removed(struct run *run, u64 id, const char *path, u32 hierarchy)
 {
 	PUT_CGROUP(run, cgroup_rmdir, id, path, hierarchy);
 }
@@ -152,7 +152,7 @@ SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(cgroup_mkdir__btf, struct cgroup *cgroup, const char *path)
 {
 	RUN(cgroup_mkdir__btf,
-	    tell_mkdir(&run, BPF_CORE_READ(cgroup, kn, id), path, BPF_CORE_READ(cgroup, root, hierarchy_id)));
+	    tell_cgroup_made(&run, BPF_CORE_READ(cgroup, kn, id), path, BPF_CORE_READ(cgroup, root, hierarchy_id)));
 	return 0;
 }
 
@@ -160,20 +160,20 @@ SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(cgroup_rmdir__btf, struct cgroup *cgroup, const char *path)
 {
 	RUN(cgroup_rmdir__btf,
-	    tell_rmdir(&run, BPF_CORE_READ(cgroup, kn, id), path, BPF_CORE_READ(cgroup, root, hierarchy_id)));
+	    tell_cgroup_removed(&run, BPF_CORE_READ(cgroup, kn, id), path, BPF_CORE_READ(cgroup, root, hierarchy_id)));
 	return 0;
 }
 
 SEC("tp/cgroup/cgroup_mkdir")
 int cgroup_mkdir__perf(struct trace_event_raw_cgroup *ctx)
 {
-	RUN(cgroup_mkdir__perf, tell_mkdir(&run, ctx->id, (const char *)ctx + (ctx->__data_loc_path & 0xffff), ctx->root));
+	RUN(cgroup_mkdir__perf, tell_cgroup_made(&run, ctx->id, (const char *)ctx + (ctx->__data_loc_path & 0xffff), ctx->root));
 	return 0;
 }
 
 SEC("tp/cgroup/cgroup_rmdir")
 int cgroup_rmdir__perf(struct trace_event_raw_cgroup *ctx)
 {
-	RUN(cgroup_rmdir__perf, tell_rmdir(&run, ctx->id, (const char *)ctx + (ctx->__data_loc_path & 0xffff), ctx->root));
+	RUN(cgroup_rmdir__perf, tell_cgroup_removed(&run, ctx->id, (const char *)ctx + (ctx->__data_loc_path & 0xffff), ctx->root));
 	return 0;
 }
