@@ -16,6 +16,8 @@ mod sink;
 mod spec;
 pub mod summary;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use error::Error;

@@ -213,3 +213,6 @@ struct Kept {
     rest: usize,
     events: u64,
 }
+
+#[cfg(test)]
+mod tests;

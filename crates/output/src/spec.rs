@@ -92,7 +92,7 @@ fn unsupported(given: &str) -> Option<&'static str> {
         ("gotemplate", "templates are"),
         ("webhook", "webhooks are"),
         ("forward", "the Fluent Forward protocol is"),
-        ("sort-events", "events always come sorted by time: an option for it is"),
+        ("sort-events", "an option to sort (events always come sorted by time) is"),
     ];
     FORMS.iter().find(|(prefix, _)| given.starts_with(prefix)).map(|&(_, what)| what)
 }
@@ -132,3 +132,6 @@ impl fmt::Display for Spec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

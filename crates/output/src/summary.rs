@@ -109,3 +109,6 @@ fn ledger(w: &mut impl Write, ledger: &LedgerSummary) -> io::Result<()> {
     }
     writeln!(w, "  {:<4}  {:<probe$}  {:<cause$}  {lost:>count$}", "", "total", "")
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,3 +142,6 @@ fn pad(out: &mut Vec<u8>, begin: usize, width: usize) {
     let used = cut::width(out.get(begin..).unwrap_or_default());
     out.resize(out.len() + width.saturating_sub(used) + 1, b' ');
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,7 @@ fn dns(out: &mut Vec<u8>, message: &DnsMessage<'_>) -> Quality {
             display(out, format_args!("{name} "));
             dns_type(out, ty);
             match dns.response_code() {
+                _ if dns.quality != Quality::Ok => {}
                 0 => out.extend_from_slice(b" (no answer)"),
                 3 => out.extend_from_slice(b" (no such name)"),
                 code => display(out, format_args!(" (error {code})")),
