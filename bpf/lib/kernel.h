@@ -384,8 +384,12 @@ struct bpf_prog_aux {
 	char name[16];
 };
 
+enum bpf_prog_type {
+	BPF_PROG_TYPE_UNSPEC = 0,
+};
+
 struct bpf_prog {
-	u32 type;
+	enum bpf_prog_type type;
 	struct bpf_prog_aux *aux;
 };
 
@@ -405,6 +409,17 @@ struct trace_entry {
 	u16 type;
 	u8 flags, preempt_count;
 	int pid;
+};
+
+/* A `__data_loc` word is an offset from the record's start (low half), and a length. */
+struct trace_event_raw_cgroup {
+	int root;
+	u64 id;
+	u32 __data_loc_path;
+};
+
+struct trace_event_raw_module_load {
+	u32 __data_loc_name;
 };
 
 #pragma clang attribute pop

@@ -16,7 +16,7 @@ enum outcome {
 	SLOT_BUSY = 4,
 	TOO_BIG = 5,
 	STOLEN = 6,
-	UNTRACKED = 7, /* no outcome of a run: a task whose place in a watched tree could not be kept */
+	UNTRACKED = 7, /* no outcome of a run: state about a task that could not be kept */
 	OUTCOMES = 8,
 };
 
@@ -55,8 +55,8 @@ struct config {
 	u32 wake;	  /* bytes waiting in a ring at which the reader is woken */
 	s32 subsys;	  /* cgroup v1 subsystem whose cgroups tell containers apart, -1 for cgroup v2 */
 	u32 environment;  /* 1: take env */
-	u32 uid, pid, comm, mnt_ns, pid_ns, tree; /* enum scope_mode */
-	u32 follow;	  /* tasks in scope_tree are in scope whatever the rest says */
+	u32 limit;	  /* a record's fields may have so many bytes, if the slot has not less */
+	u32 uid, pid, tid, comm, mnt_ns, pid_ns; /* enum scope_mode */
 	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
 };
 const volatile struct config cfg;
@@ -215,7 +215,7 @@ static __always_inline enum outcome slot_submit(struct run *run)
 	void *ring;
 	long error;
 
-	if (slot->too_big || used > run->max)
+	if (slot->too_big || used > run->max || used > cfg.limit)
 		return TOO_BIG;
 	if (*(volatile u64 *)&slot->owner != run->token)
 		return STOLEN;

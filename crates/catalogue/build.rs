@@ -81,6 +81,8 @@ struct SupportEntry {
     syscalls: Vec<String>,
     #[serde(default = "task_only")]
     contexts: Vec<String>,
+    #[serde(default)]
+    slot: bool,
     doc: String,
 }
 
@@ -157,7 +159,7 @@ fn run() -> Result<(), String> {
     check_events(&events)?;
     let out = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?);
     write(&out.join("tables.rs"), &tables(&events, &supports, &programs, &syscalls)?)?;
-    write(&out.join("catalogue.h"), &header(&events, &programs))
+    write(&out.join("catalogue.h"), &header(&events, &programs, &syscalls))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
@@ -253,7 +255,7 @@ fn place_programs(
             hook: s.hook.clone(),
             syscalls: s.syscalls.clone(),
             contexts: s.contexts.clone(),
-            slot: false,
+            slot: s.slot,
             writes_scope: false,
         };
         add(file, &s.name, &s.lane, &entry)?;
@@ -463,7 +465,7 @@ fn stages(programs: &[Placed]) -> usize {
     programs.iter().map(|p| p.stage + 1).max().unwrap_or(1)
 }
 
-fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed]) -> String {
+fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed], syscalls: &Syscalls) -> String {
     let mut o = String::from("/* Generated from the catalogue entries of the families. */\n#pragma once\n\n");
     for (index, (_, _, e)) in events.iter().enumerate() {
         let _ = writeln!(o, "#define EVENT_{} {}", e.name, e.id);
@@ -481,6 +483,20 @@ fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed]) -> Stri
     for lane in LANES {
         let count = programs.iter().filter(|p| p.lane == lane).count();
         let _ = writeln!(o, "#define PROBES_{lane} {count}");
+    }
+    let _ = writeln!(
+        o,
+        "\n/* Numbers of system calls, for CALL_IS; NO_CALL where there is none. */\n#define NO_CALL 0xffffffff"
+    );
+    for (target, which) in [("x86", 0), ("arm64", 1)] {
+        let _ = writeln!(o, "#if defined(__TARGET_ARCH_{target})");
+        for (name, x, i, a) in syscalls {
+            let (native, compat) = if which == 0 { (x, i) } else { (a, &None) };
+            let native = native.map_or("NO_CALL".into(), |n| n.to_string());
+            let compat = compat.map_or("NO_CALL".into(), |n| format!("(COMPAT_BASE + {n})"));
+            let _ = writeln!(o, "#define NR_{name} {native}\n#define NR_COMPAT_{name} {compat}");
+        }
+        let _ = writeln!(o, "#endif");
     }
     o
 }

@@ -1,8 +1,16 @@
-//! Dev.
+//! Dev. The events named as arguments, for two seconds, or `SECONDS` of them. `AVOID=lsm,kprobe,tpbtf` acts as if this kernel did not
+//! have those hooks, to try every tier.
 use std::time::{Duration, Instant};
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).collect();
-    let f = kernel::Features::probe();
+    let mut f = kernel::Features::probe();
+    let avoid = std::env::var("AVOID").unwrap_or_default();
+    for (kind, support) in &mut f.hooks {
+        if avoid.split(',').any(|a| a == format!("{kind:?}").to_lowercase()) {
+            *support = kernel::Support::No { why: "avoided".into() };
+        }
+    }
+    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(2);
     let t = Instant::now();
     let mut s =
         match sensor::Sensor::start(&f, &sensor::Options::default(), |e| names.iter().any(|n| n == e.name)) {
@@ -53,7 +61,7 @@ fn main() {
     })
     .unwrap();
     eprintln!("{n} existing");
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         s.wait(Duration::from_millis(20));
         s.drain(show);

@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Files. At the lsm and kprobe tiers the kernel hands over dentries, and a path is its own. At the exit of a system call there is a
+ * descriptor, whose path is the kernel's too, or only the name that the caller gave.
+ */
+
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define S_IALLUGO 07777
+
+#define O_WRONLY 01
+#define O_CREAT 0100
+#define O_EXCL 0200
+#define O_NOCTTY 0400
+#define O_TRUNC 01000
+#define O_PATH 010000000
+/* What the kernel takes out of f_flags once the file is open. */
+#define O_ONCE (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC)
+
+/* In f_mode: this open created the file. */
+#define FMODE_CREATED 0x100000
+
+#define AT_REMOVEDIR 0x200
+
+#define MS_MGC_MSK 0xffff0000
+#define MS_MGC_VAL 0xc0ed0000
+
+static __always_inline bool is_regular(u32 mode)
+{
+	return (mode & S_IFMT) == S_IFREG;
+}
+
+/* What mknod makes: without a type it is a regular file. */
+static __always_inline bool makes_regular(u32 mode)
+{
+	return is_regular(mode) || !(mode & S_IFMT);
+}
+
+/* ---- open ---- */
+
+/* Where the caller's memory has the name that an opening call was given; 0 if the call has none. */
+static __always_inline u64 name_to_open(const struct call *call)
+{
+	if (CALL_IS(call, open) || CALL_IS(call, creat))
+		return call_argument(call, 0);
+	if (CALL_IS(call, openat) || CALL_IS(call, openat2))
+		return call_argument(call, 1);
+	return 0;
+}
+
+/* The flags that an opening call was given. */
+static __always_inline u32 flags_to_open(const struct call *call)
+{
+	u64 flags = 0;
+
+	if (CALL_IS(call, open))
+		return call_argument(call, 1);
+	if (CALL_IS(call, openat) || CALL_IS(call, open_by_handle_at))
+		return call_argument(call, 2);
+	if (CALL_IS(call, creat))
+		return O_CREAT | O_WRONLY | O_TRUNC;
+	/* openat2: the first member of struct open_how. */
+	bpf_probe_read_user(&flags, sizeof(flags), (const void *)call_argument(call, 2));
+	return flags;
+}
+
+static __always_inline void put_open(struct run *run, struct file *file, u32 flags)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	put_file_path(run, FIELD(security_file_open, pathname), file);
+	put_u32(run, FIELD(security_file_open, flags), flags);
+	put_u32(run, FIELD(security_file_open, mode), BPF_CORE_READ(inode, i_mode));
+	put_u32(run, FIELD(security_file_open, dev), dev_of(inode));
+	put_u64(run, FIELD(security_file_open, inode), BPF_CORE_READ(inode, i_ino));
+	put_u64(run, FIELD(security_file_open, ctime), ctime_of(inode));
+}
+
+static __always_inline void put_name_to_open(struct run *run, const struct call *call)
+{
+	u64 name = name_to_open(call);
+
+	if (name)
+		put_user_string(run, FIELD(security_file_open, syscall_pathname), name);
+}
+
+static __always_inline void tell_open(struct run *run, struct file *file)
+{
+	if (!claim(run, EVENT(security_file_open)))
+		return;
+	put_open(run, file, BPF_CORE_READ(file, f_flags));
+#ifndef LEGACY
+	{
+		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)current_task());
+		struct call call = call_by_btf(regs, 0);
+
+		put_name_to_open(run, &call);
+	}
+#endif
+	submit(run);
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(security_file_open__lsm, struct file *file)
+{
+	RUN(security_file_open__lsm, tell_open(&run, file));
+	return 0;
+}
+
+SEC("kprobe/security_file_open")
+int BPF_KPROBE(security_file_open__kprobe, struct file *file)
+{
+	RUN(security_file_open__kprobe, tell_open(&run, file));
+	return 0;
+}
+
+SYSCALL_EXIT(security_file_open)
+{
+	struct file *file;
+
+	if (call->ret < 0 || !claim_call(run, call, EVENT(security_file_open)))
+		return;
+	file = file_of_fd(call->task, call->ret);
+	/* None if another thread has closed it by now. */
+	if (file)
+		put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags_to_open(call) & O_ONCE));
+	put_name_to_open(run, call);
+	submit(run);
+}
+
+/* ---- create ---- */
+
+static __always_inline void put_create(struct run *run, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	put_file_path(run, FIELD(security_inode_create, pathname), file);
+	put_u32(run, FIELD(security_inode_create, mode), BPF_CORE_READ(inode, i_mode));
+	put_u32(run, FIELD(security_inode_create, dev), dev_of(inode));
+	put_u64(run, FIELD(security_inode_create, inode), BPF_CORE_READ(inode, i_ino));
+}
+
+/*
+ * By the open of the new file. The hooks that are named after creation (path_mknod, inode_create) also run for an open with O_CREAT of
+ * a file that exists but is not cached: the kernel asks for permission before it looks the name up.
+ */
+static __always_inline void tell_create(struct run *run, struct file *file)
+{
+	if (!(BPF_CORE_READ(file, f_mode) & FMODE_CREATED) || !claim(run, EVENT(security_inode_create)))
+		return;
+	put_create(run, file);
+	submit(run);
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(security_inode_create__lsm, struct file *file)
+{
+	RUN(security_inode_create__lsm, tell_create(&run, file));
+	return 0;
+}
+
+SEC("kprobe/security_file_open")
+int BPF_KPROBE(security_inode_create__kprobe, struct file *file)
+{
+	RUN(security_inode_create__kprobe, tell_create(&run, file));
+	return 0;
+}
+
+SYSCALL_EXIT(security_inode_create)
+{
+	struct file *file;
+
+	if (call->ret < 0)
+		return;
+	file = file_of_fd(call->task, call->ret);
+	if (!(BPF_CORE_READ(file, f_mode) & FMODE_CREATED) || !claim_call(run, call, EVENT(security_inode_create)))
+		return;
+	put_create(run, file);
+	submit(run);
+}
+
+/* Arguments of mknod and mknodat from the path on. */
+struct mknod_call {
+	s32 directory;
+	u64 name;
+	u32 mode, dev;
+};
+
+static __always_inline struct mknod_call mknod_call(const struct call *call)
+{
+	if (CALL_IS(call, mknodat))
+		return (struct mknod_call){call_argument(call, 0), call_argument(call, 1),
+					   (umode_t)call_argument(call, 2), call_argument(call, 3)};
+	return (struct mknod_call){AT_FDCWD, call_argument(call, 0), (umode_t)call_argument(call, 1),
+				   call_argument(call, 2)};
+}
+
+SYSCALL_EXIT(security_inode_create_mknod)
+{
+	struct mknod_call made = mknod_call(call);
+
+	if (call->ret || !makes_regular(made.mode) || !claim_call(run, call, EVENT(security_inode_create)))
+		return;
+	put_named_path(run, FIELD(security_inode_create, pathname), made.directory, made.name);
+	put_u32(run, FIELD(security_inode_create, mode), made.mode | S_IFREG);
+	submit(run);
+}
+
+/* ---- mknod ---- */
+
+static __always_inline void put_mknod(struct run *run, u32 mode, u32 dev)
+{
+	put_u32(run, FIELD(security_inode_mknod, mode), mode);
+	/* As user space numbers it, at every tier. */
+	put_u32(run, FIELD(security_inode_mknod, dev), dev);
+}
+
+static __always_inline void tell_mknod(struct run *run, const struct path *directory, struct dentry *dentry, umode_t mode,
+				       u32 dev)
+{
+	if (makes_regular(mode) || !claim(run, EVENT(security_inode_mknod)))
+		return;
+	put_path_of(run, FIELD(security_inode_mknod, file_name), directory, dentry);
+	put_mknod(run, mode, dev);
+	submit(run);
+}
+
+SEC("lsm/path_mknod")
+int BPF_PROG(security_inode_mknod__lsm, const struct path *directory, struct dentry *dentry, umode_t mode, unsigned int dev)
+{
+	RUN(security_inode_mknod__lsm, tell_mknod(&run, directory, dentry, mode, dev));
+	return 0;
+}
+
+SEC("kprobe/security_path_mknod")
+int BPF_KPROBE(security_inode_mknod__kprobe, const struct path *directory, struct dentry *dentry, umode_t mode,
+	       unsigned int dev)
+{
+	RUN(security_inode_mknod__kprobe, tell_mknod(&run, directory, dentry, mode, dev));
+	return 0;
+}
+
+SYSCALL_EXIT(security_inode_mknod)
+{
+	struct mknod_call made = mknod_call(call);
+
+	if (call->ret || makes_regular(made.mode) || !claim_call(run, call, EVENT(security_inode_mknod)))
+		return;
+	put_named_path(run, FIELD(security_inode_mknod, file_name), made.directory, made.name);
+	put_mknod(run, made.mode, made.dev);
+	submit(run);
+}
+
+/* ---- unlink and rmdir ---- */
+
+static __always_inline void tell_unlink(struct run *run, const struct path *directory, struct dentry *dentry)
+{
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+
+	if (!claim(run, EVENT(security_inode_unlink)))
+		return;
+	put_path_of(run, FIELD(security_inode_unlink, pathname), directory, dentry);
+	put_u64(run, FIELD(security_inode_unlink, inode), BPF_CORE_READ(inode, i_ino));
+	put_u32(run, FIELD(security_inode_unlink, dev), dev_of(inode));
+	put_u64(run, FIELD(security_inode_unlink, ctime), ctime_of(inode));
+	submit(run);
+}
+
+SEC("lsm/path_unlink")
+int BPF_PROG(security_inode_unlink__lsm, const struct path *directory, struct dentry *dentry)
+{
+	RUN(security_inode_unlink__lsm, tell_unlink(&run, directory, dentry));
+	return 0;
+}
+
+SEC("kprobe/security_path_unlink")
+int BPF_KPROBE(security_inode_unlink__kprobe, const struct path *directory, struct dentry *dentry)
+{
+	RUN(security_inode_unlink__kprobe, tell_unlink(&run, directory, dentry));
+	return 0;
+}
+
+static __always_inline bool removes_directory(const struct call *call)
+{
+	return CALL_IS(call, rmdir) || (CALL_IS(call, unlinkat) && call_argument(call, 2) & AT_REMOVEDIR);
+}
+
+static __always_inline void put_removed(struct run *run, const struct call *call, u8 index)
+{
+	if (CALL_IS(call, unlinkat))
+		put_named_path(run, index, call_argument(call, 0), call_argument(call, 1));
+	else
+		put_named_path(run, index, AT_FDCWD, call_argument(call, 0));
+}
+
+SYSCALL_EXIT(security_inode_unlink)
+{
+	if (call->ret || removes_directory(call) || !claim_call(run, call, EVENT(security_inode_unlink)))
+		return;
+	put_removed(run, call, FIELD(security_inode_unlink, pathname));
+	submit(run);
+}
+
+static __always_inline void tell_rmdir(struct run *run, const struct path *directory, struct dentry *dentry)
+{
+	if (!claim(run, EVENT(security_inode_rmdir)))
+		return;
+	put_path_of(run, FIELD(security_inode_rmdir, pathname), directory, dentry);
+	submit(run);
+}
+
+SEC("lsm/path_rmdir")
+int BPF_PROG(security_inode_rmdir__lsm, const struct path *directory, struct dentry *dentry)
+{
+	RUN(security_inode_rmdir__lsm, tell_rmdir(&run, directory, dentry));
+	return 0;
+}
+
+SEC("kprobe/security_path_rmdir")
+int BPF_KPROBE(security_inode_rmdir__kprobe, const struct path *directory, struct dentry *dentry)
+{
+	RUN(security_inode_rmdir__kprobe, tell_rmdir(&run, directory, dentry));
+	return 0;
+}
+
+SYSCALL_EXIT(security_inode_rmdir)
+{
+	if (call->ret || !removes_directory(call) || !claim_call(run, call, EVENT(security_inode_rmdir)))
+		return;
+	put_removed(run, call, FIELD(security_inode_rmdir, pathname));
+	submit(run);
+}
+
+/* ---- rename ---- */
+
+static __always_inline void tell_rename(struct run *run, const struct path *old_directory, struct dentry *old,
+					const struct path *new_directory, struct dentry *new)
+{
+	put_path_of(run, FIELD(security_inode_rename, old_path), old_directory, old);
+	put_path_of(run, FIELD(security_inode_rename, new_path), new_directory, new);
+	submit(run);
+}
+
+/* The hook as it is since 5.19; before, it had no flags, and reading an argument more would read its return value. */
+union security_list_options___with_rename_flags {
+	int (*path_rename)(const struct path *, struct dentry *, const struct path *, struct dentry *, unsigned int);
+};
+
+SEC("lsm/path_rename")
+int security_inode_rename__lsm(u64 *ctx)
+{
+	struct run run = RUN_OF(security_inode_rename__lsm);
+
+	run_begin(&run);
+	if (claim(&run, EVENT(security_inode_rename))) {
+		if (bpf_core_type_matches(union security_list_options___with_rename_flags))
+			put_u32(&run, FIELD(security_inode_rename, flags), ctx[4]);
+		tell_rename(&run, (void *)ctx[0], (void *)ctx[1], (void *)ctx[2], (void *)ctx[3]);
+	}
+	run_end(&run);
+	return 0;
+}
+
+static __always_inline void tell_rename_with(struct run *run, const struct path *old_directory, struct dentry *old,
+					     const struct path *new_directory, struct dentry *new, u32 flags)
+{
+	if (!claim(run, EVENT(security_inode_rename)))
+		return;
+	put_u32(run, FIELD(security_inode_rename, flags), flags);
+	tell_rename(run, old_directory, old, new_directory, new);
+}
+
+SEC("kprobe/security_path_rename")
+int BPF_KPROBE(security_inode_rename__kprobe, const struct path *old_directory, struct dentry *old,
+	       const struct path *new_directory, struct dentry *new, unsigned int flags)
+{
+	RUN(security_inode_rename__kprobe, tell_rename_with(&run, old_directory, old, new_directory, new, flags));
+	return 0;
+}
+
+SYSCALL_EXIT(security_inode_rename)
+{
+	bool at = !CALL_IS(call, rename);
+	s32 old_directory = at ? call_argument(call, 0) : AT_FDCWD;
+	s32 new_directory = at ? call_argument(call, 2) : AT_FDCWD;
+
+	if (call->ret || !claim_call(run, call, EVENT(security_inode_rename)))
+		return;
+	put_u32(run, FIELD(security_inode_rename, flags), CALL_IS(call, renameat2) ? call_argument(call, 4) : 0);
+	put_named_path(run, FIELD(security_inode_rename, old_path), old_directory, call_argument(call, at ? 1 : 0));
+	put_named_path(run, FIELD(security_inode_rename, new_path), new_directory, call_argument(call, at ? 3 : 1));
+	submit(run);
+}
+
+/* ---- links ---- */
+
+static __always_inline void tell_link(struct run *run, struct dentry *old, const struct path *directory, struct dentry *new)
+{
+	if (!claim(run, EVENT(security_inode_link)))
+		return;
+	/* Both are on one mount: the kernel has refused links across two. */
+	put_path_of(run, FIELD(security_inode_link, old_path), directory, old);
+	put_path_of(run, FIELD(security_inode_link, new_path), directory, new);
+	submit(run);
+}
+
+SEC("lsm/path_link")
+int BPF_PROG(security_inode_link__lsm, struct dentry *old, const struct path *directory, struct dentry *new)
+{
+	RUN(security_inode_link__lsm, tell_link(&run, old, directory, new));
+	return 0;
+}
+
+SEC("kprobe/security_path_link")
+int BPF_KPROBE(security_inode_link__kprobe, struct dentry *old, const struct path *directory, struct dentry *new)
+{
+	RUN(security_inode_link__kprobe, tell_link(&run, old, directory, new));
+	return 0;
+}
+
+SYSCALL_EXIT(security_inode_link)
+{
+	bool at = !CALL_IS(call, link);
+	s32 old_directory = at ? call_argument(call, 0) : AT_FDCWD;
+	s32 new_directory = at ? call_argument(call, 2) : AT_FDCWD;
+
+	if (call->ret || !claim_call(run, call, EVENT(security_inode_link)))
+		return;
+	put_named_path(run, FIELD(security_inode_link, old_path), old_directory, call_argument(call, at ? 1 : 0));
+	put_named_path(run, FIELD(security_inode_link, new_path), new_directory, call_argument(call, at ? 3 : 1));
+	submit(run);
+}
+
+static __always_inline void tell_symlink(struct run *run, const struct path *directory, struct dentry *dentry,
+					 const char *target)
+{
+	if (!claim(run, EVENT(security_inode_symlink)))
+		return;
+	put_path_of(run, FIELD(security_inode_symlink, linkpath), directory, dentry);
+	put_kernel_string(run, FIELD(security_inode_symlink, target), target);
+	submit(run);
+}
+
+SEC("lsm/path_symlink")
+int BPF_PROG(security_inode_symlink__lsm, const struct path *directory, struct dentry *dentry, const char *target)
+{
+	RUN(security_inode_symlink__lsm, tell_symlink(&run, directory, dentry, target));
+	return 0;
+}
+
+SEC("kprobe/security_path_symlink")
+int BPF_KPROBE(security_inode_symlink__kprobe, const struct path *directory, struct dentry *dentry, const char *target)
+{
+	RUN(security_inode_symlink__kprobe, tell_symlink(&run, directory, dentry, target));
+	return 0;
+}
+
+SYSCALL_EXIT(security_inode_symlink)
+{
+	bool at = CALL_IS(call, symlinkat);
+
+	if (call->ret || !claim_call(run, call, EVENT(security_inode_symlink)))
+		return;
+	put_named_path(run, FIELD(security_inode_symlink, linkpath), at ? call_argument(call, 1) : AT_FDCWD,
+		       call_argument(call, at ? 2 : 1));
+	put_user_string(run, FIELD(security_inode_symlink, target), call_argument(call, 0));
+	submit(run);
+}
+
+/* ---- mkdir ---- */
+
+static __always_inline void tell_mkdir(struct run *run, const struct path *directory, struct dentry *dentry, umode_t mode)
+{
+	if (!claim(run, EVENT(security_inode_mkdir)))
+		return;
+	put_path_of(run, FIELD(security_inode_mkdir, pathname), directory, dentry);
+	put_u32(run, FIELD(security_inode_mkdir, mode), mode & S_IALLUGO);
+	submit(run);
+}
+
+SEC("lsm/path_mkdir")
+int BPF_PROG(security_inode_mkdir__lsm, const struct path *directory, struct dentry *dentry, umode_t mode)
+{
+	RUN(security_inode_mkdir__lsm, tell_mkdir(&run, directory, dentry, mode));
+	return 0;
+}
+
+SEC("kprobe/security_path_mkdir")
+int BPF_KPROBE(security_inode_mkdir__kprobe, const struct path *directory, struct dentry *dentry, umode_t mode)
+{
+	RUN(security_inode_mkdir__kprobe, tell_mkdir(&run, directory, dentry, mode));
+	return 0;
+}
+
+SYSCALL_EXIT(security_inode_mkdir)
+{
+	bool at = CALL_IS(call, mkdirat);
+
+	if (call->ret || !claim_call(run, call, EVENT(security_inode_mkdir)))
+		return;
+	put_named_path(run, FIELD(security_inode_mkdir, pathname), at ? call_argument(call, 0) : AT_FDCWD,
+		       call_argument(call, at ? 1 : 0));
+	put_u32(run, FIELD(security_inode_mkdir, mode), call_argument(call, at ? 2 : 1) & S_IALLUGO);
+	submit(run);
+}
+
+/* ---- chmod and chown ---- */
+
+static __always_inline void tell_chmod(struct run *run, const struct path *path, umode_t mode)
+{
+	if (!claim(run, EVENT(chmod_common)))
+		return;
+	put_path(run, FIELD(chmod_common, pathname), path);
+	put_u32(run, FIELD(chmod_common, mode), mode & S_IALLUGO);
+	submit(run);
+}
+
+SEC("lsm/path_chmod")
+int BPF_PROG(chmod_common__lsm, const struct path *path, umode_t mode)
+{
+	RUN(chmod_common__lsm, tell_chmod(&run, path, mode));
+	return 0;
+}
+
+SEC("kprobe/security_path_chmod")
+int BPF_KPROBE(chmod_common__kprobe, const struct path *path, umode_t mode)
+{
+	RUN(chmod_common__kprobe, tell_chmod(&run, path, mode));
+	return 0;
+}
+
+/* The path of a descriptor that a call was given. */
+static __always_inline void put_fd_path(struct run *run, const struct call *call, u8 index)
+{
+	struct file *file = file_of_fd(call->task, call_argument(call, 0));
+
+	if (file)
+		put_file_path(run, index, file);
+}
+
+SYSCALL_EXIT(chmod_common)
+{
+	bool at = CALL_IS(call, fchmodat) || CALL_IS(call, fchmodat2);
+
+	if (call->ret || !claim_call(run, call, EVENT(chmod_common)))
+		return;
+	if (CALL_IS(call, fchmod))
+		put_fd_path(run, call, FIELD(chmod_common, pathname));
+	else
+		put_named_path(run, FIELD(chmod_common, pathname), at ? call_argument(call, 0) : AT_FDCWD,
+			       call_argument(call, at ? 1 : 0));
+	put_u32(run, FIELD(chmod_common, mode), call_argument(call, at ? 2 : 1) & S_IALLUGO);
+	submit(run);
+}
+
+static __always_inline void tell_chown(struct run *run, const struct path *path, u32 uid, u32 gid)
+{
+	if (!claim(run, EVENT(chown_common)))
+		return;
+	put_path(run, FIELD(chown_common, pathname), path);
+	put_u32(run, FIELD(chown_common, uid), uid);
+	put_u32(run, FIELD(chown_common, gid), gid);
+	submit(run);
+}
+
+/* The ids are structs of one number each, by value: they come as the number. */
+SEC("lsm/path_chown")
+int BPF_PROG(chown_common__lsm, const struct path *path, u64 uid, u64 gid)
+{
+	RUN(chown_common__lsm, tell_chown(&run, path, uid, gid));
+	return 0;
+}
+
+SEC("kprobe/security_path_chown")
+int BPF_KPROBE(chown_common__kprobe, const struct path *path, u32 uid, u32 gid)
+{
+	RUN(chown_common__kprobe, tell_chown(&run, path, uid, gid));
+	return 0;
+}
+
+/* The calls of the 32-bit table that take ids of 16 bits: all ones keeps the owner there, too. */
+static __always_inline u32 chown_id(const struct call *call, u32 id)
+{
+	bool narrow = call->number == NR_COMPAT_chown || call->number == NR_COMPAT_fchown || call->number == NR_COMPAT_lchown;
+
+	if (!narrow)
+		return id;
+	return (u16)id == 0xffff ? 0xffffffff : (u16)id;
+}
+
+SYSCALL_EXIT(chown_common)
+{
+	bool at = CALL_IS(call, fchownat);
+
+	if (call->ret || !claim_call(run, call, EVENT(chown_common)))
+		return;
+	if (CALL_IS(call, fchown) || CALL_IS(call, fchown32))
+		put_fd_path(run, call, FIELD(chown_common, pathname));
+	else
+		put_named_path(run, FIELD(chown_common, pathname), at ? call_argument(call, 0) : AT_FDCWD,
+			       call_argument(call, at ? 1 : 0));
+	put_u32(run, FIELD(chown_common, uid), chown_id(call, call_argument(call, at ? 2 : 1)));
+	put_u32(run, FIELD(chown_common, gid), chown_id(call, call_argument(call, at ? 3 : 2)));
+	submit(run);
+}
+
+/* ---- truncate ---- */
+
+static __always_inline void put_truncated(struct run *run, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	put_file_path(run, FIELD(do_truncate, pathname), file);
+	put_u64(run, FIELD(do_truncate, inode), BPF_CORE_READ(inode, i_ino));
+	put_u32(run, FIELD(do_truncate, dev), dev_of(inode));
+}
+
+SYSCALL_EXIT(do_truncate)
+{
+	u64 length = call_argument(call, 1);
+
+	if (call->ret || !claim_call(run, call, EVENT(do_truncate)))
+		return;
+	if (CALL_IS(call, truncate64) || CALL_IS(call, ftruncate64))
+		length |= call_argument(call, 2) << 32;
+	if (CALL_IS(call, ftruncate) || CALL_IS(call, ftruncate64)) {
+		struct file *file = file_of_fd(call->task, call_argument(call, 0));
+
+		if (file)
+			put_truncated(run, file);
+	} else {
+		put_named_path(run, FIELD(do_truncate, pathname), AT_FDCWD, call_argument(call, 0));
+	}
+	put_u64(run, FIELD(do_truncate, length), length);
+	submit(run);
+}
+
+/* The kernel cuts regular files that this open did not create. */
+SYSCALL_EXIT(do_truncate_open)
+{
+	struct file *file;
+
+	if (call->ret < 0 || !(flags_to_open(call) & O_TRUNC))
+		return;
+	file = file_of_fd(call->task, call->ret);
+	if (!file || BPF_CORE_READ(file, f_mode) & FMODE_CREATED || BPF_CORE_READ(file, f_flags) & O_PATH ||
+	    !is_regular(BPF_CORE_READ(file, f_inode, i_mode)) || !claim_call(run, call, EVENT(do_truncate)))
+		return;
+	put_truncated(run, file);
+	put_u64(run, FIELD(do_truncate, length), 0);
+	submit(run);
+}
+
+/* ---- mounts ---- */
+
+static __always_inline void tell_mount(struct run *run, const char *device, const struct path *path, const char *type,
+				       u64 flags)
+{
+	if (!claim(run, EVENT(security_sb_mount)))
+		return;
+	if (device)
+		put_kernel_string(run, FIELD(security_sb_mount, dev_name), device);
+	put_path(run, FIELD(security_sb_mount, path), path);
+	if (type)
+		put_kernel_string(run, FIELD(security_sb_mount, type), type);
+	put_u64(run, FIELD(security_sb_mount, flags), flags);
+	submit(run);
+}
+
+SEC("lsm/sb_mount")
+int BPF_PROG(security_sb_mount__lsm, const char *device, const struct path *path, const char *type, unsigned long flags)
+{
+	RUN(security_sb_mount__lsm, tell_mount(&run, device, path, type, flags));
+	return 0;
+}
+
+SEC("kprobe/security_sb_mount")
+int BPF_KPROBE(security_sb_mount__kprobe, const char *device, const struct path *path, const char *type, unsigned long flags)
+{
+	RUN(security_sb_mount__kprobe, tell_mount(&run, device, path, type, flags));
+	return 0;
+}
+
+SYSCALL_EXIT(security_sb_mount)
+{
+	u64 device = call_argument(call, 0), type = call_argument(call, 2), flags = call_argument(call, 3);
+
+	if (call->ret || !claim_call(run, call, EVENT(security_sb_mount)))
+		return;
+	/* The kernel drops this mark of old callers before its own hook, too. */
+	if ((flags & MS_MGC_MSK) == MS_MGC_VAL)
+		flags &= ~(u64)MS_MGC_MSK;
+	if (device)
+		put_user_string(run, FIELD(security_sb_mount, dev_name), device);
+	put_named_path(run, FIELD(security_sb_mount, path), AT_FDCWD, call_argument(call, 1));
+	if (type)
+		put_user_string(run, FIELD(security_sb_mount, type), type);
+	put_u64(run, FIELD(security_sb_mount, flags), flags);
+	submit(run);
+}
+
+static __always_inline void tell_umount(struct run *run, struct vfsmount *mount, u32 flags)
+{
+	if (!claim(run, EVENT(security_sb_umount)))
+		return;
+	put_path_at(run->slot, run->max, FIELD(security_sb_umount, mountpoint), BPF_CORE_READ(mount, mnt_root), mount);
+	put_kernel_string(run, FIELD(security_sb_umount, type), BPF_CORE_READ(mount, mnt_sb, s_type, name));
+	put_u32(run, FIELD(security_sb_umount, flags), flags);
+	submit(run);
+}
+
+SEC("lsm/sb_umount")
+int BPF_PROG(security_sb_umount__lsm, struct vfsmount *mount, int flags)
+{
+	RUN(security_sb_umount__lsm, tell_umount(&run, mount, flags));
+	return 0;
+}
+
+SEC("kprobe/security_sb_umount")
+int BPF_KPROBE(security_sb_umount__kprobe, struct vfsmount *mount, int flags)
+{
+	RUN(security_sb_umount__kprobe, tell_umount(&run, mount, flags));
+	return 0;
+}
+
+SYSCALL_EXIT(security_sb_umount)
+{
+	if (call->ret || !claim_call(run, call, EVENT(security_sb_umount)))
+		return;
+	put_named_path(run, FIELD(security_sb_umount, mountpoint), AT_FDCWD, call_argument(call, 0));
+	put_u32(run, FIELD(security_sb_umount, flags), CALL_IS(call, umount2) ? call_argument(call, 1) : 0);
+	submit(run);
+}
