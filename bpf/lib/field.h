@@ -111,7 +111,7 @@ static __always_inline void close_field(struct slot *slot, u32 max, u8 index, u8
 	slot->used = (end + 3) & ~3u;
 }
 
-enum string_source { FROM_KERNEL, FROM_USER };
+enum string_source { FROM_KERNEL, FROM_USER, FROM_CLAIM };
 
 /* A string that ends with a NUL, up to STRING_BYTES. */
 static __noinline int put_string_at(struct slot *slot, u32 max, u32 index, const void *from, u32 source)
@@ -135,6 +135,8 @@ static __noinline int put_string_at(struct slot *slot, u32 max, u32 index, const
 		quality = QUALITY_FAULTED;
 	} else {
 		length -= 1;
+		if (source == FROM_CLAIM)
+			quality = QUALITY_UNRESOLVED;
 		if (length > STRING_BYTES) {
 			length = STRING_BYTES;
 			quality = QUALITY_TRUNCATED;
@@ -153,6 +155,12 @@ static __always_inline void put_kernel_string(struct run *run, u8 index, const v
 static __always_inline void put_user_string(struct run *run, u8 index, u64 from)
 {
 	put_string_at(run->slot, run->max, index, (const void *)from, FROM_USER);
+}
+
+/* The same where the kernel's own copy was looked for in vain: marked as nobody's word but the caller's. */
+static __always_inline void put_claimed_string(struct run *run, u8 index, u64 from)
+{
+	put_string_at(run->slot, run->max, index, (const void *)from, FROM_CLAIM);
 }
 
 /* Strings one after the other, each with its NUL, between two addresses of the current task: argv and env. */

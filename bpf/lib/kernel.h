@@ -74,6 +74,11 @@ struct __sk_buff {
 	u32 gso_size;
 };
 
+/* Its head only. */
+struct bpf_sock_ops {
+	u32 op;
+};
+
 struct bpf_sock_addr {
 	u32 user_family, user_ip4, user_ip6[4], user_port, family, type, protocol, msg_src_ip4, msg_src_ip6[4];
 	struct bpf_sock *sk;
@@ -324,14 +329,22 @@ struct sock_common {
 	u16 skc_num;
 	u16 skc_family;
 	u8 skc_state;
+	int skc_bound_dev_if;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	struct {
+		s64 counter;
+	} skc_cookie;
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
 };
 
 struct socket {
@@ -371,8 +384,12 @@ struct bpf_prog_aux {
 	char name[16];
 };
 
+enum bpf_prog_type {
+	BPF_PROG_TYPE_UNSPEC = 0,
+};
+
 struct bpf_prog {
-	u32 type;
+	enum bpf_prog_type type;
 	struct bpf_prog_aux *aux;
 };
 
@@ -392,6 +409,17 @@ struct trace_entry {
 	u16 type;
 	u8 flags, preempt_count;
 	int pid;
+};
+
+/* A `__data_loc` word is an offset from the record's start (low half), and a length. */
+struct trace_event_raw_cgroup {
+	int root;
+	u64 id;
+	u32 __data_loc_path;
+};
+
+struct trace_event_raw_module_load {
+	u32 __data_loc_name;
 };
 
 #pragma clang attribute pop

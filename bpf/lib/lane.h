@@ -16,7 +16,7 @@ enum outcome {
 	SLOT_BUSY = 4,
 	TOO_BIG = 5,
 	STOLEN = 6,
-	UNTRACKED = 7, /* no outcome of a run: a task whose place in a watched tree could not be kept */
+	UNTRACKED = 7, /* no outcome of a run: state about a task that could not be kept */
 	OUTCOMES = 8,
 };
 
@@ -70,8 +70,8 @@ struct config {
 	u32 wake;	  /* bytes waiting in a ring at which the reader is woken */
 	s32 subsys;	  /* cgroup v1 subsystem whose cgroups tell containers apart, -1 for cgroup v2 */
 	u32 environment;  /* 1: take env */
-	u32 uid, pid, comm, mnt_ns, pid_ns, tree; /* enum scope_mode */
-	u32 follow;	  /* tasks in scope_tree are in scope whatever the rest says */
+	u32 limit;	  /* a record's fields may have so many bytes, if the slot has not less */
+	u32 uid, pid, tid, comm, mnt_ns, pid_ns; /* enum scope_mode */
 	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
 };
 const volatile struct config cfg;
@@ -174,10 +174,21 @@ static __always_inline bool slot_take(struct slot *slot, u64 token)
 }
 #endif
 
+/*
+ * Tells the run from every other that may be after the same slot. The net lane's programs can not ask for the task before Linux 6.10,
+ * and it would not tell them apart in an interrupt: the time does.
+ */
+static __always_inline u64 run_token(const struct run *run)
+{
+	if (run->lane == NUMBER_net)
+		return 1ULL << 63 | (u64)run->probe << 48 | (bpf_ktime_get_ns() & 0xffffffffffff);
+	return 1ULL << 63 | (u64)run->probe << 32 | (u32)bpf_get_current_pid_tgid();
+}
+
 /* Claims a slot of this CPU for the run. Without one free, the run's outcome is SLOT_BUSY. */
 static __always_inline bool slot_claim(struct run *run)
 {
-	u64 token = 1ULL << 63 | (u64)run->probe << 32 | (u32)bpf_get_current_pid_tgid();
+	u64 token = run_token(run);
 	u32 base = run->cpu * cfg.slots;
 
 	run->outcome = SLOT_BUSY;
@@ -219,7 +230,7 @@ static __always_inline enum outcome slot_submit(struct run *run)
 	void *ring;
 	long error;
 
-	if (slot->too_big || used > run->max)
+	if (slot->too_big || used > run->max || used > cfg.limit)
 		return TOO_BIG;
 	if (*(volatile u64 *)&slot->owner != run->token)
 		return STOLEN;

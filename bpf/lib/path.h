@@ -183,6 +183,22 @@ static __always_inline struct file *file_of_fd(struct task_struct *task, s32 fd)
 	return file;
 }
 
+/* The last name of an open file's path. */
+static __always_inline const unsigned char *name_of_file(struct file *file)
+{
+	return BPF_CORE_READ(file, f_path.dentry, d_name.name);
+}
+
+/* A name of the kernel begins with those bytes, 16 at most. */
+static __always_inline bool begins_with(const unsigned char *name, const char *prefix, u32 length)
+{
+	char begin[16] = {};
+
+	if (bpf_probe_read_kernel(begin, length, name))
+		return false;
+	return __builtin_memcmp(begin, prefix, length) == 0;
+}
+
 #define AT_FDCWD -100
 
 /*

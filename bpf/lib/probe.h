@@ -30,6 +30,8 @@
 #include "path.h"
 #include "syscall.h"
 
+#define EVENT(name) EVENT_##name
+#define WANTED(name) (cfg.events[INDEX_##name])
 #define FIELD(event, name) FIELD_##event##__##name
 
 /* The common head of every record: when, where, which. */
@@ -95,9 +97,6 @@ static __always_inline void submit(struct run *run)
 	run->submit = true;
 }
 
-#define EVENT(name) EVENT_##name
-#define WANTED(name) (cfg.events[INDEX_##name])
-
 /*
  * Runs a body: what every entry that is not a handler of system calls is made of.
  *
@@ -114,3 +113,6 @@ static __always_inline void submit(struct run *run)
 		body;                                        \
 		run_end(&run);                               \
 	} while (0)
+
+#include "socket.h"
+#include "owner.h"

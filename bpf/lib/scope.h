@@ -18,13 +18,14 @@
 
 DEFINE_LIST(cfg_uids, 4);
 DEFINE_LIST(cfg_pids, 4);
+DEFINE_LIST(cfg_tids, 4);
 DEFINE_LIST(cfg_comms, COMM_BYTES);
 DEFINE_LIST(cfg_mnt_namespaces, 4);
 DEFINE_LIST(cfg_pid_namespaces, 4);
 
 /*
- * Processes of a watched tree, by pid: one word each, so that a reader in another lane sees it whole. Written at fork and exit by the
- * life lane, and by user space at start.
+ * The watched trees that a process is in: by its pid, one word with a bit for each tree, so that a reader in another lane sees it
+ * whole. Written at fork and exit by the life lane, and by user space at start.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -36,16 +37,43 @@ struct {
 	__uint(value_size, 8);
 } scope_tree SEC(".maps");
 
+/* The trees that a process must be in, and must not be in. Filled once user space has found the trees' members. */
+struct tree_scope {
+	u64 all, none;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct tree_scope));
+} cfg_trees SEC(".maps");
+
+static __always_inline u64 trees_of(u32 pid)
+{
+	u64 *trees = bpf_map_lookup_elem(&scope_tree, &pid);
+
+	return trees ? *trees : 0;
+}
+
+static __always_inline bool trees_admit(u32 pid)
+{
+	u32 zero = 0;
+	struct tree_scope *asked = bpf_map_lookup_elem(&cfg_trees, &zero);
+	u64 trees;
+
+	if (!asked || !(asked->all | asked->none))
+		return true;
+	trees = trees_of(pid);
+	return (trees & asked->all) == asked->all && !(trees & asked->none);
+}
+
 static __always_inline bool list_admits(void *list, const void *key, u32 mode)
 {
 	if (mode == SCOPE_OFF)
 		return true;
 	return !!bpf_map_lookup_elem(list, key) == (mode == SCOPE_ONLY);
-}
-
-static __always_inline bool in_tree(u32 pid)
-{
-	return bpf_map_lookup_elem(&scope_tree, &pid) != NULL;
 }
 
 /* The current task is not what Tarsius leaves out, and may be in scope. */
@@ -56,12 +84,16 @@ static __always_inline bool in_scope(struct task_struct *task)
 
 	if (pid == cfg.self && cfg.self)
 		return false;
-	if (cfg.follow && in_tree(pid))
-		return true;
-	if (cfg.tree != SCOPE_OFF && in_tree(pid) != (cfg.tree == SCOPE_ONLY))
+	if (!trees_admit(pid))
 		return false;
 	if (!list_admits(&cfg_pids, &pid, cfg.pid))
 		return false;
+	if (cfg.tid != SCOPE_OFF) {
+		u32 tid = pid_tgid;
+
+		if (!list_admits(&cfg_tids, &tid, cfg.tid))
+			return false;
+	}
 	if (cfg.uid != SCOPE_OFF) {
 		u32 uid = bpf_get_current_uid_gid();
 

@@ -4,34 +4,46 @@
 
 #define PF_KTHREAD 0x00200000
 
+/*
+ * FROM_TASK(task, a, b, c) reads task->a->b->c. On kernels that know a task pointer's type (5.11) by loads that the kernel guards, which
+ * are five times cheaper than a helper call for each.
+ */
 #ifdef LEGACY
-#define TASK(task, ...) BPF_CORE_READ(task, __VA_ARGS__)
+#define FROM_TASK(task, ...) BPF_CORE_READ(task, __VA_ARGS__)
 static __always_inline struct task_struct *current_task(void)
 {
 	return (struct task_struct *)bpf_get_current_task();
 }
 #else
-/* Loads that the kernel guards, instead of a helper call for each: five times cheaper. */
-#define TASK_1(t, a) ((t)->a)
-#define TASK_2(t, a, b) ((t)->a->b)
-#define TASK_3(t, a, b, c) ((t)->a->b->c)
-#define TASK(task, ...) ___apply(TASK_, ___narg(__VA_ARGS__))(task, __VA_ARGS__)
+#define FROM_1(p, a) ((p)->a)
+#define FROM_2(p, a, b) ((p)->a->b)
+#define FROM_3(p, a, b, c) ((p)->a->b->c)
+#define FROM_4(p, a, b, c, d) ((p)->a->b->c->d)
+#define FROM_TASK(task, ...) ___apply(FROM_, ___narg(__VA_ARGS__))(task, __VA_ARGS__)
 static __always_inline struct task_struct *current_task(void)
 {
 	return (struct task_struct *)bpf_get_current_task_btf();
 }
 #endif
 
+/* The number of a task in the pid namespace of that level; 0 if it is not in one so deep. */
+static __always_inline u32 pid_at_level(const struct pid *pid, u32 level)
+{
+	s32 number = 0;
+
+	if (level > BPF_CORE_READ(pid, level))
+		return 0;
+	/* `numbers` has as many elements as the namespace is deep: at most 32 (MAX_PID_NS_LEVEL). */
+	bpf_probe_read_kernel(&number, sizeof(number),
+			      (const void *)pid + bpf_core_field_offset(pid->numbers) +
+				      (level & 31) * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+	return number;
+}
+
 /* The number of a task in its own pid namespace. */
 static __always_inline u32 pid_in_namespace(const struct pid *pid)
 {
-	u32 level = BPF_CORE_READ(pid, level);
-	struct upid upid = {};
-
-	/* `numbers` has as many elements as the namespace is deep: at most 32 (MAX_PID_NS_LEVEL). */
-	bpf_core_read(&upid.nr, sizeof(upid.nr), (const void *)pid + bpf_core_field_offset(pid->numbers) +
-							 (level & 31) * bpf_core_type_size(struct upid));
-	return upid.nr;
+	return pid_at_level(pid, BPF_CORE_READ(pid, level));
 }
 
 static __always_inline u32 pid_namespace_of(const struct pid *pid)
@@ -61,46 +73,53 @@ static __always_inline u64 cgroup_of(struct task_struct *task)
 static __always_inline bool is_compat(struct task_struct *task)
 {
 #if defined(__TARGET_ARCH_x86)
-	return TASK(task, thread_info.status) & TS_COMPAT;
+	return FROM_TASK(task, thread_info.status) & TS_COMPAT;
 #else
-	return TASK(task, thread_info.flags) >> TIF_32BIT & 1;
+	return FROM_TASK(task, thread_info.flags) >> TIF_32BIT & 1;
 #endif
 }
 
-/* Fills the header with the identity of a task. */
+/*
+ * Fills the header with the identity of a task. A plain pointer, such as one that a walk over kernel objects gave, will not do: the task
+ * is current_task(), or what a hook was given.
+ */
 static __always_inline void put_task(struct record_header *header, struct task_struct *task)
 {
-	struct pid *pid = TASK(task, thread_pid);
-	struct task_struct *leader = TASK(task, group_leader);
-	struct task_struct *parent = TASK(task, real_parent);
-	const struct cred *cred = TASK(task, cred);
-	struct nsproxy *namespaces = TASK(task, nsproxy);
+	struct pid *pid = FROM_TASK(task, thread_pid);
+	u32 level = FROM_TASK(task, thread_pid, level);
 
 	header->origin = ORIGIN_CURRENT;
-	header->start_time = TASK(task, start_boottime);
-	header->leader_start_time = BPF_CORE_READ(leader, start_boottime);
-	header->parent_start_time = BPF_CORE_READ(parent, group_leader, start_boottime);
+	header->start_time = FROM_TASK(task, start_boottime);
+	header->leader_start_time = FROM_TASK(task, group_leader, start_boottime);
+	header->parent_start_time = FROM_TASK(task, real_parent, group_leader, start_boottime);
 	header->cgroup = cgroup_of(task);
-	header->pid = TASK(task, tgid);
-	header->tid = TASK(task, pid);
-	header->ppid = BPF_CORE_READ(parent, tgid);
-	header->ns_tid = pid_in_namespace(pid);
-	header->ns_pid = header->pid == header->tid ? header->ns_tid :
-						      pid_in_namespace(BPF_CORE_READ(leader, thread_pid));
-	header->ns_ppid = pid_in_namespace(BPF_CORE_READ(parent, group_leader, thread_pid));
-	header->uid = BPF_CORE_READ(cred, uid.val);
-	header->gid = BPF_CORE_READ(cred, gid.val);
-	header->euid = BPF_CORE_READ(cred, euid.val);
-	header->egid = BPF_CORE_READ(cred, egid.val);
-	header->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
-	header->pid_ns = pid_namespace_of(pid);
-	header->mnt_ns = BPF_CORE_READ(namespaces, mnt_ns, ns.inum);
-	header->net_ns = BPF_CORE_READ(namespaces, net_ns, ns.inum);
-	header->uts_ns = BPF_CORE_READ(namespaces, uts_ns, ns.inum);
-	header->ipc_ns = BPF_CORE_READ(namespaces, ipc_ns, ns.inum);
-	header->cgroup_ns = BPF_CORE_READ(namespaces, cgroup_ns, ns.inum);
-	bpf_core_read(header->comm, sizeof(header->comm), &task->comm);
-	if (TASK(task, flags) & PF_KTHREAD)
+	header->pid = FROM_TASK(task, tgid);
+	header->tid = FROM_TASK(task, pid);
+	header->ppid = FROM_TASK(task, real_parent, tgid);
+	if (level == 0) {
+		/* In the first pid namespace numbers are what they are. */
+		header->ns_tid = header->tid;
+		header->ns_pid = header->pid;
+		header->ns_ppid = header->ppid;
+		header->pid_ns = FROM_TASK(task, thread_pid, numbers[0].ns, ns.inum);
+	} else {
+		header->ns_tid = pid_at_level(pid, level);
+		header->ns_pid = pid_at_level(FROM_TASK(task, group_leader, thread_pid), level);
+		header->ns_ppid = pid_at_level(FROM_TASK(task, real_parent, group_leader, thread_pid), level);
+		header->pid_ns = pid_namespace_of(pid);
+	}
+	header->uid = FROM_TASK(task, cred, uid.val);
+	header->gid = FROM_TASK(task, cred, gid.val);
+	header->euid = FROM_TASK(task, cred, euid.val);
+	header->egid = FROM_TASK(task, cred, egid.val);
+	header->user_ns = FROM_TASK(task, cred, user_ns, ns.inum);
+	header->mnt_ns = FROM_TASK(task, nsproxy, mnt_ns, ns.inum);
+	header->net_ns = FROM_TASK(task, nsproxy, net_ns, ns.inum);
+	header->uts_ns = FROM_TASK(task, nsproxy, uts_ns, ns.inum);
+	header->ipc_ns = FROM_TASK(task, nsproxy, ipc_ns, ns.inum);
+	header->cgroup_ns = FROM_TASK(task, nsproxy, cgroup_ns, ns.inum);
+	bpf_probe_read_kernel(header->comm, sizeof(header->comm), &task->comm);
+	if (FROM_TASK(task, flags) & PF_KTHREAD)
 		header->flags |= RECORD_KTHREAD;
 }
 
@@ -127,4 +146,15 @@ static __always_inline void put_cred_record(struct cred_record *out, const struc
 	bpf_core_read(&out->cap_effective, 8, &cred->cap_effective);
 	bpf_core_read(&out->cap_bounding, 8, &cred->cap_bset);
 	bpf_core_read(&out->cap_ambient, 8, &cred->cap_ambient);
+}
+
+static __always_inline bool same_cred(const struct cred_record *a, const struct cred_record *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < sizeof(*a) / 8; i++)
+		if (x[i] != y[i])
+			return false;
+	return true;
 }

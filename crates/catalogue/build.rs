@@ -81,6 +81,8 @@ struct SupportEntry {
     syscalls: Vec<String>,
     #[serde(default = "task_only")]
     contexts: Vec<String>,
+    #[serde(default)]
+    slot: bool,
     doc: String,
 }
 
@@ -253,7 +255,7 @@ fn place_programs(
             hook: s.hook.clone(),
             syscalls: s.syscalls.clone(),
             contexts: s.contexts.clone(),
-            slot: false,
+            slot: s.slot,
             writes_scope: false,
         };
         add(file, &s.name, &s.lane, &entry)?;

@@ -6,14 +6,15 @@
 
 /* ---- fork ---- */
 
-/* A new process of a watched tree belongs to it before it runs. */
-static __always_inline void grow_tree(struct run *run, u32 parent, u32 child)
+/*
+ * A new process is in the watched trees of the task that makes it, before it runs: not in those of its parent, so that CLONE_PARENT
+ * does not lead out of a tree.
+ */
+static __always_inline void grow_trees(struct run *run, u32 maker, u32 child)
 {
-	u64 member = 1;
+	u64 trees = maker == child ? 0 : trees_of(maker);
 
-	if ((cfg.tree == SCOPE_OFF && !cfg.follow) || parent == child)
-		return;
-	if (in_tree(parent) && bpf_map_update_elem(&scope_tree, &child, &member, BPF_ANY))
+	if (trees && bpf_map_update_elem(&scope_tree, &child, &trees, BPF_ANY))
 		ledger_count(run, UNTRACKED);
 }
 
@@ -26,7 +27,7 @@ static __always_inline void tell_fork(struct run *run, struct task_struct *child
 	struct record_header *header;
 	u32 child_tid = BPF_CORE_READ(child, pid), child_pid = BPF_CORE_READ(child, tgid);
 
-	grow_tree(run, BPF_CORE_READ(parent, tgid), child_pid);
+	grow_trees(run, BPF_CORE_READ(parent, tgid), child_pid);
 	if (!claim_anyone(run, EVENT(sched_process_fork)))
 		return;
 	header = &run->slot->header;
@@ -106,17 +107,6 @@ int exec_before__perf(struct task_rename *ctx)
 {
 	RUN(exec_before__perf, keep_before(ctx->oldcomm));
 	return 0;
-}
-
-static __always_inline bool same_cred(const struct cred_record *a, const struct cred_record *b)
-{
-	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
-
-#pragma clang loop unroll(full)
-	for (u32 i = 0; i < sizeof(*a) / 8; i++)
-		if (x[i] != y[i])
-			return false;
-	return true;
 }
 
 /* The name and credentials from before; the credentials only where they are others now. */
@@ -218,7 +208,8 @@ static __always_inline void tell_exit(struct run *run)
 		put_u64(run, FIELD(sched_process_exit, duration), header->time - header->start_time);
 		submit(run);
 	}
-	if (last && (cfg.tree != SCOPE_OFF || cfg.follow))
+	/* After the event itself was decided. */
+	if (last && trees_of(pid))
 		bpf_map_delete_elem(&scope_tree, &pid);
 }
 

@@ -1,1 +1,87 @@
-//! Tarsius: context.
+//! Who did it: the process with its ancestors, the container, the host.
+//!
+//! [`Context::observe`] is fed every event, in the order of their times and before anything is asked about it. It learns
+//! processes from their births, executions and ends, and what it missed from the header that every event has; cgroups
+//! and so containers from a walk at start and from their making and removal. Time here is the events' boot clock.
+//!
+//! Processes go by [`ProcessKey`]: pid and start time. So the reuse of a pid can not blame an event on another process.
+
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may fail"))]
+
+mod clock;
+mod container_path;
+mod containers;
+mod error;
+mod hierarchy;
+mod observe;
+mod process;
+mod processes;
+mod who;
+
+pub use clock::{BootId, Clock, unique_id};
+pub use container_path::{Runtime, container_of};
+pub use containers::{Cgroup, Container, Containers, DEFAULT_CGROUPS};
+pub use error::Error;
+pub use hierarchy::{Hierarchy, choose_hierarchy};
+pub use observe::{born, process_of};
+pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Sighting, comm_bytes};
+pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes};
+
+use event::Event;
+
+/// How many ancestors an event is written with unless told otherwise.
+pub const DEFAULT_ANCESTORS: usize = 16;
+
+/// Processes, containers and host, joined.
+#[derive(Debug)]
+pub struct Context {
+    /// The processes.
+    pub processes: Processes,
+    /// The cgroups and their containers.
+    pub containers: Containers,
+    /// The host and its clocks.
+    pub clock: Clock,
+    /// How many ancestors an event is written with.
+    pub max_ancestors: usize,
+}
+
+impl Context {
+    /// This host's, with tables of the default sizes.
+    ///
+    /// # Errors
+    ///
+    /// The boot id or the cgroup hierarchy can not be read.
+    pub fn new() -> Result<Context, Error> {
+        Ok(Context::with(Processes::default(), Containers::new()?, Clock::new()?))
+    }
+
+    /// Of these parts.
+    pub fn with(processes: Processes, containers: Containers, clock: Clock) -> Context {
+        Context { processes, containers, clock, max_ancestors: DEFAULT_ANCESTORS }
+    }
+
+    /// Learns what an event tells. Allocates nothing but for new processes, cgroups, and programs executed.
+    pub fn observe(&mut self, event: &Event<'_>) {
+        observe::observe(&mut self.processes, &mut self.containers, event);
+    }
+
+    /// The process of an event.
+    pub fn process(&self, event: &Event<'_>) -> Option<&Process> {
+        self.processes.get(process_of(&event.header)?)
+    }
+
+    /// Path of the program that the event's process runs, after the event.
+    pub fn executable(&self, event: &Event<'_>) -> Option<&[u8]> {
+        self.process(event)?.executable()
+    }
+
+    /// The container that the event's task was in.
+    pub fn container(&self, event: &Event<'_>) -> Option<&Container> {
+        self.containers.container(event.header.cgroup)
+    }
+
+    /// The ancestors of the event's process, the parent first, at most `max`.
+    pub fn ancestors(&self, event: &Event<'_>, max: usize) -> Ancestors<'_> {
+        self.processes.ancestors_of(process_of(&event.header), max)
+    }
+}

@@ -26,13 +26,13 @@ pub(crate) struct Config {
     pub(crate) wake: u32,
     pub(crate) subsys: i32,
     pub(crate) environment: bool,
+    pub(crate) limit: u32,
     pub(crate) uid: Mode,
     pub(crate) pid: Mode,
+    pub(crate) tid: Mode,
     pub(crate) comm: Mode,
     pub(crate) mnt_ns: Mode,
     pub(crate) pid_ns: Mode,
-    pub(crate) tree: Mode,
-    pub(crate) follow: bool,
     pub(crate) events: Vec<bool>,
 }
 
@@ -45,13 +45,13 @@ impl Config {
             self.wake,
             self.subsys.cast_unsigned(),
             u32::from(self.environment),
+            self.limit,
             self.uid as u32,
             self.pid as u32,
+            self.tid as u32,
             self.comm as u32,
             self.mnt_ns as u32,
             self.pid_ns as u32,
-            self.tree as u32,
-            u32::from(self.follow),
         ];
         words.iter().flat_map(|w| w.to_ne_bytes()).chain(self.events.iter().map(|&e| u8::from(e))).collect()
     }

@@ -24,7 +24,7 @@ pub enum Cause {
     TooBig,
     /// The slot's owner had changed under the run.
     Stolen,
-    /// A process could not be noted as part of a watched tree.
+    /// State about a task could not be kept: its place in a watched tree, or what it was before a call that changes it.
     Untracked,
     /// The kernel did not run the program (`recursion_misses`, or the link's missed count).
     Skipped,
@@ -151,6 +151,8 @@ pub struct Row {
 /// The whole ledger at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Ledger {
+    /// When it was read: boot clock, nanoseconds.
+    pub time: u64,
     /// Rows of the loaded programs that have counted anything, by lane, program and CPU.
     pub rows: Vec<Row>,
     /// Records that named no lane, program or CPU of ours, so that they have no row.
@@ -284,7 +286,7 @@ mod tests {
     use super::*;
 
     fn ledger(counts: Counts) -> Ledger {
-        Ledger { rows: vec![Row { lane: Lane::Task, probe: "ptrace", cpu: Some(0), counts }], strays: 0 }
+        Ledger { rows: vec![Row { lane: Lane::Task, probe: "ptrace", cpu: Some(0), counts }], ..Ledger::default() }
     }
 
     #[test]

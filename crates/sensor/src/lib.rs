@@ -16,15 +16,18 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
-use catalogue::{Event, Hook, Lane, Program};
+use catalogue::{Event, Hook, Lane};
 use kernel::Features;
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::Enum;
+use libbpf_rs::{MapCore as _, MapFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{ClockId, clock_gettime};
 
 pub use config::Mode;
 pub use error::Error;
 pub use ledger::{Cause, Counts, Ledger, Loss, Row};
-pub use load::{OBJECTS, object_for};
+pub use load::{OBJECTS, is_modern, object_for};
 pub use plan::{Choice, Plan, Planner};
 
 use ledger::LaneLedger;
@@ -39,16 +42,14 @@ pub struct Scope {
     pub uids: (Mode, Vec<u32>),
     /// Processes.
     pub pids: (Mode, Vec<u32>),
+    /// Threads.
+    pub tids: (Mode, Vec<u32>),
     /// Command names, exact.
     pub comms: (Mode, Vec<[u8; 16]>),
     /// Mount namespaces.
     pub mnt_namespaces: (Mode, Vec<u32>),
     /// Pid namespaces.
     pub pid_namespaces: (Mode, Vec<u32>),
-    /// Processes whose descendants, and they themselves, are in (or out of) scope: every member that is alive at start.
-    pub tree: (Mode, Vec<u32>),
-    /// Members of the tree are in scope whatever the other lists say.
-    pub follow: bool,
 }
 
 /// How to watch.
@@ -68,6 +69,8 @@ pub struct Options {
     pub subsys: i32,
     /// Slots for each CPU and lane, where not what suits the kernel.
     pub slots: Option<u32>,
+    /// Bytes that the fields of a record may have, where not what a slot has.
+    pub limit: Option<u32>,
     /// Rings of each lane, where not one for each CPU.
     pub shards: Option<u32>,
 }
@@ -82,6 +85,7 @@ impl Default for Options {
             include_self: false,
             subsys: -1,
             slots: None,
+            limit: None,
             shards: None,
         }
     }
@@ -175,6 +179,20 @@ impl Sensor {
         Ok(())
     }
 
+    /// Says which trees of processes are watched: of each process of them, by pid, a word with a bit for each tree. Processes that
+    /// they make from now on are added by the kernel side. `all` are the trees that a process must be in, `none` those in which it must
+    /// not be.
+    pub fn watch_trees(&mut self, members: &[(u32, u64)], all: u64, none: u64) -> Result<(), Error> {
+        let put = |name: &str, key: &[u8], value: &[u8]| {
+            let map = load::map(&self.loaded.object, name)?;
+            map.update(key, value, MapFlags::ANY).map_err(Error::bpf(format!("filling {name}")))
+        };
+        for (pid, trees) in members {
+            put("scope_tree", &pid.to_ne_bytes(), &trees.to_ne_bytes())?;
+        }
+        put("cfg_trees", &0u32.to_ne_bytes(), &[all.to_ne_bytes(), none.to_ne_bytes()].concat())
+    }
+
     /// Waits until a ring is filled to its mark, or for `timeout`. An interrupted wait is over.
     pub fn wait(&self, timeout: Duration) {
         let mut fds: Vec<PollFd<'_>> =
@@ -212,6 +230,18 @@ impl Sensor {
         self.merge.release(u64::MAX, give);
     }
 
+    /// Takes every slot of a lane away from the programs, or gives them back: how a test makes `slot_busy` happen.
+    #[doc(hidden)]
+    pub fn occupy_slots(&self, lane: Lane, occupied: bool) -> Result<(), Error> {
+        let map = load::map(&self.loaded.object, &format!("{}_slots", lane.name()))?;
+        let mut value = vec![0; map.value_size() as usize];
+        value[..8].copy_from_slice(&u64::from(occupied).to_ne_bytes());
+        for index in 0..map.max_entries() {
+            map.update(&index.to_ne_bytes(), &value, MapFlags::ANY).map_err(Error::bpf("taking the slots"))?;
+        }
+        Ok(())
+    }
+
     /// Notes that a record could not be decoded.
     pub fn corrupt(&mut self, record: &[u8]) {
         let known = Head::of(record)
@@ -237,7 +267,7 @@ impl Sensor {
             }
         }
         rows.sort_by_key(|r| (r.lane, r.probe, r.cpu));
-        Ledger { rows, strays: self.strays }
+        Ledger { time: boot_time(), rows, strays: self.strays }
     }
 
     /// Records given out after younger ones.
@@ -285,7 +315,7 @@ impl std::fmt::Debug for Sensor {
 }
 
 /// The first reasons for which nothing can work, each with what to do.
-fn check(features: &Features) -> Result<(), Error> {
+pub fn check(features: &Features) -> Result<(), Error> {
     if let Some(why) = features.btf.why() {
         return Err(Error::NoBtf { why: why.into() });
     }
@@ -297,6 +327,9 @@ fn check(features: &Features) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// Bytes of a record from which its row in the ledger can be told.
+pub const HEAD_BYTES: usize = 32;
 
 /// What the reader needs of a record's header before it is decoded.
 struct Head {
@@ -361,7 +394,15 @@ fn missed_by_link(link: &libbpf_rs::Link) -> u64 {
     unsafe { event.__bindgen_anon_1.kprobe.missed }
 }
 
-/// The program that a ledger's row belongs to.
-pub fn program_of(lane: Lane, probe: u16) -> Option<&'static Program> {
-    catalogue::program_of(lane, probe)
+/// The index of a cgroup v1 controller among the kernel's subsystems, for [`Options::subsys`]; -1 for cgroup v2 (no controller).
+pub fn subsys_of(controller: Option<&str>) -> Result<i32, Error> {
+    let Some(controller) = controller else { return Ok(-1) };
+    // The kernel's names differ from the mount options' in one case.
+    let name = if controller == "blkio" { "io" } else { controller };
+    let wanted = format!("{name}_cgrp_id");
+    let no = || Error::Object(format!("this kernel's types do not tell the place of the cgroup controller {controller}"));
+    let btf = Btf::from_vmlinux().map_err(Error::bpf("reading the kernel's types"))?;
+    let subsystems = btf.type_by_name::<Enum<'_>>("cgroup_subsys_id").ok_or_else(no)?;
+    let found = subsystems.iter().find(|m| m.name.is_some_and(|n| n == wanted.as_str()));
+    found.and_then(|m| i32::try_from(m.value).ok()).ok_or_else(no)
 }

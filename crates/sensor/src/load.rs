@@ -23,14 +23,18 @@ const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o"));
 /// Lanes that have maps in the object.
 pub(crate) const LANES: [Lane; 3] = [Lane::Life, Lane::Task, Lane::Net];
 
-/// The object that suits a kernel.
-pub fn object_for(features: &Features) -> &'static [u8] {
+/// The kernel has what the modern object needs.
+pub fn is_modern(features: &Features) -> bool {
     let hook = HookKind::Tracepoint;
-    let modern = features.atomics.yes()
+    features.atomics.yes()
         && features.helper(kernel::Helper::Loop, hook)
         && features.helper(kernel::Helper::TaskPtRegs, hook)
-        && features.helper(kernel::Helper::CurrentTaskBtf, hook);
-    if modern { MODERN } else { LEGACY }
+        && features.helper(kernel::Helper::CurrentTaskBtf, hook)
+}
+
+/// The object that suits a kernel.
+pub fn object_for(features: &Features) -> &'static [u8] {
+    if is_modern(features) { MODERN } else { LEGACY }
 }
 
 /// Both objects, for the isolation proof.
@@ -176,13 +180,13 @@ fn set_maps(
         wake: u32::try_from(ring_bytes(options, cpus) / 2).unwrap_or(u32::MAX),
         subsys: options.subsys,
         environment: options.environment,
+        limit: options.limit.unwrap_or(u32::MAX),
         uid: options.scope.uids.0,
         pid: options.scope.pids.0,
+        tid: options.scope.tids.0,
         comm: options.scope.comms.0,
         mnt_ns: options.scope.mnt_namespaces.0,
         pid_ns: options.scope.pid_namespaces.0,
-        tree: options.scope.tree.0,
-        follow: options.scope.follow,
         events: catalogue::EVENTS.iter().map(|e| plan.choices.iter().any(|c| c.event == e.name)).collect(),
     };
     for mut map in open.maps_mut() {
@@ -224,7 +228,7 @@ fn ring_bytes(options: &Options, cpus: u32) -> u64 {
     1 << share.ilog2()
 }
 
-fn map<'a>(object: &'a Object, name: &str) -> Result<libbpf_rs::Map<'a>, Error> {
+pub(crate) fn map<'a>(object: &'a Object, name: &str) -> Result<libbpf_rs::Map<'a>, Error> {
     object.maps().find(|m| m.name() == name).ok_or_else(|| Error::Object(format!("no map {name}")))
 }
 
@@ -279,6 +283,9 @@ fn fill_scope(object: &Object, options: &Options) -> Result<(), Error> {
     for pid in &scope.pids.1 {
         put("cfg_pids", &pid.to_ne_bytes(), &[1])?;
     }
+    for tid in &scope.tids.1 {
+        put("cfg_tids", &tid.to_ne_bytes(), &[1])?;
+    }
     for comm in &scope.comms.1 {
         put("cfg_comms", comm, &[1])?;
     }
@@ -287,9 +294,6 @@ fn fill_scope(object: &Object, options: &Options) -> Result<(), Error> {
     }
     for ns in &scope.pid_namespaces.1 {
         put("cfg_pid_namespaces", &ns.to_ne_bytes(), &[1])?;
-    }
-    for pid in &scope.tree.1 {
-        put("scope_tree", &pid.to_ne_bytes(), &1u64.to_ne_bytes())?;
     }
     Ok(())
 }

@@ -164,6 +164,7 @@ impl<'a> Planner<'a> {
             Hook::Iter(_) => HookKind::Iter,
             Hook::Cgroup(name) if name.starts_with("cgroup_skb") => HookKind::CgroupSkb,
             Hook::Cgroup("cgroup/sock_create") => HookKind::CgroupSock,
+            Hook::Cgroup("cgroup/sock_ops") => HookKind::SockOps,
             Hook::Cgroup(_) => HookKind::CgroupSockAddr,
             Hook::SysEnter | Hook::SysExit | Hook::DispatchEnter | Hook::DispatchExit if self.perf() => {
                 HookKind::Tracepoint

@@ -1,0 +1,165 @@
+//! One process as the table knows it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a command name in the kernel, with its NUL.
+pub const COMM_BYTES: usize = 16;
+
+/// The bytes of a command name before its NUL.
+pub fn comm_bytes(comm: &[u8; COMM_BYTES]) -> &[u8] {
+    let end = comm.iter().position(|&b| b == 0).unwrap_or(COMM_BYTES);
+    comm.get(..end).unwrap_or(comm)
+}
+
+/// A process, whatever becomes of its number: pids are reused, but no two processes of one pid start in the same nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessKey {
+    /// Process id on the host (the kernel's `tgid`).
+    pub pid: u32,
+    /// When its leading thread started, nanoseconds of the boot clock.
+    pub start_time: u64,
+}
+
+impl ProcessKey {
+    /// The key, unless it is nobody's: the idle task has pid 0, and a start time of 0 is one that is not known.
+    pub fn new(pid: u32, start_time: u64) -> Option<ProcessKey> {
+        (pid != 0 && start_time != 0).then_some(ProcessKey { pid, start_time })
+    }
+}
+
+/// What the header of any event tells of its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// The process.
+    pub key: ProcessKey,
+    /// Its parent at that moment: a reaper, where the one that made it had died.
+    pub parent: Option<ProcessKey>,
+    /// Command name of the thread.
+    pub comm: [u8; COMM_BYTES],
+    /// The thread is the one that leads the process, so that `comm` is the process's.
+    pub leader: bool,
+    /// Real user id.
+    pub uid: u32,
+    /// Cgroup, in the hierarchy where containers are told apart.
+    pub cgroup: u64,
+    /// Mount namespace.
+    pub mnt_ns: u32,
+    /// Pid namespace.
+    pub pid_ns: u32,
+    /// Process id in that pid namespace.
+    pub ns_pid: u32,
+}
+
+/// What a fork tells of the new process beyond its creator's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Birth {
+    /// The new process.
+    pub key: ProcessKey,
+    /// Its parent: the creator, or the creator's parent after `CLONE_PARENT`.
+    pub parent: Option<ProcessKey>,
+    /// Its cgroup.
+    pub cgroup: u64,
+    /// Its pid namespace.
+    pub pid_ns: u32,
+    /// Its process id in that pid namespace.
+    pub ns_pid: u32,
+}
+
+/// A bit that a process carries and hands on to the processes it makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mark(pub(crate) u64);
+
+impl Mark {
+    /// The bit, in a word of which the other bits are other marks.
+    pub fn word(self) -> u64 {
+        self.0
+    }
+}
+
+/// One process as the table knows it.
+#[derive(Debug)]
+pub struct Process {
+    pub(crate) key: ProcessKey,
+    pub(crate) parent: Option<ProcessKey>,
+    pub(crate) comm: [u8; COMM_BYTES],
+    pub(crate) executable: Option<Arc<[u8]>>,
+    pub(crate) uid: u32,
+    pub(crate) cgroup: u64,
+    pub(crate) mnt_ns: u32,
+    pub(crate) pid_ns: u32,
+    pub(crate) ns_pid: u32,
+    pub(crate) exit_time: Option<u64>,
+    /// Atomic so that a reader of the table can mark; no order between marks is needed.
+    pub(crate) marks: AtomicU64,
+    /// Seen since the sweep for a victim last passed.
+    pub(crate) recent: bool,
+}
+
+impl Process {
+    /// Which process.
+    pub fn key(&self) -> ProcessKey {
+        self.key
+    }
+
+    /// The process that made it, or had it made in its name (`CLONE_PARENT`). It stays when that process dies, though the
+    /// kernel then names a reaper. For a process that was there before Tarsius, the parent it had when first seen.
+    pub fn parent(&self) -> Option<ProcessKey> {
+        self.parent
+    }
+
+    /// Command name of its leading thread, without the NUL.
+    pub fn comm(&self) -> &[u8] {
+        comm_bytes(&self.comm)
+    }
+
+    /// Path of the program that it runs, by the kernel; `None` where it is not known, and for kernel threads.
+    pub fn executable(&self) -> Option<&[u8]> {
+        self.executable.as_deref()
+    }
+
+    /// Real user id when last seen.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Cgroup when last seen.
+    pub fn cgroup(&self) -> u64 {
+        self.cgroup
+    }
+
+    /// Mount namespace when last seen.
+    pub fn mnt_ns(&self) -> u32 {
+        self.mnt_ns
+    }
+
+    /// Pid namespace when last seen.
+    pub fn pid_ns(&self) -> u32 {
+        self.pid_ns
+    }
+
+    /// Process id in its own pid namespace.
+    pub fn ns_pid(&self) -> u32 {
+        self.ns_pid
+    }
+
+    /// When its last thread ended, nanoseconds of the boot clock.
+    pub fn exit_time(&self) -> Option<u64> {
+        self.exit_time
+    }
+
+    /// All its marks.
+    pub fn marks(&self) -> u64 {
+        self.marks.load(Ordering::Relaxed)
+    }
+
+    /// Whether it carries a mark.
+    pub fn is_marked(&self, mark: Mark) -> bool {
+        self.marks() & mark.0 != 0
+    }
+
+    /// Puts a mark on it. What it makes from now on carries it too.
+    pub fn mark(&self, mark: Mark) {
+        self.marks.fetch_or(mark.0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,47 @@
+//! What the writers of events ask.
+
+use event::Event;
+use event::json::{Ancestor, ContainerRef, Who};
+
+use crate::{Context, unique_id};
+
+impl Who for Context {
+    fn host(&self) -> &str {
+        self.clock.host_name()
+    }
+
+    fn boot_id(&self) -> &str {
+        self.clock.boot_text()
+    }
+
+    fn wall_time(&self, boot_ns: u64) -> u64 {
+        self.clock.wall(boot_ns)
+    }
+
+    fn unique_id(&self, start_time: u64, tid: u32) -> u64 {
+        unique_id(self.clock.boot_id(), start_time, tid)
+    }
+
+    fn executable<'s>(&'s self, event: &Event<'_>) -> Option<&'s [u8]> {
+        Context::executable(self, event)
+    }
+
+    fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
+        let container = self.containers.container(cgroup)?;
+        Some(ContainerRef { id: container.id(), runtime: container.runtime().name() })
+    }
+
+    /// Only those of which more than the key is known: an empty name would look like one.
+    fn ancestors(&self, event: &Event<'_>, f: &mut dyn FnMut(Ancestor<'_>)) {
+        for process in Context::ancestors(self, event, self.max_ancestors).filter_map(|a| a.process) {
+            f(Ancestor {
+                unique_id: self.clock.process_id(process.key()),
+                pid: process.key().pid,
+                ns_pid: process.ns_pid(),
+                start_time: process.key().start_time,
+                comm: process.comm(),
+                executable: process.executable(),
+            });
+        }
+    }
+}

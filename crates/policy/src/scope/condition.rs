@@ -1,0 +1,159 @@
+//! One condition of a scope, and what it is asked of.
+
+use context::{Container, Context, Mark, Process, comm_bytes};
+use event::{Event, Origin};
+
+use crate::pattern::Pattern;
+
+/// A number that a scope can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    Uid,
+    Pid,
+    Tid,
+    MntNs,
+    PidNs,
+}
+
+/// A text that a scope can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Text {
+    Comm,
+    Executable,
+}
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Condition {
+    Numbers {
+        of: Number,
+        list: Vec<u32>,
+        negate: bool,
+    },
+    /// From `low` to `high`, both included; nothing, if low is above high.
+    Range {
+        of: Number,
+        low: u64,
+        high: u64,
+    },
+    Texts {
+        of: Text,
+        list: Vec<Pattern>,
+        negate: bool,
+    },
+    NewProcess {
+        negate: bool,
+    },
+    InContainer {
+        negate: bool,
+    },
+    NewContainer {
+        negate: bool,
+    },
+    ContainerIds {
+        list: Vec<String>,
+        negate: bool,
+    },
+    Tree {
+        roots: Vec<u32>,
+        mark: Option<Mark>,
+        negate: bool,
+    },
+}
+
+/// Who is asked about: the task of an event, or a process of the table.
+pub(super) struct Subject<'a> {
+    /// `None` if it is not known who it is.
+    identity: Option<Identity<'a>>,
+    pub(super) process: Option<&'a Process>,
+    container: Option<&'a Container>,
+    started: u64,
+}
+
+struct Identity<'a> {
+    uid: u32,
+    pid: u32,
+    tid: u32,
+    mnt_ns: u32,
+    pid_ns: u32,
+    start_time: u64,
+    comm: &'a [u8],
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn of_event(event: &'a Event<'_>, ctx: &'a Context) -> Subject<'a> {
+        let h = &event.header;
+        let identity = (h.origin != Origin::Unknown).then(|| Identity {
+            uid: h.uid,
+            pid: h.pid,
+            tid: h.tid,
+            mnt_ns: h.mnt_ns,
+            pid_ns: h.pid_ns,
+            start_time: h.leader_start_time,
+            comm: comm_bytes(&h.comm),
+        });
+        let container = identity.as_ref().and_then(|_| ctx.container(event));
+        Subject { identity, process: ctx.process(event), container, started: ctx.clock.started() }
+    }
+
+    pub(super) fn of_process(process: &'a Process, ctx: &'a Context) -> Subject<'a> {
+        let identity = Some(Identity {
+            uid: process.uid(),
+            pid: process.key().pid,
+            tid: process.key().pid,
+            mnt_ns: process.mnt_ns(),
+            pid_ns: process.pid_ns(),
+            start_time: process.key().start_time,
+            comm: process.comm(),
+        });
+        let container = ctx.containers.container(process.cgroup());
+        Subject { identity, process: Some(process), container, started: ctx.clock.started() }
+    }
+
+    fn number(&self, of: Number) -> Option<u32> {
+        let who = self.identity.as_ref()?;
+        Some(match of {
+            Number::Uid => who.uid,
+            Number::Pid => who.pid,
+            Number::Tid => who.tid,
+            Number::MntNs => who.mnt_ns,
+            Number::PidNs => who.pid_ns,
+        })
+    }
+
+    fn text(&self, of: Text) -> Option<&[u8]> {
+        match of {
+            Text::Comm => self.identity.as_ref().map(|who| who.comm),
+            Text::Executable => self.process?.executable(),
+        }
+    }
+}
+
+impl Condition {
+    pub(super) fn holds(&self, subject: &Subject<'_>) -> bool {
+        match self {
+            Condition::Numbers { of, list, negate } => {
+                subject.number(*of).is_some_and(|n| list.contains(&n)) != *negate
+            }
+            Condition::Range { of, low, high } => {
+                subject.number(*of).is_some_and(|n| (*low..=*high).contains(&u64::from(n)))
+            }
+            Condition::Texts { of, list, negate } => {
+                subject.text(*of).is_some_and(|t| list.iter().any(|p| p.matches(t))) != *negate
+            }
+            Condition::NewProcess { negate } => {
+                subject.identity.as_ref().is_some_and(|who| who.start_time > subject.started) != *negate
+            }
+            Condition::InContainer { negate } => subject.container.is_some() != *negate,
+            Condition::NewContainer { negate } => subject.container.is_some_and(Container::is_new) != *negate,
+            Condition::ContainerIds { list, negate } => {
+                let id = subject.container.map(Container::id);
+                id.is_some_and(|id| list.iter().any(|prefix| id.starts_with(prefix.as_str()))) != *negate
+            }
+            Condition::Tree { mark, negate, .. } => {
+                let marked = |p: &Process| mark.is_some_and(|mark| p.is_marked(mark));
+                subject.process.is_some_and(marked) != *negate
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Whose events.
+
+mod condition;
+mod kernel;
+mod parse;
+
+#[cfg(test)]
+mod tests;
+
+use context::{Context, Mark, born};
+use event::Event;
+
+use crate::Error;
+use condition::{Condition, Subject};
+
+pub use kernel::{KernelScope, List};
+
+/// Whose events are wanted: those that meet all of its conditions, and with `follow` those of their descendants.
+///
+/// # Trees
+///
+/// `tree` and `follow` go by marks. A mark is a bit of a process's word; a process that is made takes over the word of the
+/// process that *makes* it, not of its parent, so that neither a parent's death nor `CLONE_PARENT` leads out of a tree.
+/// [`Scope::begin`] marks the roots and all that descends from them already; `follow` marks a process as it first meets
+/// the conditions, whatever becomes of it later.
+///
+/// The kernel keeps the same words, of trees only, in its map `scope_tree`: by process id, written by the fork program
+/// (child's = maker's), removed when the process ends, after the exit event was decided; and read from [`Scope::seeds`] at
+/// the start. The two stay equal because the rule is the same and both see every fork. Between an attached fork program
+/// and a written seed a child may be made that inherited nothing: so seeds are written, the rings drained, and seeds
+/// written again, until a round brings none that is new. A map too full for a child is a loss that the kernel must count; a living
+/// process that the table had no room for loses its marks here ([`Evictions::living`](context::Evictions::living)), but
+/// for those that its parent has when it is learned again.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    conditions: Vec<Condition>,
+    follow: Follow,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Follow {
+    #[default]
+    Off,
+    /// Asked for; [`Scope::begin`] gives the mark.
+    Asked,
+    By(Mark),
+}
+
+impl Scope {
+    /// Reads the values of `--scope`, which may be given several times; all must hold. Each is one of
+    ///
+    /// - `uid`, `pid`, `tid`, `mntns`, `pidns` with `=` or `!=` and numbers with commas, or with `<`, `<=`, `>`, `>=` and
+    ///   one number. Pids are the host's, uids the real ones;
+    /// - `pid=new`, `pid!=new`: the process started after Tarsius did;
+    /// - `comm`, `exec` (or `executable`, `bin`, `binary`) with `=` or `!=` and texts with commas, in which `*` stands for
+    ///   anything. The kernel cuts command names to 15 bytes, so a longer one is cut too;
+    /// - `container`, `not-container`; `container=new`: made after Tarsius started; `container=` or `!=` and beginnings of
+    ///   ids with commas;
+    /// - `tree=` or `tree!=` and pids with commas: these processes and all that descends from them;
+    /// - `follow`: also what descends from a process that met all the others.
+    ///
+    /// What is not known (the identity of an event that nobody is known to have caused, a program whose path was not read)
+    /// equals nothing: it meets no `=`, and every `!=`.
+    ///
+    /// # Errors
+    ///
+    /// Anything else, by flag, part and what is allowed.
+    pub fn parse<S: AsRef<str>>(flags: &[S]) -> Result<Scope, Error> {
+        let mut scope = Scope::default();
+        for token in flags.iter().map(|f| f.as_ref().trim()) {
+            match parse::condition(token)? {
+                Some(condition) => scope.conditions.push(condition),
+                None => scope.follow = Follow::Asked,
+            }
+        }
+        Ok(scope)
+    }
+
+    /// Takes up the processes that run: finds the roots of trees and marks what descends from them, and what is to be
+    /// followed. To be called once, when the processes alive at start are in the table; until then no process is in a tree.
+    ///
+    /// # Errors
+    ///
+    /// A root that does not run; more marks than there are.
+    pub fn begin(&mut self, ctx: &mut Context) -> Result<(), Error> {
+        for condition in &mut self.conditions {
+            let Condition::Tree { roots, mark, .. } = condition else { continue };
+            let claimed = ctx.processes.claim_mark().ok_or(Error::TooManyMarks)?;
+            for &pid in roots.iter() {
+                let root = ctx.processes.by_pid(pid).filter(|p| p.exit_time().is_none());
+                root.ok_or(Error::NoSuchProcess { pid })?.mark(claimed);
+            }
+            ctx.processes.spread(claimed);
+            *mark = Some(claimed);
+        }
+        if matches!(self.follow, Follow::Asked) {
+            let mark = ctx.processes.claim_mark().ok_or(Error::TooManyMarks)?;
+            for process in ctx.processes.iter().filter(|p| p.exit_time().is_none()) {
+                if self.holds(&Subject::of_process(process, ctx)) {
+                    process.mark(mark);
+                }
+            }
+            ctx.processes.spread(mark);
+            self.follow = Follow::By(mark);
+        }
+        Ok(())
+    }
+
+    /// Whether the event is in scope: the whole truth. `ctx` must have observed the event.
+    pub fn matches(&self, event: &Event<'_>, ctx: &Context) -> bool {
+        if self.conditions.is_empty() || event.definition.always {
+            return true;
+        }
+        let subject = Subject::of_event(event, ctx);
+        let holds = self.holds(&subject);
+        let Follow::By(mark) = self.follow else { return holds };
+        let Some(process) = subject.process else { return holds };
+        if holds {
+            process.mark(mark);
+        }
+        let followed = process.is_marked(mark);
+        if followed && let Some(child) = born(event).and_then(|key| ctx.processes.get(key)) {
+            // It was made before its maker was marked.
+            child.mark(mark);
+        }
+        followed
+    }
+
+    /// What the kernel can decide before it builds a record. Trees are in it from [`Scope::begin`] on.
+    pub fn kernel(&self) -> KernelScope {
+        KernelScope::new(&self.conditions, !matches!(self.follow, Follow::Off))
+    }
+
+    /// The words of processes that are in watched trees now, by process id: for the kernel's `scope_tree`.
+    pub fn seeds(&self, ctx: &Context) -> Vec<(u32, u64)> {
+        let trees = self.conditions.iter().fold(0, |word, c| match c {
+            Condition::Tree { mark: Some(mark), .. } => word | mark.word(),
+            _ => word,
+        });
+        let living = ctx.processes.iter().filter(|p| p.exit_time().is_none());
+        living.map(|p| (p.key().pid, p.marks() & trees)).filter(|&(_, word)| word != 0).collect()
+    }
+
+    fn holds(&self, subject: &Subject<'_>) -> bool {
+        self.conditions.iter().all(|c| c.holds(subject))
+    }
+}

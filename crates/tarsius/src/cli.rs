@@ -1,0 +1,173 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches this machine: every event delivered intact, or reported lost.
+///
+/// Without a command: `tarsius watch`.
+#[derive(Debug, Parser)]
+#[command(name = "tarsius", version, about, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show, as it happens, what processes, files and the network do; Ctrl-C ends it with a summary
+    Watch(Watch),
+    /// List the events of the catalogue, or describe one: fields, tags, and the ways to take it
+    Events(Events),
+    /// Tell what this kernel can do, how each event would be taken here, and what would be missed
+    Doctor(Doctor),
+    /// Print the JSON Schema of the event lines
+    Schema,
+}
+
+/// Options of `tarsius watch`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Watch {
+    /// Events to show: names, wildcards (net_*), tags (tag=fs), -NAME to leave out; several by comma [default: tag=default]
+    #[arg(short, long, value_name = "EVENTS", allow_hyphen_values = true)]
+    pub(crate) events: Vec<String>,
+
+    /// Whose events: uid=1000, pid=1,2, pid=new, comm=bash, container, not-container, container=ID, tree=PID, exec=/usr/bin/x,
+    /// mntns=, pidns=, follow; = != and for numbers < > <= >=; several flags must all hold
+    #[arg(short, long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+
+    /// Where to, several at once: table, json, json:FILE, table:FILE, none [default: table]
+    #[arg(short, long, value_name = "FORMAT[:FILE]")]
+    pub(crate) output: Vec<String>,
+
+    /// More about each event: environment
+    #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) enrichment: Vec<Enrichment>,
+
+    /// Memory for all rings together: 64M, 512K, 1G
+    #[arg(short, long, value_name = "SIZE", default_value = "64M", value_parser = size)]
+    pub(crate) buffers: u64,
+
+    /// End with exit code 3 if the ledger shows any loss
+    #[arg(long)]
+    pub(crate) fail_on_loss: bool,
+
+    /// Show what Tarsius itself does, too; it is left out otherwise
+    #[arg(long)]
+    pub(crate) include_self: bool,
+
+    /// End by itself after that many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Option<Duration>,
+
+    /// Do not cut the table's lines at the width of the terminal
+    #[arg(long)]
+    pub(crate) wide: bool,
+
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Colour,
+
+    /// Write the whole ledger as JSON to this file at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<std::path::PathBuf>,
+
+    /// Do not take events by these tiers (lsm, kprobe, tp_btf, cgroup ...); for tests
+    #[arg(long, value_name = "TIERS", value_delimiter = ',', hide = true)]
+    pub(crate) avoid: Vec<String>,
+
+    /// Slots for each CPU and lane; for tests
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) slots: Option<u32>,
+}
+
+/// What `--enrichment` adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Enrichment {
+    /// The environment of executed programs
+    Environment,
+    /// Names of containers (always on)
+    Container,
+    /// Names beside numbers (always on)
+    DecodedData,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Options of `tarsius events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Name of an event, or a wildcard
+    pub(crate) name: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `tarsius doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Bytes, with a unit of 1024: K, M or G.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err("a size is a number, with K, M or G behind it if you like: 64M".into()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a size is a number, with K, M or G behind it if you like: 64M".to_string())?;
+    let bytes = number.checked_mul(1 << unit).filter(|b| (4096..=64 << 30).contains(b));
+    bytes.ok_or_else(|| "a size from 4K to 64G, please".into())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 10 or 0.5".to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "a number of seconds, such as 10 or 0.5".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("64M"), Ok(64 << 20));
+        assert_eq!(size("512KiB"), Ok(512 << 10));
+        assert_eq!(size("4096"), Ok(4096));
+        assert!(size("12").is_err() && size("M").is_err() && size("5X").is_err() && size("99999999999G").is_err());
+    }
+
+    #[test]
+    fn no_command_is_watch() {
+        let cli = Cli::try_parse_from(["tarsius", "--events", "-net_*"]).expect("valid");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.watch.events, ["-net_*"]);
+    }
+}

@@ -1,0 +1,205 @@
+//! `tarsius watch`: records in, events out, and the account at the end.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use catalogue::fields::{
+    cgroup_mkdir, cgroup_rmdir, existing_process, lost_events, sched_process_exec, sched_process_exit, sched_process_fork,
+};
+use context::Context;
+use event::Event;
+use kernel::Features;
+use output::Outputs;
+use policy::{Scope, Selection};
+use sensor::{Ledger, Sensor};
+
+use crate::cli::{Colour, Enrichment, Watch};
+use crate::{lost, scope};
+
+/// By these the user side knows who everyone is: taken whatever is selected.
+const IDENTITY: [u16; 6] = [
+    sched_process_fork::EVENT_ID,
+    sched_process_exec::EVENT_ID,
+    sched_process_exit::EVENT_ID,
+    existing_process::EVENT_ID,
+    cgroup_mkdir::EVENT_ID,
+    cgroup_rmdir::EVENT_ID,
+];
+
+/// How long to wait for a filled ring before looking anyway.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often the ledger is read for losses.
+const ACCOUNT: Duration = Duration::from_secs(1);
+/// Exit code of `--fail-on-loss` when anything was lost.
+const LOST: u8 = 3;
+
+/// Watches until it is told to stop.
+pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
+    // What can be wrong with the command line is said before anything is loaded.
+    let selection = Selection::parse(&options.events)?;
+    let scope = Scope::parse(&options.scope)?;
+    let outputs = open_outputs(options)?;
+    let stop = stop_on_signals()?;
+
+    let features = Features::probe();
+    let context = Context::new()?;
+    let sensor_options = sensor::Options {
+        scope: scope::lists(&scope),
+        buffers: options.buffers,
+        environment: options.enrichment.contains(&Enrichment::Environment),
+        include_self: options.include_self,
+        subsys: sensor::subsys_of(context.containers.hierarchy().controller())?,
+        slots: options.slots,
+        avoid: options.avoid.clone(),
+        ..sensor::Options::default()
+    };
+    let wanted = |e: &catalogue::Event| selection.contains(e.id) || IDENTITY.contains(&e.id);
+    let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
+    let mut pipeline = Pipeline { context, selection, scope, outputs, counts: HashMap::new(), undecoded: vec![] };
+    sensor.existing(|record| pipeline.record(record))?;
+    scope::begin(&mut pipeline, &mut sensor)?;
+    announce(&sensor, &pipeline, options);
+
+    let started = Instant::now();
+    let mut accounted = started;
+    let mut account = Ledger::default();
+    let due = |started: Instant| options.duration.is_some_and(|d| started.elapsed() >= d);
+    while !stop.load(Ordering::Relaxed) && !pipeline.outputs.closed() && !due(started) {
+        sensor.wait(LOOK.min(options.duration.map_or(LOOK, |d| d.saturating_sub(started.elapsed()))));
+        pipeline.round(&mut sensor);
+        if accounted.elapsed() >= ACCOUNT {
+            accounted = Instant::now();
+            pipeline.context.clock.measure_again();
+            account = pipeline.account(&sensor, account);
+        }
+    }
+    sensor.finish(|record| pipeline.record(record));
+    pipeline.note_undecoded(&mut sensor);
+    account = pipeline.account(&sensor, account);
+    pipeline.flush();
+    if let Some(path) = &options.ledger {
+        let text = serde_json::to_string_pretty(&account)?;
+        std::fs::write(path, text + "\n").with_context(|| format!("writing the ledger to {}", path.display()))?;
+    }
+    pipeline.summarise(&account, started.elapsed());
+    let lost = !account.clean() || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
+    Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
+}
+
+/// Says on standard error that the watch has begun, and what is not to be expected of it.
+fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
+    for choice in sensor.plan().missing().filter(|c| pipeline.selects(c.event)) {
+        let why: Vec<String> = choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect();
+        eprintln!("tarsius: {} can not be taken on this kernel ({})", choice.event, why.join("; "));
+    }
+    let own = if options.include_self { "" } else { "; its own activity is left out (--include-self shows it)" };
+    let events = pipeline.selection.iter().filter(|e| !e.always).count();
+    eprintln!("tarsius: watching {events} kinds of events{own}; Ctrl-C ends");
+}
+
+fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
+    let specs = options.output.iter().map(|s| output::Spec::parse(s)).collect::<Result<Vec<_>, _>>()?;
+    let colour = match options.color {
+        Colour::Auto => output::Colour::Auto,
+        Colour::Always => output::Colour::Always,
+        Colour::Never => output::Colour::Never,
+    };
+    Ok(Outputs::open(&specs, output::Options { colour, wide: options.wide, ..output::Options::default() })?)
+}
+
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        // A second signal ends the program at once, in case the first is not heeded.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop)).context("handling signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("handling signals")?;
+    }
+    Ok(stop)
+}
+
+/// Decodes, learns, selects, gives out.
+pub(crate) struct Pipeline {
+    pub(crate) context: Context,
+    selection: Selection,
+    pub(crate) scope: Scope,
+    outputs: Outputs,
+    counts: HashMap<u16, u64>,
+    undecoded: Vec<Vec<u8>>,
+}
+
+impl Pipeline {
+    pub(crate) fn record(&mut self, record: &[u8]) {
+        let Ok(event) = Event::decode(record) else {
+            // Its header is enough for the ledger.
+            self.undecoded.push(record.iter().copied().take(sensor::HEAD_BYTES).collect());
+            return;
+        };
+        self.context.observe(&event);
+        if self.selection.contains(event.definition.id) && self.scope.matches(&event, &self.context) {
+            self.give(&event);
+        }
+    }
+
+    fn selects(&self, event: &str) -> bool {
+        self.selection.iter().any(|e| e.name == event)
+    }
+
+    fn give(&mut self, event: &Event<'_>) {
+        *self.counts.entry(event.definition.id).or_default() += 1;
+        self.outputs.write(event, &self.context);
+    }
+
+    fn round(&mut self, sensor: &mut Sensor) {
+        sensor.drain(|record| self.record(record));
+        self.note_undecoded(sensor);
+        self.flush();
+    }
+
+    fn note_undecoded(&mut self, sensor: &mut Sensor) {
+        for record in self.undecoded.drain(..) {
+            sensor.corrupt(&record);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.outputs.flush();
+        for message in self.outputs.messages() {
+            eprintln!("tarsius: {message}");
+        }
+    }
+
+    /// Puts what was lost since the last account into the stream; gives the ledger as it is now.
+    fn account(&mut self, sensor: &Sensor, before: Ledger) -> Ledger {
+        let now = sensor.ledger();
+        for loss in now.losses_since(&before) {
+            let record = lost::record(&loss, before.time, now.time);
+            if let Ok(event) = Event::decode(&record)
+                && self.selection.contains(lost_events::EVENT_ID)
+            {
+                self.give(&event);
+            }
+        }
+        now
+    }
+
+    fn summarise(&self, ledger: &Ledger, elapsed: Duration) {
+        let mut events: Vec<(&str, u64)> =
+            self.counts.iter().filter_map(|(id, n)| Some((catalogue::event_by_id(*id)?.name, *n))).collect();
+        events.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        let total = ledger.total();
+        let rows = ledger
+            .by_probe()
+            .into_iter()
+            .flat_map(|row| sensor::Cause::ALL.map(|cause| (row.lane, row.probe, cause, row.counts.lost(cause))))
+            .filter(|(.., count)| *count > 0)
+            .map(|(lane, probe, cause, count)| output::LossRow { lane: lane.name(), probe, cause: cause.name(), count })
+            .collect();
+        let ledger = output::LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };
+        // Nothing can be done about a closed standard error.
+        let _ = output::summary(&mut std::io::stderr().lock(), &events, &self.outputs.counts(), &ledger, elapsed);
+    }
+}

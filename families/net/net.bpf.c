@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Sockets: connect, bind, listen, accept; the states of TCP. */
+
+/* ---- connect ---- */
+
+static __always_inline void tell_connect(struct run *run, struct socket *sock, struct sockaddr *address, int length)
+{
+	if (!claim(run, EVENT(security_socket_connect)))
+		return;
+	put_sockfd(run, FIELD(security_socket_connect, sockfd), sock);
+	put_u32(run, FIELD(security_socket_connect, type), BPF_CORE_READ(sock, type));
+	put_address(run, FIELD(security_socket_connect, remote_addr), address, length);
+	submit(run);
+}
+
+SEC("lsm/socket_connect")
+int BPF_PROG(security_socket_connect__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
+{
+	RUN(security_socket_connect__lsm, tell_connect(&run, sock, address, addrlen));
+	return 0;
+}
+
+SEC("kprobe/security_socket_connect")
+int BPF_KPROBE(security_socket_connect__kprobe, struct socket *sock, struct sockaddr *address, int addrlen)
+{
+	RUN(security_socket_connect__kprobe, tell_connect(&run, sock, address, addrlen));
+	return 0;
+}
+
+static __always_inline void tell_connect_inet(struct run *run, u32 type, const void *address, u32 length)
+{
+	if (!claim(run, EVENT(security_socket_connect)))
+		return;
+	put_u32(run, FIELD(security_socket_connect, type), type);
+	put_fixed(run, FIELD(security_socket_connect, remote_addr), address, length);
+	submit(run);
+}
+
+/* 1 lets the connection be made: always. */
+SEC("cgroup/connect4")
+int security_socket_connect__inet4(struct bpf_sock_addr *ctx)
+{
+	struct address_in address = {.family = AF_INET, .port = ctx->user_port, .addr = ctx->user_ip4};
+
+	RUN(security_socket_connect__inet4, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
+	return 1;
+}
+
+SEC("cgroup/connect6")
+int security_socket_connect__inet6(struct bpf_sock_addr *ctx)
+{
+	struct address_in6 address = {
+		.family = AF_INET6,
+		.port = ctx->user_port,
+		.addr = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]},
+	};
+
+	RUN(security_socket_connect__inet6, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
+	return 1;
+}
+
+/* UNIX sockets only: the others were told by the programs above. */
+SYSCALL_EXIT(security_socket_connect)
+{
+	s32 fd = call_argument(call, 0);
+	struct socket *sock;
+	struct sock *sk;
+
+	if (call->ret != 0)
+		return;
+	sock = socket_of_fd(call->task, fd);
+	sk = BPF_CORE_READ(sock, sk);
+	if (!sk || family_of(sk) != AF_UNIX || !claim_call(run, call, EVENT(security_socket_connect)))
+		return;
+	put_u32(run, FIELD(security_socket_connect, sockfd), fd);
+	put_u32(run, FIELD(security_socket_connect, type), BPF_CORE_READ(sock, type));
+	put_remote(run, FIELD(security_socket_connect, remote_addr), sk);
+	submit(run);
+}
+
+/* ---- accept ---- */
+
+SYSCALL_EXIT(socket_accept)
+{
+	struct sock *sk;
+
+	if (call->ret < 0)
+		return;
+	sk = sock_of_fd(call->task, call->ret);
+	if (!sk || !claim_call(run, call, EVENT(socket_accept)))
+		return;
+	put_u32(run, FIELD(socket_accept, sockfd), call_argument(call, 0));
+	put_u32(run, FIELD(socket_accept, newfd), call->ret);
+	put_local(run, FIELD(socket_accept, local_addr), sk);
+	put_remote(run, FIELD(socket_accept, remote_addr), sk);
+	submit(run);
+}
+
+/* ---- bind ---- */
+
+static __always_inline void tell_bind(struct run *run, struct socket *sock, struct sockaddr *address, int length)
+{
+	if (!claim(run, EVENT(security_socket_bind)))
+		return;
+	put_sockfd(run, FIELD(security_socket_bind, sockfd), sock);
+	put_address(run, FIELD(security_socket_bind, local_addr), address, length);
+	submit(run);
+}
+
+SEC("lsm/socket_bind")
+int BPF_PROG(security_socket_bind__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
+{
+	RUN(security_socket_bind__lsm, tell_bind(&run, sock, address, addrlen));
+	return 0;
+}
+
+SEC("kprobe/security_socket_bind")
+int BPF_KPROBE(security_socket_bind__kprobe, struct socket *sock, struct sockaddr *address, int addrlen)
+{
+	RUN(security_socket_bind__kprobe, tell_bind(&run, sock, address, addrlen));
+	return 0;
+}
+
+SYSCALL_EXIT(security_socket_bind)
+{
+	s32 fd = call_argument(call, 0);
+	struct sock *sk;
+	u16 family;
+
+	if (call->ret != 0)
+		return;
+	sk = sock_of_fd(call->task, fd);
+	if (!sk)
+		return;
+	family = family_of(sk);
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return;
+	if (!claim_call(run, call, EVENT(security_socket_bind)))
+		return;
+	put_u32(run, FIELD(security_socket_bind, sockfd), fd);
+	put_local(run, FIELD(security_socket_bind, local_addr), sk);
+	submit(run);
+}
+
+/* ---- listen ---- */
+
+static __always_inline void tell_listen(struct run *run, struct socket *sock, int backlog)
+{
+	if (!claim(run, EVENT(security_socket_listen)))
+		return;
+	put_sockfd(run, FIELD(security_socket_listen, sockfd), sock);
+	put_local(run, FIELD(security_socket_listen, local_addr), BPF_CORE_READ(sock, sk));
+	put_u32(run, FIELD(security_socket_listen, backlog), backlog);
+	submit(run);
+}
+
+SEC("lsm/socket_listen")
+int BPF_PROG(security_socket_listen__lsm, struct socket *sock, int backlog)
+{
+	RUN(security_socket_listen__lsm, tell_listen(&run, sock, backlog));
+	return 0;
+}
+
+SEC("kprobe/security_socket_listen")
+int BPF_KPROBE(security_socket_listen__kprobe, struct socket *sock, int backlog)
+{
+	RUN(security_socket_listen__kprobe, tell_listen(&run, sock, backlog));
+	return 0;
+}
+
+SYSCALL_EXIT(security_socket_listen)
+{
+	s32 fd = call_argument(call, 0);
+	struct sock *sk;
+
+	if (call->ret != 0)
+		return;
+	sk = sock_of_fd(call->task, fd);
+	if (!sk || !claim_call(run, call, EVENT(security_socket_listen)))
+		return;
+	put_u32(run, FIELD(security_socket_listen, sockfd), fd);
+	put_local(run, FIELD(security_socket_listen, local_addr), sk);
+	put_u32(run, FIELD(security_socket_listen, backlog), call_argument(call, 1));
+	submit(run);
+}
+
+/* ---- states of TCP ---- */
+
+static __always_inline void tell_state(struct run *run, const struct sock *sk, s32 before, s32 after)
+{
+	/* MPTCP and others pass here too. */
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return;
+	if (!claim_owned(run, EVENT(net_tcp_state), cookie_of(sk)))
+		return;
+	put_u32(run, FIELD(net_tcp_state, old_state), before);
+	put_u32(run, FIELD(net_tcp_state, new_state), after);
+	put_local(run, FIELD(net_tcp_state, local_addr), sk);
+	put_remote(run, FIELD(net_tcp_state, remote_addr), sk);
+	submit(run);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(net_tcp_state__btf, const struct sock *sk, int before, int after)
+{
+	RUN(net_tcp_state__btf, tell_state(&run, sk, before, after));
+	return 0;
+}
+
+struct sock_state {
+	u64 head;
+	const struct sock *sk;
+	s32 before, after;
+};
+
+SEC("tp/sock/inet_sock_set_state")
+int net_tcp_state__perf(struct sock_state *ctx)
+{
+	RUN(net_tcp_state__perf, tell_state(&run, ctx->sk, ctx->before, ctx->after));
+	return 0;
+}
+
+/* ---- owners ---- */
+
+/* Of the sockets whose events are wanted. */
+static __always_inline void own_created(struct run *run, struct bpf_sock *sk)
+{
+	u32 protocol = sk->protocol;
+
+	if ((protocol == IPPROTO_TCP && WANTED(net_tcp_state)) ||
+	    (protocol == IPPROTO_UDP && (WANTED(net_packet_dns_request) || WANTED(net_packet_dns_response))))
+		keep_owner(run, bpf_get_socket_cookie(sk));
+}
+
+SEC("cgroup/sock_create")
+int net_owner__create(struct bpf_sock *sk)
+{
+	RUN(net_owner__create, own_created(&run, sk));
+	return 1;
+}
+
+#define BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB 5
+
+/*
+ * A connection that came in gets its cookie here, before it can be accepted: the handler of accept can read a cookie, but not have one
+ * made.
+ */
+static __always_inline void give_cookie(struct bpf_sock_ops *ops)
+{
+	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		bpf_get_socket_cookie(ops);
+}
+
+SEC("sockops")
+int net_owner__established(struct bpf_sock_ops *ops)
+{
+	RUN(net_owner__established, give_cookie(ops));
+	return 1;
+}
+
+SYSCALL_EXIT(net_owner__accept)
+{
+	struct sock *sk;
+	u16 family;
+
+	if (call->ret < 0)
+		return;
+	sk = sock_of_fd(call->task, call->ret);
+	if (!sk)
+		return;
+	family = family_of(sk);
+	if ((family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+		keep_owner(run, cookie_of(sk));
+}
