@@ -28,6 +28,18 @@ pub enum Model {
 }
 
 impl Model {
+    /// The name, as the kernel's `preempt=` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Voluntary => "voluntary",
+            Self::Lazy => "lazy",
+            Self::Full => "full",
+            Self::Rt => "rt",
+            Self::Unknown => "unknown",
+        }
+    }
+
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "none" => Self::None,

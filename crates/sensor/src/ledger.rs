@@ -157,6 +157,10 @@ pub struct Ledger {
     pub rows: Vec<Row>,
     /// Records that named no lane, program or CPU of ours, so that they have no row.
     pub strays: u64,
+    /// Records missing in the sequences of the slots: those that full rings refused, except the last of a slot.
+    pub holes: u64,
+    /// Records that came twice or out of turn within their slot: never, or something is badly wrong.
+    pub disorder: u64,
 }
 
 impl Ledger {
@@ -179,7 +183,7 @@ impl Ledger {
 
     /// Nothing was lost.
     pub fn clean(&self) -> bool {
-        self.total().lost_in_all() == 0
+        self.total().lost_in_all() == 0 && self.disorder == 0
     }
 
     /// What was lost since `before`: lane, program, CPU, cause, how many.
@@ -223,6 +227,37 @@ pub(crate) struct LaneLedger {
     cpus: u32,
     received: Vec<u64>,
     corrupt: Vec<u64>,
+    sequences: Sequences,
+}
+
+/// Slots that a CPU can have in a lane: MAX_SLOTS in `bpf/lib/lane.h`.
+const SLOTS: usize = 8;
+
+/// The numbers of the records of each slot. A slot has one owner at a time, so they come in order; what is missing was refused by the ring.
+#[derive(Debug)]
+struct Sequences {
+    next: Vec<u64>,
+    holes: u64,
+    disorder: u64,
+}
+
+impl Sequences {
+    fn new(cpus: u32) -> Self {
+        Self { next: vec![0; cpus as usize * SLOTS], holes: 0, disorder: 0 }
+    }
+
+    fn note(&mut self, cpu: u32, slot: u8, seq: u64) {
+        let place = cpu as usize * SLOTS + usize::from(slot);
+        let Some(next) = self.next.get_mut(place) else {
+            self.disorder += 1;
+            return;
+        };
+        match seq.checked_sub(*next) {
+            Some(missing) => self.holes += missing,
+            None => self.disorder += 1,
+        }
+        *next = seq.saturating_add(1).max(*next);
+    }
 }
 
 impl LaneLedger {
@@ -230,7 +265,7 @@ impl LaneLedger {
         let rows = probes as usize * cpus as usize;
         let length = (rows * ROW).next_multiple_of(rustix::param::page_size());
         let mapping = Mapping::new(fd.as_fd(), 0, length, false)?;
-        Ok(Self { lane, mapping, probes, cpus, received: vec![0; rows], corrupt: vec![0; rows] })
+        Ok(Self { lane, mapping, probes, cpus, received: vec![0; rows], corrupt: vec![0; rows], sequences: Sequences::new(cpus) })
     }
 
     fn row(&self, cpu: u32, probe: u16) -> Option<usize> {
@@ -242,6 +277,16 @@ impl LaneLedger {
     pub(crate) fn received(&mut self, cpu: u32, probe: u16) -> bool {
         let row = self.row(cpu, probe);
         row.and_then(|r| self.received.get_mut(r)).map(|n| *n += 1).is_some()
+    }
+
+    /// Notes the number of a record that came by a ring.
+    pub(crate) fn sequence(&mut self, cpu: u32, slot: u8, seq: u64) {
+        self.sequences.note(cpu, slot, seq);
+    }
+
+    /// Records that are missing in the sequences of this lane's slots, and records that came twice or out of turn.
+    pub(crate) fn holes_and_disorder(&self) -> (u64, u64) {
+        (self.sequences.holes, self.sequences.disorder)
     }
 
     /// Counts a record that could not be decoded; false if it names a row that is not there.
@@ -284,6 +329,18 @@ impl LaneLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sequences_show_holes_and_repeats() {
+        let mut sequences = Sequences::new(2);
+        for (cpu, slot, seq) in [(0, 0, 0), (0, 0, 1), (1, 0, 0), (0, 1, 0), (0, 0, 4), (0, 0, 5)] {
+            sequences.note(cpu, slot, seq);
+        }
+        assert_eq!((sequences.holes, sequences.disorder), (2, 0));
+        sequences.note(0, 0, 5);
+        sequences.note(9, 0, 0);
+        assert_eq!((sequences.holes, sequences.disorder), (2, 2));
+    }
 
     fn ledger(counts: Counts) -> Ledger {
         Ledger { rows: vec![Row { lane: Lane::Task, probe: "ptrace", cpu: Some(0), counts }], ..Ledger::default() }

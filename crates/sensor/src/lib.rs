@@ -71,6 +71,8 @@ pub struct Options {
     pub slots: Option<u32>,
     /// Bytes that the fields of a record may have, where not what a slot has.
     pub limit: Option<u32>,
+    /// Names of tiers by which no event is to be taken.
+    pub avoid: Vec<String>,
     /// Rings of each lane, where not one for each CPU.
     pub shards: Option<u32>,
 }
@@ -86,6 +88,7 @@ impl Default for Options {
             subsys: -1,
             slots: None,
             limit: None,
+            avoid: vec![],
             shards: None,
         }
     }
@@ -267,7 +270,8 @@ impl Sensor {
             }
         }
         rows.sort_by_key(|r| (r.lane, r.probe, r.cpu));
-        Ledger { time: boot_time(), rows, strays: self.strays }
+        let (holes, disorder) = self.ledgers.values().map(LaneLedger::holes_and_disorder).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        Ledger { time: boot_time(), rows, strays: self.strays, holes, disorder }
     }
 
     /// Records given out after younger ones.
@@ -334,16 +338,20 @@ pub const HEAD_BYTES: usize = 32;
 /// What the reader needs of a record's header before it is decoded.
 struct Head {
     lane: Lane,
+    slot: u8,
     cpu: u32,
     probe: u16,
+    seq: u64,
 }
 
 impl Head {
     fn of(record: &[u8]) -> Option<Self> {
         let probe = u16::from_ne_bytes(*record.get(22..)?.first_chunk()?);
         let lane = Lane::from_number(*record.get(24)?)?;
+        let slot = *record.get(25)?;
         let cpu = u32::from_ne_bytes(*record.get(28..)?.first_chunk()?);
-        Some(Self { lane, cpu, probe })
+        let seq = u64::from_ne_bytes(*record.get(8..)?.first_chunk()?);
+        Some(Self { lane, slot, cpu, probe, seq })
     }
 }
 
@@ -351,13 +359,18 @@ fn record_length(record: &[u8]) -> Option<usize> {
     Some(u32::from_ne_bytes(*record.get(16..)?.first_chunk()?) as usize)
 }
 
-fn receive(ledgers: &mut BTreeMap<Lane, LaneLedger>, strays: &mut u64, lane: Option<Lane>, record: &[u8]) {
-    let known = Head::of(record)
-        .filter(|h| lane.is_none_or(|l| l == h.lane))
-        .and_then(|h| ledgers.get_mut(&h.lane).map(|l| l.received(h.cpu, h.probe)))
-        .unwrap_or(false);
-    if !known {
+/// Counts a record that came by a ring of that lane, or by no ring.
+fn receive(ledgers: &mut BTreeMap<Lane, LaneLedger>, strays: &mut u64, ring: Option<Lane>, record: &[u8]) {
+    let head = Head::of(record).filter(|h| ring.is_none_or(|l| l == h.lane));
+    let Some((head, ledger)) = head.and_then(|h| ledgers.get_mut(&h.lane).map(|l| (h, l))) else {
         *strays += 1;
+        return;
+    };
+    if !ledger.received(head.cpu, head.probe) {
+        *strays += 1;
+    }
+    if ring.is_some() {
+        ledger.sequence(head.cpu, head.slot, head.seq);
     }
 }
 

@@ -65,12 +65,19 @@ pub struct Planner<'a> {
     functions: Option<BTreeSet<String>>,
     /// Programs that the kernel refused, and what it said.
     refused: BTreeMap<&'static str, String>,
+    avoided: Vec<String>,
 }
 
 impl<'a> Planner<'a> {
     /// A planner for the kernel with those features.
     pub fn new(features: &'a Features) -> Self {
-        Self { features, functions: None, refused: BTreeMap::new() }
+        Self { features, functions: None, refused: BTreeMap::new(), avoided: vec![] }
+    }
+
+    /// Does not take events by the tiers of those names: how tests see the tiers below the best.
+    pub fn avoid(mut self, tiers: &[String]) -> Self {
+        self.avoided = tiers.to_vec();
+        self
     }
 
     /// Does not plan with that program again.
@@ -123,7 +130,8 @@ impl<'a> Planner<'a> {
         let mut refused = vec![];
         let mut skippable: Option<(usize, &'static Tier)> = None;
         for tier in event.tiers {
-            let obstacle = tier.programs.iter().find_map(|p| self.obstacle(p.get()));
+            let avoided = self.avoided.iter().any(|a| a == tier.name).then(|| "left out as asked".to_string());
+            let obstacle = avoided.or_else(|| tier.programs.iter().find_map(|p| self.obstacle(p.get())));
             if let Some(why) = obstacle {
                 refused.push(Refusal { tier: tier.name, why });
             } else if tier.programs.iter().any(|p| self.can_be_skipped(p.get())) {
@@ -207,6 +215,10 @@ impl<'a> Planner<'a> {
 
 fn in_btf(name: &str, kind: libbpf_sys::bpf_attach_type) -> bool {
     let Ok(name) = std::ffi::CString::new(name) else { return false };
+    // libbpf warns of what is not there.
+    let previous = libbpf_rs::set_print(None);
     // SAFETY: a NUL-terminated string that lives through the call; libbpf only reads it.
-    unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), kind) > 0 }
+    let found = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), kind) > 0 };
+    libbpf_rs::set_print(previous);
+    found
 }

@@ -81,6 +81,10 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "TIERS", value_delimiter = ',', hide = true)]
     pub(crate) avoid: Vec<String>,
 
+    /// Bytes that the fields of a record may have; for tests
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) limit: Option<u32>,
+
     /// Slots for each CPU and lane; for tests
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) slots: Option<u32>,

@@ -77,7 +77,7 @@ fn kernel_part(out: &mut impl std::io::Write, f: &Features) -> std::io::Result<(
     line(out, "types (BTF)", &mark(&f.btf))?;
     let p = &f.preemption;
     let dynamic = if p.dynamic { ", can be changed while running" } else { "" };
-    line(out, "preemption", &format!("{}{dynamic} (from {})", p.model, p.model_source))?;
+    line(out, "preemption", &format!("{}{dynamic} (from {})", p.model.name(), p.model_source))?;
     let preemptible = match p.tracepoint_programs_preemptible {
         Some(true) => "yes: handlers of system calls go by perf tracepoints, which are not skipped",
         Some(false) => "no",

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Events) -> anyhow::Result<ExitCode> {
 /// A table without frames, as wide as the terminal, or as it needs to be where there is none.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
     if !table.is_tty() {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }

@@ -13,7 +13,7 @@ use catalogue::fields::{
 use context::Context;
 use event::Event;
 use kernel::Features;
-use output::Outputs;
+use output::{LedgerSummary, LossRow, Outputs, Summary};
 use policy::{Scope, Selection};
 use sensor::{Ledger, Sensor};
 
@@ -54,6 +54,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         include_self: options.include_self,
         subsys: sensor::subsys_of(context.containers.hierarchy().controller())?,
         slots: options.slots,
+        limit: options.limit,
         avoid: options.avoid.clone(),
         ..sensor::Options::default()
     };
@@ -80,7 +81,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     sensor.finish(|record| pipeline.record(record));
     pipeline.note_undecoded(&mut sensor);
     account = pipeline.account(&sensor, account);
-    pipeline.flush();
+    pipeline.outputs.finish();
+    pipeline.say();
     if let Some(path) = &options.ledger {
         let text = serde_json::to_string_pretty(&account)?;
         std::fs::write(path, text + "\n").with_context(|| format!("writing the ledger to {}", path.display()))?;
@@ -167,6 +169,10 @@ impl Pipeline {
 
     fn flush(&mut self) {
         self.outputs.flush();
+        self.say();
+    }
+
+    fn say(&mut self) {
         for message in self.outputs.messages() {
             eprintln!("tarsius: {message}");
         }
@@ -187,19 +193,19 @@ impl Pipeline {
     }
 
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {
-        let mut events: Vec<(&str, u64)> =
+        let events: Vec<(&str, u64)> =
             self.counts.iter().filter_map(|(id, n)| Some((catalogue::event_by_id(*id)?.name, *n))).collect();
-        events.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         let total = ledger.total();
         let rows = ledger
             .by_probe()
             .into_iter()
             .flat_map(|row| sensor::Cause::ALL.map(|cause| (row.lane, row.probe, cause, row.counts.lost(cause))))
             .filter(|(.., count)| *count > 0)
-            .map(|(lane, probe, cause, count)| output::LossRow { lane: lane.name(), probe, cause: cause.name(), count })
+            .map(|(lane, probe, cause, count)| LossRow { lane, probe: probe.into(), cause: cause.name().into(), count })
             .collect();
-        let ledger = output::LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };
+        let ledger = LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };
+        let summary = Summary { events: &events, sinks: &self.outputs.counts(), ledger: &ledger, elapsed };
         // Nothing can be done about a closed standard error.
-        let _ = output::summary(&mut std::io::stderr().lock(), &events, &self.outputs.counts(), &ledger, elapsed);
+        let _ = output::summary(&mut std::io::stderr().lock(), &summary);
     }
 }

@@ -1,0 +1,210 @@
+//! The rig of the end-to-end tests: runs the real `tarsius watch` beside an act, and reads what it wrote.
+//!
+//! An act is a function of this crate that runs in a process of its own (the test program, called again with `--act`), so that the
+//! watch can be narrowed to it and its descendants. It waits for a line on its standard input before it begins.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+pub mod acts;
+mod lines;
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+pub use lines::{Line, Lines};
+
+/// The program under test: beside this one in the target folder, or `TARSIUS_BIN`.
+pub fn tarsius() -> PathBuf {
+    if let Some(path) = std::env::var_os("TARSIUS_BIN") {
+        return path.into();
+    }
+    // target/debug/deps/e2e-... beside target/debug/tarsius
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).unwrap().join("tarsius")
+}
+
+/// Runs the program to its end.
+pub fn run(args: &[&str]) -> (ExitStatus, String, String) {
+    let out = Command::new(tarsius()).args(args).stdin(Stdio::null()).output().unwrap();
+    (out.status, String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+/// An act in a process of its own, waiting for its cue.
+pub struct Act {
+    child: Child,
+    /// What it may use; gone with it.
+    pub dir: tempfile::TempDir,
+}
+
+impl Act {
+    /// Starts the process of the act of that name.
+    pub fn new(name: &str, args: &[String]) -> Act {
+        let dir = tempfile::Builder::new().prefix("tarsius-e2e-").tempdir_in("/tmp").unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .arg("--act")
+            .arg(name)
+            .arg(dir.path())
+            .args(args)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Act { child, dir }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Gives the cue and waits for its end; it must succeed.
+    pub fn perform(&mut self) {
+        let mut stdin = self.child.stdin.take().unwrap();
+        stdin.write_all(b"go\n").unwrap();
+        drop(stdin);
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "the act failed: {status}");
+    }
+}
+
+/// A running `tarsius watch`.
+pub struct Watch {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    dir: tempfile::TempDir,
+    said: String,
+}
+
+/// What a watch left behind.
+pub struct Account {
+    /// The events, as JSON lines.
+    pub lines: Lines,
+    /// The ledger, as JSON.
+    pub ledger: serde_json::Value,
+    /// Its standard error, summary included.
+    pub said: String,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
+impl Watch {
+    /// Starts a watch with those options, beside the ones that the rig needs, and waits until it watches.
+    pub fn start(args: &[&str]) -> Watch {
+        let dir = tempfile::Builder::new().prefix("tarsius-watch-").tempdir_in("/tmp").unwrap();
+        let mut child = Command::new(tarsius())
+            .arg("watch")
+            .args(args)
+            .arg("--output")
+            .arg(format!("json:{}", dir.path().join("events.jsonl").display()))
+            .arg("--ledger")
+            .arg(dir.path().join("ledger.json"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("tarsius: watching") {
+            if stderr.read_line(&mut said).unwrap() == 0 {
+                panic!("the watch did not begin: {said}");
+            }
+        }
+        Watch { child, stderr, dir, said }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The file with the events.
+    pub fn events_file(&self) -> PathBuf {
+        self.dir.path().join("events.jsonl")
+    }
+
+    /// Ends it as Ctrl-C does, and reads what it left.
+    pub fn stop(mut self) -> Account {
+        signal(self.child.id(), libc::SIGINT);
+        self.stderr.read_to_string(&mut self.said).unwrap();
+        let status = self.child.wait().unwrap();
+        let lines = Lines::read(&self.events_file());
+        let ledger = fs::read(self.dir.path().join("ledger.json")).unwrap();
+        Account { lines, ledger: serde_json::from_slice(&ledger).unwrap(), said: self.said, status }
+    }
+}
+
+impl Account {
+    /// The sum of a column of the ledger, over all programs or those of that name.
+    pub fn sum(&self, column: &str, probe: Option<&str>) -> u64 {
+        let rows = self.ledger["rows"].as_array().unwrap();
+        rows.iter().filter(|r| probe.is_none_or(|p| r["probe"] == p)).map(|r| r[column].as_u64().unwrap()).sum()
+    }
+
+    /// Every loss that the ledger knows, over all programs.
+    pub fn lost(&self) -> u64 {
+        let causes = ["ring_full", "slot_busy", "too_big", "stolen", "untracked", "skipped", "corrupt"];
+        causes.iter().map(|c| self.sum(c, None)).sum()
+    }
+
+    /// Asserts that the ledger's equations hold and that nothing was lost.
+    pub fn assert_clean(&self) {
+        self.assert_balanced();
+        assert_eq!(self.lost(), 0, "{:#}", self.ledger);
+        assert!(self.said.contains("nothing lost"), "{}", self.said);
+    }
+
+    /// Asserts that the ledger's equations hold.
+    pub fn assert_balanced(&self) {
+        for row in self.ledger["rows"].as_array().unwrap() {
+            let n = |c: &str| row[c].as_u64().unwrap();
+            let outcomes = n("filtered") + n("submitted") + n("ring_full") + n("slot_busy") + n("too_big") + n("stolen");
+            assert_eq!(n("attempts"), outcomes, "{row}");
+            assert_eq!(n("submitted"), n("received"), "{row}");
+        }
+    }
+}
+
+/// Watches an act and its descendants.
+pub fn watch_act(name: &str, args: &[String], events: &str, more: &[&str]) -> (Account, Act) {
+    let mut act = Act::new(name, args);
+    let tree = format!("tree={}", act.pid());
+    let mut options = vec!["--events", events, "--scope", &tree];
+    options.extend(more);
+    let watch = Watch::start(&options);
+    act.perform();
+    (watch.stop(), act)
+}
+
+/// Sends a signal to a process that we started.
+pub fn signal(pid: u32, signal: i32) {
+    // SAFETY: plain system call; the process is a child of ours that was not waited for yet.
+    unsafe { libc::kill(pid.cast_signed(), signal) };
+}
+
+/// The kernel refuses LSM, kprobe and fentry programs on some machines: then the tests of those tiers are skipped there.
+pub fn has_hook(hook: &str) -> bool {
+    let (_, out, _) = run(&["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    report["kernel"]["hooks"][hook] == "yes"
+}
+
+/// The number of a file's inode and its device as `stat` has it.
+pub fn inode_of(path: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    let m = fs::metadata(path).unwrap();
+    (m.ino(), m.dev())
+}
+
+/// Waits for the cue of an act.
+pub fn cue() {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    assert_eq!(line, "go\n");
+}
+
+/// Whether that file can be opened for reading.
+pub fn readable(path: &Path) -> bool {
+    File::open(path).is_ok()
+}

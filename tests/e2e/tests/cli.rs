@@ -1,0 +1,153 @@
+//! The command line as people use it: help, errors, outputs.
+
+use std::process::{Command, Stdio};
+
+use e2e::{Watch, run, tarsius};
+use serde_json::Value;
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("doctor_says_that_it_can_run", doctor),
+    ("events_lists_the_catalogue", events),
+    ("errors_name_the_place", errors),
+    ("own_activity_is_left_out", own_activity),
+    ("table_in_a_pipe_is_plain", table_in_a_pipe),
+    ("full_disk_is_reported", full_disk),
+    ("nothing_is_left_behind", nothing_left),
+];
+
+fn doctor(_: &str) {
+    let (status, out, err) = run(&["doctor"]);
+    assert!(status.success(), "{out}{err}");
+    assert!(out.contains("Tarsius can run here"), "{out}");
+    let (status, out, _) = run(&["doctor", "--json"]);
+    assert!(status.success());
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["obstacles"], serde_json::json!([]));
+    let open = report["events"].as_array().unwrap().iter().find(|e| e["event"] == "security_file_open").unwrap();
+    assert!(open["tier"].is_string(), "{open}");
+}
+
+fn events(_: &str) {
+    let (status, out, _) = run(&["events"]);
+    assert!(status.success() && out.contains("sched_process_exec") && out.contains("net_packet_dns_request"));
+    let (_, out, _) = run(&["events", "sched_process_exec"]);
+    assert!(out.contains("tp_btf/sched_process_exec") && out.contains("argv") && out.contains("life lane"), "{out}");
+    let (_, out, _) = run(&["events", "--json"]);
+    let all: Value = serde_json::from_str(&out).unwrap();
+    assert!(all.as_array().unwrap().len() > 35);
+}
+
+fn errors(_: &str) {
+    for (args, parts) in [
+        (&["watch", "--events", "sched_proces_exec"][..], &["sched_proces_exec", "did you mean", "sched_process_exec"][..]),
+        (&["watch", "--scope", "uid=root"], &["uid", "root"]),
+        (&["watch", "--output", "xml"], &["xml", "json"]),
+        (&["watch", "--buffers", "lots"], &["lots", "64M"]),
+        (&["watch", "--scope", "tree=999999999"], &["999999999"]),
+        (&["watch", "--output", "json:/proc/nowhere/x"], &["/proc/nowhere"]),
+    ] {
+        let (status, _, err) = run(args);
+        assert!(!status.success(), "{args:?}");
+        assert!(parts.iter().all(|p| err.contains(p)), "{args:?}: {err}");
+    }
+}
+
+/// Tarsius writes a file of events: that must not be an event, unless asked for.
+fn own_activity(_: &str) {
+    let opens_by_itself = |more: &[&str]| {
+        let mut args = vec!["--events", "security_file_open,security_inode_create,chmod_common", "--scope", "comm=tarsius"];
+        args.extend(more);
+        let watch = Watch::start(&args);
+        let pid = watch.pid();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let account = watch.stop();
+        account.lines.0.iter().filter(|l| l.process("/host_pid") == pid).count()
+    };
+    assert_eq!(opens_by_itself(&[]), 0);
+    // The control: the clock's and the ledger's files are opened while it runs.
+    assert!(opens_by_itself(&["--include-self"]) > 0);
+}
+
+fn table_in_a_pipe(_: &str) {
+    let out = Command::new(tarsius())
+        .args(["--events", "exec,fork", "--duration", "1"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn_and_run();
+    assert!(out.starts_with("TIME"), "{out}");
+    assert!(!out.contains('\x1b'), "{out}");
+}
+
+trait SpawnAndRun {
+    fn spawn_and_run(&mut self) -> String;
+}
+
+impl SpawnAndRun for Command {
+    /// Runs it while other programs run, so that there is something to see.
+    fn spawn_and_run(&mut self) -> String {
+        use std::io::{BufRead as _, Read as _};
+        let mut child = self.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+        while !said.contains("watching") {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        Command::new("/bin/true").status().unwrap();
+        let mut out = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        assert!(child.wait().unwrap().success(), "{said}");
+        out
+    }
+}
+
+fn full_disk(_: &str) {
+    let watch = Watch::start(&["--events", "exec", "--output", "json:/dev/full", "--fail-on-loss"]);
+    for _ in 0..20 {
+        Command::new("/bin/true").status().unwrap();
+    }
+    let account = watch.stop();
+    assert!(account.said.contains("/dev/full") && account.said.contains("DROPPED"), "{}", account.said);
+    // The other output got them all.
+    assert!(account.lines.of("sched_process_exec").len() >= 20);
+    assert_eq!(account.status.code(), Some(3));
+}
+
+/// No program, map or link of ours outlives a watch, whatever ended it.
+fn nothing_left(_: &str) {
+    let ours = || {
+        let all = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let (_, out, _) = run(&["doctor", "--json"]);
+        drop(out);
+        all
+    };
+    let before = (ours(), programs());
+    let watch = Watch::start(&["--events", "exec,security_file_open"]);
+    assert!(programs() > before.1, "the control: a running watch has programs");
+    e2e::signal(watch.pid(), 9);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    // The kernel lets go of them after a grace period.
+    while programs() > before.1 && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(programs(), before.1);
+}
+
+/// How many BPF programs the kernel has.
+fn programs() -> usize {
+    let mut attribute = [0u8; 16];
+    let mut count = 0;
+    let mut id = 0u32;
+    loop {
+        attribute[0..4].copy_from_slice(&id.to_ne_bytes());
+        // BPF_PROG_GET_NEXT_ID
+        // SAFETY: the attribute is as long as is said, and lives through the call.
+        if unsafe { libc::syscall(libc::SYS_bpf, 11, attribute.as_mut_ptr(), attribute.len()) } != 0 {
+            return count;
+        }
+        id = u32::from_ne_bytes(*attribute[4..].first_chunk().unwrap());
+        count += 1;
+    }
+}

@@ -1,0 +1,44 @@
+//! The end-to-end tests: `cargo test -p e2e`. As root, on a kernel with BTF.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+mod cli;
+mod events;
+mod loss;
+mod session;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let mut args = std::env::args();
+    if args.nth(1).as_deref() == Some("--act") {
+        let name = args.next().unwrap();
+        let dir = args.next().unwrap();
+        let rest: Vec<String> = args.collect();
+        e2e::acts::perform(&name, dir.as_ref(), &rest);
+        return;
+    }
+    let mut arguments = Arguments::from_args();
+    // They watch one machine, and each wants its load alone.
+    arguments.test_threads = Some(1);
+    let root = root();
+    let trials = [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS].concat();
+    let trials = trials.into_iter().map(|(name, test)| {
+        Trial::test(name, move || {
+            if !root {
+                println!("SKIP {name}: not root");
+                return Ok(());
+            }
+            test(name);
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// Every test gets its own name, to say by it that it is skipped.
+pub(crate) type Test = (&'static str, fn(&str));
+
+fn root() -> bool {
+    std::fs::read_to_string("/proc/self/status").unwrap().lines().any(|l| l.starts_with("Uid:\t0\t0"))
+}
