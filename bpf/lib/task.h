@@ -26,6 +26,15 @@ static __always_inline struct task_struct *current_task(void)
 }
 #endif
 
+/*
+ * Where the entry of a level stands, behind the first. There are as many as the namespace is deep: at most 32 (MAX_PID_NS_LEVEL), of 16
+ * bytes. Verifiers up to 6.1 do not know the bounds of a product, and add nothing without bounds to a pointer: hence the mask.
+ */
+static __always_inline u64 upid_offset(u32 level)
+{
+	return (level & 31) * bpf_core_type_size(struct upid) & 0x1ff;
+}
+
 /* The number of a task in the pid namespace of that level; 0 if it is not in one so deep. */
 static __always_inline u32 pid_at_level(const struct pid *pid, u32 level)
 {
@@ -33,10 +42,9 @@ static __always_inline u32 pid_at_level(const struct pid *pid, u32 level)
 
 	if (level > BPF_CORE_READ(pid, level))
 		return 0;
-	/* `numbers` has as many elements as the namespace is deep: at most 32 (MAX_PID_NS_LEVEL). */
 	bpf_probe_read_kernel(&number, sizeof(number),
-			      (const void *)pid + bpf_core_field_offset(pid->numbers) +
-				      (level & 31) * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+			      (const void *)pid + bpf_core_field_offset(pid->numbers) + upid_offset(level) +
+				      bpf_core_field_offset(struct upid, nr));
 	return number;
 }
 
@@ -51,9 +59,9 @@ static __always_inline u32 pid_namespace_of(const struct pid *pid)
 	u32 level = BPF_CORE_READ(pid, level);
 	struct pid_namespace *ns = NULL;
 
-	bpf_probe_read_kernel(&ns, sizeof(ns), (const void *)pid + bpf_core_field_offset(pid->numbers) +
-						       (level & 31) * bpf_core_type_size(struct upid) +
-						       bpf_core_field_offset(struct upid, ns));
+	bpf_probe_read_kernel(&ns, sizeof(ns),
+			      (const void *)pid + bpf_core_field_offset(pid->numbers) + upid_offset(level) +
+				      bpf_core_field_offset(struct upid, ns));
 	return BPF_CORE_READ(ns, ns.inum);
 }
 
