@@ -30,9 +30,7 @@ fn run() -> Result<(), Failure> {
         let object = out.join(format!("{name}.bpf.o"));
         compile(&clang, &root, &out, &source, flags, &object)?;
         drop_stray_loads(&object)?;
-        if env::var_os("TARSIUS_UNPROVEN").is_none() {
-            prove(name, &fs::read(&object)?)?;
-        }
+        prove(name, &fs::read(&object)?)?;
     }
     Ok(())
 }

@@ -37,6 +37,8 @@ fn tier_name<S: serde::Serializer>(tier: &Option<&'static Tier>, s: S) -> Result
 pub struct Plan {
     /// How each event asked for is taken.
     pub choices: Vec<Choice>,
+    /// Programs that would serve others, but can not run here, and why.
+    pub unsupported: Vec<(&'static str, String)>,
     /// Every program to load, support and dispatchers included, by name.
     pub programs: BTreeMap<&'static str, &'static Program>,
     /// Handlers of system calls are entered by perf tracepoints, because tracepoint programs by BTF can be preempted here.
@@ -104,8 +106,10 @@ impl<'a> Planner<'a> {
         for support in SUPPORTS {
             let program = support.program.get();
             let serves = support.serves.iter().any(|p| plan.programs.contains_key(p.get().name));
-            if serves && self.obstacle(program).is_none() {
-                plan.programs.insert(program.name, program);
+            match self.obstacle(program) {
+                _ if !serves => {}
+                None => drop(plan.programs.insert(program.name, program)),
+                Some(why) => plan.unsupported.push((program.name, why)),
             }
         }
         for (handler, dispatcher) in

@@ -62,6 +62,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
     let mut pipeline = Pipeline { context, selection, scope, outputs, counts: HashMap::new(), undecoded: vec![] };
     sensor.existing(|record| pipeline.record(record))?;
+    // Again, for the cgroups made since the first walk.
+    pipeline.context.containers.walk()?;
     scope::begin(&mut pipeline, &mut sensor)?;
     announce(&sensor, &pipeline, options);
 
@@ -97,6 +99,9 @@ fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
     for choice in sensor.plan().missing().filter(|c| pipeline.selects(c.event)) {
         let why: Vec<String> = choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect();
         eprintln!("tarsius: {} can not be taken on this kernel ({})", choice.event, why.join("; "));
+    }
+    for (program, why) in &sensor.plan().unsupported {
+        eprintln!("tarsius: without {program}: {why}");
     }
     let own = if options.include_self { "" } else { "; its own activity is left out (--include-self shows it)" };
     let events = pipeline.selection.iter().filter(|e| !e.always).count();

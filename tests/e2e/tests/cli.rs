@@ -54,20 +54,18 @@ fn errors(_: &str) {
     }
 }
 
-/// Tarsius writes a file of events: that must not be an event, unless asked for.
+/// When its programs run, Tarsius walks over the cgroups' folders once: that must not be an event, unless asked for.
 fn own_activity(_: &str) {
     let opens_by_itself = |more: &[&str]| {
-        let mut args = vec!["--events", "security_file_open,security_inode_create,chmod_common", "--scope", "comm=tarsius"];
+        let mut args = vec!["--events", "security_file_open", "--scope", "comm=tarsius"];
         args.extend(more);
         let watch = Watch::start(&args);
         let pid = watch.pid();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
         let account = watch.stop();
         account.lines.0.iter().filter(|l| l.process("/host_pid") == pid).count()
     };
     assert_eq!(opens_by_itself(&[]), 0);
-    // The control: the clock's and the ledger's files are opened while it runs.
-    assert!(opens_by_itself(&["--include-self"]) > 0);
+    assert!(opens_by_itself(&["--include-self"]) > 0, "the control shows nothing");
 }
 
 fn table_in_a_pipe(_: &str) {
