@@ -26,7 +26,7 @@ fn run() -> Result<(), Failure> {
     let source = out.join("tarsius.bpf.c");
     fs::write(&source, translation_unit(&root)?)?;
     let clang = clang()?;
-    for (name, flags) in [("modern", &["-mcpu=v3"][..]), ("legacy", &["-mcpu=v2", "-DLEGACY"][..])] {
+    for (name, flags) in [("modern", &["-mcpu=v3"][..]), ("legacy", &["-mcpu=v3", "-DLEGACY"][..])] {
         let object = out.join(format!("{name}.bpf.o"));
         compile(&clang, &root, &out, &source, flags, &object)?;
         if env::var_os("TARSIUS_UNPROVEN").is_none() {
