@@ -167,7 +167,11 @@ fn prove(name: &str, object: &[u8]) -> Result<(), Failure> {
         })
         .collect();
     let report = isolation::check(object, &declared)?;
-    if report.is_clean() { Ok(()) } else { Err(format!("the {name} object is not isolated:\n{report}").into()) }
+    if report.is_clean() {
+        Ok(())
+    } else {
+        Err(format!("the {name} object is not isolated:\n{report}").into())
+    }
 }
 
 fn lane(lane: catalogue::Lane) -> isolation::Lane {

@@ -15,7 +15,9 @@ impl Empty {
     pub(crate) fn attach() -> anyhow::Result<Self> {
         let code = [insn(0xb7), insn(0x95)];
         // SAFETY: the name is a C string.
-        let target = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(c"sys_exit".as_ptr(), libbpf_sys::BPF_TRACE_RAW_TP) };
+        let target = unsafe {
+            libbpf_sys::libbpf_find_vmlinux_btf_id(c"sys_exit".as_ptr(), libbpf_sys::BPF_TRACE_RAW_TP)
+        };
         ensure!(target > 0, "this kernel's types do not have the tracepoint sys_exit");
         let mut options = libbpf_sys::bpf_prog_load_opts {
             sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as u64,

@@ -79,9 +79,12 @@ fn opens() -> anyhow::Result<()> {
                     turn()
                 }
                 Way::Off => beside(&[&["--events", "ptrace"], &out[..]].concat())?.0,
-                Way::Filtered => beside(&[&["--events", "open", "--scope", "uid=4294967290"], &out[..]].concat())?.0,
+                Way::Filtered => {
+                    beside(&[&["--events", "open", "--scope", "uid=4294967290"], &out[..]].concat())?.0
+                }
                 Way::Delivered => {
-                    let (time, report, maps, wall) = beside(&[&["--events", "open", "--scope", &own], &out[..]].concat())?;
+                    let (time, report, maps, wall) =
+                        beside(&[&["--events", "open", "--scope", &own], &out[..]].concat())?;
                     reports.push((report, maps, wall));
                     time
                 }
@@ -94,16 +97,27 @@ fn opens() -> anyhow::Result<()> {
     let mut table = table(&["WAY", "ns per open+close", "added", "ratio to empty"]);
     for ((_, name), time) in WAYS.iter().zip(&medians) {
         let added = time - bare;
-        table.add_row([name.to_string(), format!("{time:.0}"), format!("{added:.0}"), format!("{:.2}", added / empty)]);
+        table.add_row([
+            name.to_string(),
+            format!("{time:.0}"),
+            format!("{added:.0}"),
+            format!("{:.2}", added / empty),
+        ]);
     }
     println!("{table}\n\n(open+close are two system calls: the empty program runs twice for each row)\n");
     let all = |f: &dyn Fn(&(Report, u64, f64)) -> f64| median(&mut reports.iter().map(f).collect::<Vec<_>>());
     let mut table = self::table(&["WHILE DELIVERING", ""]);
     table.add_row(["events per second", &format!("{:.0}", all(&|r| r.0.received as f64 / r.2))]);
     table.add_row(["lost", &format!("{}", reports.iter().map(|r| r.0.lost).sum::<u64>())]);
-    table.add_row(["Tarsius' own CPU per event, ns", &format!("{:.0}", all(&|r| r.0.cpu as f64 / r.0.received as f64))]);
+    table.add_row([
+        "Tarsius' own CPU per event, ns",
+        &format!("{:.0}", all(&|r| r.0.cpu as f64 / r.0.received as f64)),
+    ]);
     table.add_row(["Tarsius' memory at most, MiB", &format!("{:.1}", all(&|r| r.0.memory as f64 / 1024.0))]);
-    table.add_row(["BPF maps, MiB (64 MiB of rings asked for)", &format!("{:.1}", all(&|r| r.1 as f64 / 1024.0))]);
+    table.add_row([
+        "BPF maps, MiB (64 MiB of rings asked for)",
+        &format!("{:.1}", all(&|r| r.1 as f64 / 1024.0)),
+    ]);
     println!("{table}\n");
     Ok(())
 }
@@ -168,7 +182,11 @@ fn user_side() -> anyhow::Result<()> {
     let definition = catalogue::event_by_id(security_file_open::EVENT_ID).context("no such event")?;
     let header = Header { pid: 4242, tid: 4242, ppid: 1, ..Header::unknown(1) };
     let record = RecordBuilder::new(definition, Header { origin: event::Origin::Current, ..header })
-        .put_str(security_file_open::PATHNAME as u8, b"/var/lib/tarsius/some/file/of/ordinary/length", Quality::Ok)
+        .put_str(
+            security_file_open::PATHNAME as u8,
+            b"/var/lib/tarsius/some/file/of/ordinary/length",
+            Quality::Ok,
+        )
         .put_i32(security_file_open::FLAGS as u8, 0o100_101)
         .put_u64(security_file_open::INODE as u8, 123_456)
         .finish();
@@ -190,7 +208,11 @@ fn user_side() -> anyhow::Result<()> {
     let json = (cpu_time() - start) as f64 / TIMES as f64;
     let mut table = table(&["USER SIDE, one CPU", "ns per event", "events per second"]);
     table.add_row(["decode", &format!("{decode:.0}"), &format!("{:.0}", 1e9 / decode)]);
-    table.add_row([&format!("decode and JSON ({} bytes)", line.len()), &format!("{json:.0}"), &format!("{:.0}", 1e9 / json)]);
+    table.add_row([
+        &format!("decode and JSON ({} bytes)", line.len()),
+        &format!("{json:.0}"),
+        &format!("{:.0}", 1e9 / json),
+    ]);
     println!("{table}");
     Ok(())
 }

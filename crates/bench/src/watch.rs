@@ -63,7 +63,10 @@ impl Watch {
         for fd in fs::read_dir(format!("/proc/{}/fdinfo", self.child.id()))? {
             let info = fs::read_to_string(fd?.path()).unwrap_or_default();
             if info.contains("map_type:") {
-                let charged = info.lines().find_map(|l| l.strip_prefix("memlock:")).and_then(|n| n.trim().parse::<u64>().ok());
+                let charged = info
+                    .lines()
+                    .find_map(|l| l.strip_prefix("memlock:"))
+                    .and_then(|n| n.trim().parse::<u64>().ok());
                 bytes += charged.unwrap_or(0);
             }
         }
@@ -73,7 +76,8 @@ impl Watch {
     /// Ends it as Ctrl-C does.
     pub(crate) fn stop(mut self, before: u64) -> anyhow::Result<Report> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let memory = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|v| v.split_whitespace().next());
+        let memory =
+            status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|v| v.split_whitespace().next());
         let memory = memory.and_then(|n| n.parse().ok()).unwrap_or(0);
         let cpu = self.cpu()? - before;
         rustix::process::kill_process(
@@ -86,7 +90,9 @@ impl Watch {
         let ledger: serde_json::Value = serde_json::from_slice(&fs::read(&self.ledger)?)?;
         fs::remove_file(&self.ledger)?;
         let rows = ledger["rows"].as_array().context("the ledger has no rows")?;
-        let sum = |columns: &[&str]| rows.iter().flat_map(|r| columns.iter().map(|c| r[*c].as_u64().unwrap_or(0))).sum();
+        let sum = |columns: &[&str]| {
+            rows.iter().flat_map(|r| columns.iter().map(|c| r[*c].as_u64().unwrap_or(0))).sum()
+        };
         let causes = ["ring_full", "slot_busy", "too_big", "stolen", "untracked", "skipped", "corrupt"];
         Ok(Report { received: sum(&["received"]), lost: sum(&causes), cpu, memory })
     }

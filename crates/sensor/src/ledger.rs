@@ -265,7 +265,15 @@ impl LaneLedger {
         let rows = probes as usize * cpus as usize;
         let length = (rows * ROW).next_multiple_of(rustix::param::page_size());
         let mapping = Mapping::new(fd.as_fd(), 0, length, false)?;
-        Ok(Self { lane, mapping, probes, cpus, received: vec![0; rows], corrupt: vec![0; rows], sequences: Sequences::new(cpus) })
+        Ok(Self {
+            lane,
+            mapping,
+            probes,
+            cpus,
+            received: vec![0; rows],
+            corrupt: vec![0; rows],
+            sequences: Sequences::new(cpus),
+        })
     }
 
     fn row(&self, cpu: u32, probe: u16) -> Option<usize> {
@@ -343,7 +351,10 @@ mod tests {
     }
 
     fn ledger(counts: Counts) -> Ledger {
-        Ledger { rows: vec![Row { lane: Lane::Task, probe: "ptrace", cpu: Some(0), counts }], ..Ledger::default() }
+        Ledger {
+            rows: vec![Row { lane: Lane::Task, probe: "ptrace", cpu: Some(0), counts }],
+            ..Ledger::default()
+        }
     }
 
     #[test]

@@ -240,7 +240,8 @@ impl Sensor {
         let mut value = vec![0; map.value_size() as usize];
         value[..8].copy_from_slice(&u64::from(occupied).to_ne_bytes());
         for index in 0..map.max_entries() {
-            map.update(&index.to_ne_bytes(), &value, MapFlags::ANY).map_err(Error::bpf("taking the slots"))?;
+            map.update(&index.to_ne_bytes(), &value, MapFlags::ANY)
+                .map_err(Error::bpf("taking the slots"))?;
         }
         Ok(())
     }
@@ -270,7 +271,11 @@ impl Sensor {
             }
         }
         rows.sort_by_key(|r| (r.lane, r.probe, r.cpu));
-        let (holes, disorder) = self.ledgers.values().map(LaneLedger::holes_and_disorder).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let (holes, disorder) = self
+            .ledgers
+            .values()
+            .map(LaneLedger::holes_and_disorder)
+            .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         Ledger { time: boot_time(), rows, strays: self.strays, holes, disorder }
     }
 
@@ -413,7 +418,11 @@ pub fn subsys_of(controller: Option<&str>) -> Result<i32, Error> {
     // The kernel's names differ from the mount options' in one case.
     let name = if controller == "blkio" { "io" } else { controller };
     let wanted = format!("{name}_cgrp_id");
-    let no = || Error::Object(format!("this kernel's types do not tell the place of the cgroup controller {controller}"));
+    let no = || {
+        Error::Object(format!(
+            "this kernel's types do not tell the place of the cgroup controller {controller}"
+        ))
+    };
     let btf = Btf::from_vmlinux().map_err(Error::bpf("reading the kernel's types"))?;
     let subsystems = btf.type_by_name::<Enum<'_>>("cgroup_subsys_id").ok_or_else(no)?;
     let found = subsystems.iter().find(|m| m.name.is_some_and(|n| n == wanted.as_str()));

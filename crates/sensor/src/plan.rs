@@ -134,7 +134,8 @@ impl<'a> Planner<'a> {
         let mut refused = vec![];
         let mut skippable: Option<(usize, &'static Tier)> = None;
         for tier in event.tiers {
-            let avoided = self.avoided.iter().any(|a| a == tier.name).then(|| "left out as asked".to_string());
+            let avoided =
+                self.avoided.iter().any(|a| a == tier.name).then(|| "left out as asked".to_string());
             let obstacle = avoided.or_else(|| tier.programs.iter().find_map(|p| self.obstacle(p.get())));
             if let Some(why) = obstacle {
                 refused.push(Refusal { tier: tier.name, why });

@@ -140,7 +140,9 @@ fn size(text: &str) -> Result<u64, String> {
         "G" => 30,
         _ => return Err("a size is a number, with K, M or G behind it if you like: 64M".into()),
     };
-    let number: u64 = digits.parse().map_err(|_| "a size is a number, with K, M or G behind it if you like: 64M".to_string())?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "a size is a number, with K, M or G behind it if you like: 64M".to_string())?;
     let bytes = number.checked_mul(1 << unit).filter(|b| (4096..=64 << 30).contains(b));
     bytes.ok_or_else(|| "a size from 4K to 64G, please".into())
 }
@@ -165,7 +167,9 @@ mod tests {
         assert_eq!(size("64M"), Ok(64 << 20));
         assert_eq!(size("512KiB"), Ok(512 << 10));
         assert_eq!(size("4096"), Ok(4096));
-        assert!(size("12").is_err() && size("M").is_err() && size("5X").is_err() && size("99999999999G").is_err());
+        assert!(
+            size("12").is_err() && size("M").is_err() && size("5X").is_err() && size("99999999999G").is_err()
+        );
     }
 
     #[test]

@@ -86,9 +86,17 @@ fn kernel_part(out: &mut impl std::io::Write, f: &Features) -> std::io::Result<(
     line(out, "programs preemptible", &format!("{preemptible} ({})", p.why))?;
     line(out, "atomics", &mark(&f.atomics))?;
     line(out, "skips counted", &mark(&f.skip_counter))?;
-    let object = if sensor::is_modern(f) { "modern" } else { "legacy: slots are claimed without compare-and-swap, paths have 96 names at most" };
+    let object = if sensor::is_modern(f) {
+        "modern"
+    } else {
+        "legacy: slots are claimed without compare-and-swap, paths have 96 names at most"
+    };
     line(out, "programs taken", object)?;
-    line(out, "tracefs", &f.tracefs.mount.as_ref().map_or_else(|| mark(&f.tracefs.support), |m| m.display().to_string()))?;
+    line(
+        out,
+        "tracefs",
+        &f.tracefs.mount.as_ref().map_or_else(|| mark(&f.tracefs.support), |m| m.display().to_string()),
+    )?;
     let cgroup = match (&f.cgroup2.mount, f.cgroup2.hybrid) {
         (Some(m), true) => format!("{} (hybrid: containers may be in cgroup v1)", m.display()),
         (Some(m), false) => m.display().to_string(),
@@ -101,8 +109,13 @@ fn kernel_part(out: &mut impl std::io::Write, f: &Features) -> std::io::Result<(
     if let Some(lockdown) = &f.lockdown {
         line(out, "lockdown", lockdown)?;
     }
-    let missing: Vec<String> = f.missing_capabilities().map(|c| format!("{} ({})", c.name, c.purpose)).collect();
-    let capabilities = if missing.is_empty() { format!("{GOOD}all held{GOOD:#}") } else { format!("missing {}", missing.join("; ")) };
+    let missing: Vec<String> =
+        f.missing_capabilities().map(|c| format!("{} ({})", c.name, c.purpose)).collect();
+    let capabilities = if missing.is_empty() {
+        format!("{GOOD}all held{GOOD:#}")
+    } else {
+        format!("missing {}", missing.join("; "))
+    };
     line(out, "capabilities", &capabilities)?;
     writeln!(out)
 }
@@ -125,7 +138,15 @@ fn events_part(out: &mut impl std::io::Write, report: &Report) -> std::io::Resul
     for choice in &report.events {
         let (tier, missed) = match choice.tier {
             Some(tier) => (tier.name, tier.misses.to_string()),
-            None => ("-", choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect::<Vec<_>>().join("; ")),
+            None => (
+                "-",
+                choice
+                    .refused
+                    .iter()
+                    .map(|r| format!("{}: {}", r.tier, r.why))
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
         };
         events.add_row([format!("  {}", choice.event), tier.to_string(), missed]);
     }
@@ -144,7 +165,11 @@ fn events_part(out: &mut impl std::io::Write, report: &Report) -> std::io::Resul
 fn verdict(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<()> {
     if report.obstacles.is_empty() {
         let taken = report.events.iter().filter(|c| c.tier.is_some()).count();
-        writeln!(out, "{GOOD}Tarsius can run here{GOOD:#}: {taken} of {} events can be taken.", report.events.len())
+        writeln!(
+            out,
+            "{GOOD}Tarsius can run here{GOOD:#}: {taken} of {} events can be taken.",
+            report.events.len()
+        )
     } else {
         writeln!(out, "{BAD}Tarsius can not run here{BAD:#}:")?;
         report.obstacles.iter().try_for_each(|o| writeln!(out, "  {o}"))

@@ -17,7 +17,9 @@ const TITLE: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::
 pub(crate) fn run(options: &Events) -> anyhow::Result<ExitCode> {
     let chosen: Vec<&'static Event> = match &options.name {
         None => EVENTS.iter().collect(),
-        Some(name) => policy::Selection::parse(&[name])?.iter().filter(|e| !e.always || e.name == name).collect(),
+        Some(name) => {
+            policy::Selection::parse(&[name])?.iter().filter(|e| !e.always || e.name == name).collect()
+        }
     };
     if chosen.is_empty() {
         bail!("no event is called so; `tarsius events` lists them");
@@ -36,7 +38,10 @@ pub(crate) fn run(options: &Events) -> anyhow::Result<ExitCode> {
 /// A table without frames, as wide as the terminal, or as it needs to be where there is none.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.to_vec());
     if !table.is_tty() {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
@@ -52,7 +57,8 @@ fn list(out: &mut impl std::io::Write, events: &[&'static Event]) -> std::io::Re
     let mut table = table(&["EVENT", "LANE", "TIERS", "TAGS", "WHAT HAPPENED"]);
     for event in events {
         let tiers: Vec<&str> = event.tiers.iter().map(|t| t.name).collect();
-        let first = event.doc.split_inclusive(['.', ':']).next().unwrap_or(event.doc).trim_end_matches([':', '.']);
+        let first =
+            event.doc.split_inclusive(['.', ':']).next().unwrap_or(event.doc).trim_end_matches([':', '.']);
         table.add_row([event.name, event.lane.name(), &tiers.join(" "), &event.tags.join(" "), first]);
     }
     print(out, &table)?;
@@ -60,7 +66,14 @@ fn list(out: &mut impl std::io::Write, events: &[&'static Event]) -> std::io::Re
 }
 
 fn describe(out: &mut impl std::io::Write, event: &'static Event) -> std::io::Result<()> {
-    writeln!(out, "{NAME}{}{NAME:#}  (id {}, family {}, {} lane)", event.name, event.id, event.family, event.lane.name())?;
+    writeln!(
+        out,
+        "{NAME}{}{NAME:#}  (id {}, family {}, {} lane)",
+        event.name,
+        event.id,
+        event.family,
+        event.lane.name()
+    )?;
     writeln!(out, "{}\n", event.doc)?;
     writeln!(out, "{TITLE}Tags{TITLE:#}: {}\n", event.tags.join(", "))?;
     writeln!(out, "{TITLE}Fields{TITLE:#}")?;
@@ -82,8 +95,18 @@ fn describe(out: &mut impl std::io::Write, event: &'static Event) -> std::io::Re
         }
         for program in tier.programs.iter().map(|p| p.get()) {
             let contexts: Vec<&str> = program.contexts.iter().map(|c| context_name(*c)).collect();
-            let calls = if program.syscalls.is_empty() { String::new() } else { format!(": {}", program.syscalls.join(", ")) };
-            writeln!(out, "   {} on {}{calls}, in context {}", program.name, program.hook, contexts.join(" or "))?;
+            let calls = if program.syscalls.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", program.syscalls.join(", "))
+            };
+            writeln!(
+                out,
+                "   {} on {}{calls}, in context {}",
+                program.name,
+                program.hook,
+                contexts.join(" or ")
+            )?;
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! `lost_events`: the ledger's losses as events of the stream.
 
-use catalogue::fields::lost_events;
 use catalogue::Quality;
+use catalogue::fields::lost_events;
 use event::Header;
 use event::build::RecordBuilder;
 use sensor::Loss;

@@ -15,8 +15,8 @@ pub(crate) fn lists(scope: &Scope) -> sensor::Scope {
     fn list<T: Copy>(list: &List<T>) -> (Mode, Vec<T>) {
         match list {
             List::Any => (Mode::Off, vec![]),
-            List::Only(values) => (Mode::Only, values.iter().copied().collect()),
-            List::Except(values) => (Mode::Except, values.iter().copied().collect()),
+            List::Only(values) => (Mode::Only, values.to_vec()),
+            List::Except(values) => (Mode::Except, values.to_vec()),
         }
     }
     let kernel = scope.kernel();

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use catalogue::fields::{
-    cgroup_mkdir, cgroup_rmdir, existing_process, lost_events, sched_process_exec, sched_process_exit, sched_process_fork,
+    cgroup_mkdir, cgroup_rmdir, existing_process, lost_events, sched_process_exec, sched_process_exit,
+    sched_process_fork,
 };
 use context::Context;
 use event::Event;
@@ -60,7 +61,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     };
     let wanted = |e: &catalogue::Event| selection.contains(e.id) || IDENTITY.contains(&e.id);
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
-    let mut pipeline = Pipeline { context, selection, scope, outputs, counts: HashMap::new(), undecoded: vec![] };
+    let mut pipeline =
+        Pipeline { context, selection, scope, outputs, counts: HashMap::new(), undecoded: vec![] };
     sensor.existing(|record| pipeline.record(record))?;
     // Again, for the cgroups made since the first walk.
     pipeline.context.containers.walk()?;
@@ -87,7 +89,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     pipeline.say();
     if let Some(path) = &options.ledger {
         let text = serde_json::to_string_pretty(&account)?;
-        std::fs::write(path, text + "\n").with_context(|| format!("writing the ledger to {}", path.display()))?;
+        std::fs::write(path, text + "\n")
+            .with_context(|| format!("writing the ledger to {}", path.display()))?;
     }
     pipeline.summarise(&account, started.elapsed());
     let lost = !account.clean() || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
@@ -103,7 +106,8 @@ fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
     for (program, why) in &sensor.plan().unsupported {
         eprintln!("tarsius: without {program}: {why}");
     }
-    let own = if options.include_self { "" } else { "; its own activity is left out (--include-self shows it)" };
+    let own =
+        if options.include_self { "" } else { "; its own activity is left out (--include-self shows it)" };
     let events = pipeline.selection.iter().filter(|e| !e.always).count();
     eprintln!("tarsius: watching {events} kinds of events{own}; Ctrl-C ends");
 }
@@ -115,14 +119,15 @@ fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
         Colour::Always => output::Colour::Always,
         Colour::Never => output::Colour::Never,
     };
-    Ok(Outputs::open(&specs, output::Options { colour, wide: options.wide, ..output::Options::default() })?)
+    Ok(Outputs::open(&specs, output::Options { colour, wide: options.wide })?)
 }
 
 fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         // A second signal ends the program at once, in case the first is not heeded.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop)).context("handling signals")?;
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+            .context("handling signals")?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("handling signals")?;
     }
     Ok(stop)
@@ -204,11 +209,19 @@ impl Pipeline {
         let rows = ledger
             .by_probe()
             .into_iter()
-            .flat_map(|row| sensor::Cause::ALL.map(|cause| (row.lane, row.probe, cause, row.counts.lost(cause))))
+            .flat_map(|row| {
+                sensor::Cause::ALL.map(|cause| (row.lane, row.probe, cause, row.counts.lost(cause)))
+            })
             .filter(|(.., count)| *count > 0)
-            .map(|(lane, probe, cause, count)| LossRow { lane, probe: probe.into(), cause: cause.name().into(), count })
+            .map(|(lane, probe, cause, count)| LossRow {
+                lane,
+                probe: probe.into(),
+                cause: cause.name().into(),
+                count,
+            })
             .collect();
-        let ledger = LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };
+        let ledger =
+            LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };
         let summary = Summary { events: &events, sinks: &self.outputs.counts(), ledger: &ledger, elapsed };
         // Nothing can be done about a closed standard error.
         let _ = output::summary(&mut std::io::stderr().lock(), &summary);

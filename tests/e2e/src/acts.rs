@@ -162,10 +162,25 @@ fn mounts(dir: &Path, _: &[String]) {
     // SAFETY: plain system calls with valid pointers; the mount is in a namespace of our own.
     unsafe {
         check(libc::unshare(libc::CLONE_NEWNS).into());
-        check(libc::mount(c"none".as_ptr(), c"/".as_ptr(), std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()).into());
         check(
-            libc::mount(c"scratch".as_ptr(), c(&point).as_ptr(), c"tmpfs".as_ptr(), libc::MS_NOSUID | libc::MS_NODEV, std::ptr::null())
-                .into(),
+            libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null(),
+            )
+            .into(),
+        );
+        check(
+            libc::mount(
+                c"scratch".as_ptr(),
+                c(&point).as_ptr(),
+                c"tmpfs".as_ptr(),
+                libc::MS_NOSUID | libc::MS_NODEV,
+                std::ptr::null(),
+            )
+            .into(),
         );
         fs::write(point.join("inside"), b"x").unwrap();
         check(libc::umount2(c(&point).as_ptr(), libc::MNT_DETACH).into());
@@ -236,7 +251,16 @@ fn memory(_: &Path, _: &[String]) {
     let local = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: 16 };
     let remote = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: 16 };
     // SAFETY: both vectors point to 16 bytes of our own.
-    let n = unsafe { libc::process_vm_writev(std::process::id().cast_signed(), &raw const local, 1, &raw const remote, 1, 0) };
+    let n = unsafe {
+        libc::process_vm_writev(
+            std::process::id().cast_signed(),
+            &raw const local,
+            1,
+            &raw const remote,
+            1,
+            0,
+        )
+    };
     assert_eq!((n, to), (16, from));
 }
 
@@ -269,7 +293,8 @@ fn opens(dir: &Path, args: &[String]) {
                     // SAFETY: plain system calls with a valid pointer.
                     unsafe {
                         let flags = libc::O_CREAT | libc::O_RDWR;
-                        let fd = check(libc::openat(folder.as_raw_fd(), name.as_ptr(), flags, 0o600).into()) as i32;
+                        let fd = check(libc::openat(folder.as_raw_fd(), name.as_ptr(), flags, 0o600).into())
+                            as i32;
                         libc::close(fd);
                         libc::unlinkat(folder.as_raw_fd(), name.as_ptr(), 0);
                     }

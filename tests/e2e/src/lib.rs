@@ -28,7 +28,11 @@ pub fn tarsius() -> PathBuf {
 /// Runs the program to its end.
 pub fn run(args: &[&str]) -> (ExitStatus, String, String) {
     let out = Command::new(tarsius()).args(args).stdin(Stdio::null()).output().unwrap();
-    (out.status, String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned())
+    (
+        out.status,
+        String::from_utf8_lossy(&out.stdout).into_owned(),
+        String::from_utf8_lossy(&out.stderr).into_owned(),
+    )
 }
 
 /// An act in a process of its own, waiting for its cue.
@@ -139,7 +143,10 @@ impl Account {
     /// The sum of a column of the ledger, over all programs or those of that name.
     pub fn sum(&self, column: &str, probe: Option<&str>) -> u64 {
         let rows = self.ledger["rows"].as_array().unwrap();
-        rows.iter().filter(|r| probe.is_none_or(|p| r["probe"] == p)).map(|r| r[column].as_u64().unwrap()).sum()
+        rows.iter()
+            .filter(|r| probe.is_none_or(|p| r["probe"] == p))
+            .map(|r| r[column].as_u64().unwrap())
+            .sum()
     }
 
     /// Every loss that the ledger knows, over all programs.
@@ -159,7 +166,8 @@ impl Account {
     pub fn assert_balanced(&self) {
         for row in self.ledger["rows"].as_array().unwrap() {
             let n = |c: &str| row[c].as_u64().unwrap();
-            let outcomes = n("filtered") + n("submitted") + n("ring_full") + n("slot_busy") + n("too_big") + n("stolen");
+            let outcomes =
+                n("filtered") + n("submitted") + n("ring_full") + n("slot_busy") + n("too_big") + n("stolen");
             assert_eq!(n("attempts"), outcomes, "{row}");
             assert_eq!(n("submitted"), n("received"), "{row}");
         }

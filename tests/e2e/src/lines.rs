@@ -25,7 +25,11 @@ impl Lines {
     pub fn read(path: &Path) -> Lines {
         let text = fs::read_to_string(path).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'), "the last line is not whole");
-        Lines(text.lines().map(|l| Line(serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}")))).collect())
+        Lines(
+            text.lines()
+                .map(|l| Line(serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))))
+                .collect(),
+        )
     }
 
     /// Those of an event.
@@ -56,7 +60,10 @@ impl Line {
     /// The value of a field; null if there is none.
     pub fn get(&self, field: &str) -> Value {
         let found = self.entry(field).and_then(|d| {
-            d.as_object()?.iter().find(|(k, _)| !["name", "quality", "parsed", "encoding"].contains(&k.as_str())).map(|(_, v)| v.clone())
+            d.as_object()?
+                .iter()
+                .find(|(k, _)| !["name", "quality", "parsed", "encoding"].contains(&k.as_str()))
+                .map(|(_, v)| v.clone())
         });
         match found {
             Some(Value::Object(o)) if o.len() == 1 && o.contains_key("value") => o["value"].clone(),

@@ -25,7 +25,8 @@ fn doctor(_: &str) {
     assert!(status.success());
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["obstacles"], serde_json::json!([]));
-    let open = report["events"].as_array().unwrap().iter().find(|e| e["event"] == "security_file_open").unwrap();
+    let open =
+        report["events"].as_array().unwrap().iter().find(|e| e["event"] == "security_file_open").unwrap();
     assert!(open["tier"].is_string(), "{open}");
 }
 
@@ -33,7 +34,10 @@ fn events(_: &str) {
     let (status, out, _) = run(&["events"]);
     assert!(status.success() && out.contains("sched_process_exec") && out.contains("net_packet_dns_request"));
     let (_, out, _) = run(&["events", "sched_process_exec"]);
-    assert!(out.contains("tp_btf/sched_process_exec") && out.contains("argv") && out.contains("life lane"), "{out}");
+    assert!(
+        out.contains("tp_btf/sched_process_exec") && out.contains("argv") && out.contains("life lane"),
+        "{out}"
+    );
     let (_, out, _) = run(&["events", "--json"]);
     let all: Value = serde_json::from_str(&out).unwrap();
     assert!(all.as_array().unwrap().len() > 35);
@@ -41,7 +45,10 @@ fn events(_: &str) {
 
 fn errors(_: &str) {
     for (args, parts) in [
-        (&["watch", "--events", "sched_proces_exec"][..], &["sched_proces_exec", "did you mean", "sched_process_exec"][..]),
+        (
+            &["watch", "--events", "sched_proces_exec"][..],
+            &["sched_proces_exec", "did you mean", "sched_process_exec"][..],
+        ),
         (&["watch", "--scope", "uid=root"], &["uid", "root"]),
         (&["watch", "--output", "xml"], &["xml", "json"]),
         (&["watch", "--buffers", "lots"], &["lots", "64M"]),

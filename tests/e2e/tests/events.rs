@@ -96,7 +96,9 @@ fn files(tier: &str) {
     lines.one("security_inode_symlink", "linkpath", path("soft")).assert(&[("target", json!("new"))]);
     let made = lines.one("security_inode_mkdir", "pathname", path("folder"));
     assert_eq!(made.parsed("mode"), "0777");
-    lines.one("security_inode_rename", "old_path", path("hard")).assert(&[("new_path", path("folder/moved"))]);
+    lines
+        .one("security_inode_rename", "old_path", path("hard"))
+        .assert(&[("new_path", path("folder/moved"))]);
     let pipe = lines.one("security_inode_mknod", "file_name", path("pipe"));
     assert_eq!(pipe.parsed("mode"), "S_IFIFO|0640");
     let moved = lines.one("security_inode_unlink", "pathname", path("folder/moved"));
@@ -133,7 +135,8 @@ fn attributes(tier: &str) {
 }
 
 fn mounts(tier: &str) {
-    let (account, act) = watch("mounts", &[], "security_sb_*,security_inode_create,unshare,switch_task_ns", tier);
+    let (account, act) =
+        watch("mounts", &[], "security_sb_*,security_inode_create,unshare,switch_task_ns", tier);
     let (lines, point) = (&account.lines, act.dir.path().join("mnt"));
     let point = point.to_str().unwrap();
     let mount = lines.one("security_sb_mount", "dev_name", "scratch");
@@ -148,7 +151,8 @@ fn mounts(tier: &str) {
 
 fn sockets(tier: &str) {
     let port = 20000 + (std::process::id() % 20000) as u16;
-    let (account, act) = watch("sockets", &[&port.to_string()], "security_socket_*,socket_accept,net_tcp_state", tier);
+    let (account, act) =
+        watch("sockets", &[&port.to_string()], "security_socket_*,socket_accept,net_tcp_state", tier);
     let lines = &account.lines;
     let four = json!({"sa_family": "AF_INET", "sin_addr": "127.0.0.1", "sin_port": port});
     let six = |l: &e2e::Line, field: &str| {
@@ -186,7 +190,11 @@ fn credentials(tier: &str) {
     let events = "commit_creds,set*id,-setns,security_task_prctl";
     let (account, _act) = watch("credentials", &[], events, tier);
     let lines = &account.lines;
-    lines.one("setresuid", "ruid", 41).assert(&[("euid", json!(41)), ("suid", json!(41)), ("returnValue", json!(0))]);
+    lines.one("setresuid", "ruid", 41).assert(&[
+        ("euid", json!(41)),
+        ("suid", json!(41)),
+        ("returnValue", json!(0)),
+    ]);
     lines.one("setresgid", "rgid", 42).assert(&[("egid", json!(42)), ("sgid", json!(42))]);
     lines.one("setregid", "egid", 43).assert(&[("rgid", json!(u32::MAX))]);
     lines.one("setreuid", "euid", 0).assert(&[("ruid", json!(u32::MAX))]);
@@ -237,14 +245,17 @@ fn namespaces(tier: &str) {
 }
 
 fn memory(_: &str) {
-    let (account, act) = watch("memory", &[], "ptrace,process_vm_writev,memfd_create,sched_process_exec", "any");
+    let (account, act) =
+        watch("memory", &[], "ptrace,process_vm_writev,memfd_create,sched_process_exec", "any");
     let lines = &account.lines;
     lines.one("memfd_create", "uname", "payload");
     lines.one("sched_process_exec", "pathname", "memfd:payload");
     assert_eq!(lines.of("ptrace")[0].parsed("request"), "PTRACE_TRACEME");
-    lines
-        .one("process_vm_writev", "pid", act.pid())
-        .assert(&[("liovcnt", json!(1)), ("riovcnt", json!(1)), ("returnValue", json!(16))]);
+    lines.one("process_vm_writev", "pid", act.pid()).assert(&[
+        ("liovcnt", json!(1)),
+        ("riovcnt", json!(1)),
+        ("returnValue", json!(16)),
+    ]);
 }
 
 fn deep_path(_: &str) {
@@ -273,7 +284,8 @@ fn path_beyond_the_limit(_: &str) {
 fn long_arguments(_: &str) {
     let (account, _act) = watch("argv", &["32000"], "sched_process_exec", "any");
     let exec = account.lines.one("sched_process_exec", "cmdpath", "/bin/true");
-    let words: Vec<String> = std::iter::once("/bin/true".into()).chain((0..320).map(|n| format!("{n:099}"))).collect();
+    let words: Vec<String> =
+        std::iter::once("/bin/true".into()).chain((0..320).map(|n| format!("{n:099}"))).collect();
     assert_eq!((exec.get("argv"), exec.quality("argv").as_str()), (json!(words), "ok"));
     assert_eq!(exec.get("env"), Value::Null);
     // More than 32 KiB: cut, and said so.
@@ -286,7 +298,8 @@ fn long_arguments(_: &str) {
 }
 
 fn environment(_: &str) {
-    let (account, _act) = watch_act("argv", &["100".into()], "sched_process_exec", &["--enrichment", "environment"]);
+    let (account, _act) =
+        watch_act("argv", &["100".into()], "sched_process_exec", &["--enrichment", "environment"]);
     let exec = account.lines.one("sched_process_exec", "cmdpath", "/bin/true");
     assert!(exec.get("env").as_array().unwrap().contains(&json!("TARSIUS_MARK=seen")), "{exec:?}");
     account.assert_clean();
@@ -302,10 +315,18 @@ fn bpf_program(_: &str) {
 
 fn fork_kprobe(test: &str) {
     needs(test, "kprobe", || {
-        let (account, act) = watch_act("session_shell", &[], "sched_process_fork,sched_process_exec,sched_process_exit", &["--avoid", "tp_btf"]);
+        let (account, act) = watch_act(
+            "session_shell",
+            &[],
+            "sched_process_fork,sched_process_exec,sched_process_exit",
+            &["--avoid", "tp_btf"],
+        );
         let exec = account.lines.one("sched_process_exec", "cmdpath", "/bin/true");
         let child = exec.process("/host_pid").clone();
-        account.lines.one("sched_process_fork", "child_pid", child.clone()).assert(&[("parent_pid", json!(act.pid()))]);
+        account
+            .lines
+            .one("sched_process_fork", "child_pid", child.clone())
+            .assert(&[("parent_pid", json!(act.pid()))]);
         assert!(account.lines.of("sched_process_exit").iter().any(|l| *l.process("/host_pid") == child));
         account.assert_clean();
     });

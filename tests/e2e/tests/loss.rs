@@ -81,7 +81,12 @@ fn opens(count: usize, options: &[&str]) -> (Account, HashMap<String, usize>) {
         let told = (0..count).filter(|n| seen.contains_key(&format!("{dir}/t{thread}/f{n}"))).count();
         println!("thread {thread}: {told} of {count} told");
     }
-    let known = |p: &str| (0..2).any(|t| p.strip_prefix(&format!("{dir}/t{t}/f")).is_some_and(|n| n.parse().is_ok_and(|n: usize| n < count)));
+    let known = |p: &str| {
+        (0..2).any(|t| {
+            p.strip_prefix(&format!("{dir}/t{t}/f"))
+                .is_some_and(|n| n.parse().is_ok_and(|n: usize| n < count))
+        })
+    };
     assert!(seen.keys().all(|p| known(p)));
     (account, seen)
 }
@@ -128,16 +133,26 @@ fn tiny_rings(_: &str) {
 }
 
 fn too_big(_: &str) {
-    let (account, _act) = e2e::watch_act("argv", &["3000".into()], "sched_process_exec", &["--limit", "2000"]);
+    let (account, _act) =
+        e2e::watch_act("argv", &["3000".into()], "sched_process_exec", &["--limit", "2000"]);
     account.assert_balanced();
-    assert_eq!(account.sum("too_big", Some("sched_process_exec__btf")) + account.sum("too_big", Some("sched_process_exec__perf")), 1);
+    assert_eq!(
+        account.sum("too_big", Some("sched_process_exec__btf"))
+            + account.sum("too_big", Some("sched_process_exec__perf")),
+        1
+    );
     assert!(account.lines.with("sched_process_exec", "cmdpath", "/bin/true").is_empty());
     let lost = account.lines.of("lost_events");
     assert_eq!((lost.len(), lost[0].get("cause"), lost[0].get("count")), (1, json!("too_big"), json!(1)));
 }
 
 fn loss_ends_with_code_3(_: &str) {
-    let (account, _act) = e2e::watch_act("argv", &["3000".into()], "sched_process_exec", &["--limit", "2000", "--fail-on-loss"]);
+    let (account, _act) = e2e::watch_act(
+        "argv",
+        &["3000".into()],
+        "sched_process_exec",
+        &["--limit", "2000", "--fail-on-loss"],
+    );
     assert_eq!(account.status.code(), Some(3));
     // The control: the same without a loss.
     let (account, _act) = e2e::watch_act("argv", &["3000".into()], "sched_process_exec", &["--fail-on-loss"]);

@@ -64,10 +64,14 @@ fn session(_: &str) {
     assert_eq!(exec.process("/thread/name"), "sh");
     assert_eq!(exec.process("/real_user/id"), 0);
     assert_eq!(exec.process("/ancestors/0/host_pid"), pid);
-    assert_eq!(exec.get("prev_comm"), *lines.0.iter().find(|l| l.process("/host_pid") == pid).unwrap().process("/thread/name"));
+    assert_eq!(
+        exec.get("prev_comm"),
+        *lines.0.iter().find(|l| l.process("/host_pid") == pid).unwrap().process("/thread/name")
+    );
     let fork = lines.one("sched_process_fork", "child_pid", shell_pid);
     fork.assert(&[("parent_pid", json!(pid)), ("clone_thread", json!(false)), ("up_pid", json!(pid))]);
-    let exit = lines.of("sched_process_exit").into_iter().find(|l| l.process("/host_pid") == shell_pid).unwrap();
+    let exit =
+        lines.of("sched_process_exit").into_iter().find(|l| l.process("/host_pid") == shell_pid).unwrap();
     exit.assert(&[("exit_code", json!(0)), ("signal_code", json!(0)), ("process_group_exit", json!(true))]);
     assert_eq!(exit.process("/unique_id"), exec.process("/unique_id"));
 
@@ -108,7 +112,9 @@ fn session(_: &str) {
     let states: Vec<String> = lines
         .with("net_tcp_state", "remote_addr", to)
         .iter()
-        .map(|l| format!("{} {}", l.parsed("old_state").as_str().unwrap(), l.parsed("new_state").as_str().unwrap()))
+        .map(|l| {
+            format!("{} {}", l.parsed("old_state").as_str().unwrap(), l.parsed("new_state").as_str().unwrap())
+        })
         .collect();
     assert_eq!(states[..2], ["TCP_CLOSE TCP_SYN_SENT", "TCP_SYN_SENT TCP_ESTABLISHED"], "{states:?}");
 
@@ -117,17 +123,26 @@ fn session(_: &str) {
     assert_eq!(memfd.parsed("flags"), "MFD_CLOEXEC");
     assert_eq!(memfd.process("/host_pid"), pid);
     let exec = lines.one("sched_process_exec", "pathname", "memfd:payload");
-    exec.assert(&[("argv", json!(["memory-only"])), ("cmdpath", json!(format!("/dev/fd/{}", memfd.get("returnValue"))))]);
+    exec.assert(&[
+        ("argv", json!(["memory-only"])),
+        ("cmdpath", json!(format!("/dev/fd/{}", memfd.get("returnValue")))),
+    ]);
 
     // The trace.
     let trace = lines.with("ptrace", "request", 0);
     assert_eq!(trace.len(), 1);
     assert_eq!(trace[0].parsed("request"), "PTRACE_TRACEME");
-    assert_eq!(trace[0].process("/ppid").as_u64().or(trace[0].process("/host_ppid").as_u64()), Some(pid.into()));
+    assert_eq!(
+        trace[0].process("/ppid").as_u64().or(trace[0].process("/host_ppid").as_u64()),
+        Some(pid.into())
+    );
 
     // Nothing of it was blamed on anybody else, and nothing was lost.
     for line in &lines.0 {
-        assert!(line.0["seq"].is_u64() && line.0["cpu"].is_u64() && line.0["boot_id"].is_string(), "{line:?}");
+        assert!(
+            line.0["seq"].is_u64() && line.0["cpu"].is_u64() && line.0["boot_id"].is_string(),
+            "{line:?}"
+        );
     }
     account.assert_clean();
     validate(&account);
