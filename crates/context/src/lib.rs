@@ -6,7 +6,6 @@
 //!
 //! Processes go by [`ProcessKey`]: pid and start time. So the reuse of a pid can not blame an event on another process.
 
-
 mod clock;
 mod container_path;
 mod containers;

@@ -7,7 +7,6 @@
 //! A policy file will be a name, a scope, and a selection with conditions on fields; several of them hold at once. They
 //! are the seams here: neither type knows of the command line beyond its syntax.
 
-
 mod error;
 mod pattern;
 mod scope;

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 pub use lines::{Line, Lines};
 
@@ -193,8 +194,8 @@ pub fn signal(pid: u32, signal: i32) {
 
 /// The kernel refuses LSM, kprobe and fentry programs on some machines: then the tests of those tiers are skipped there.
 pub fn has_hook(hook: &str) -> bool {
-    let (_, out, _) = run(&["doctor", "--json"]);
-    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    static REPORT: OnceLock<serde_json::Value> = OnceLock::new();
+    let report = REPORT.get_or_init(|| serde_json::from_str(&run(&["doctor", "--json"]).1).unwrap());
     report["kernel"]["hooks"][hook] == "yes"
 }
 

@@ -47,12 +47,17 @@ fn session(_: &str) {
     let exec = lines.one("sched_process_exec", "argv", json!(["/bin/sh", "-c", script]));
     let shell = std::fs::canonicalize("/bin/sh").unwrap();
     let (inode, dev) = e2e::inode_of(&shell);
+    // The root of a guest is an overlay: stat gives its files a device of their own, the kernel's inode has the overlay's.
+    if std::env::var_os("TARSIUS_VM").is_none() {
+        exec.assert(&[("dev", json!(dev)), ("inode", json!(inode))]);
+    }
+    // Not to be had at the perf tracepoint, and said so.
+    if exec.quality("interp") != "unavailable" {
+        exec.assert(&[("interp", json!("/bin/sh"))]);
+    }
     exec.assert(&[
         ("cmdpath", json!("/bin/sh")),
         ("pathname", json!(shell.to_str().unwrap())),
-        ("dev", json!(dev)),
-        ("inode", json!(inode)),
-        ("interp", json!("/bin/sh")),
         ("pwd", json!(std::env::current_dir().unwrap().to_str().unwrap())),
         ("invoked_from_kernel", json!(false)),
         ("old_cred", Value::Null),
