@@ -157,7 +157,7 @@ pub struct Ledger {
     pub rows: Vec<Row>,
     /// Records that named no lane, program or CPU of ours, so that they have no row.
     pub strays: u64,
-    /// Records missing in the sequences of the slots: those that full rings refused, except the last of a slot.
+    /// Records missing in the sequences of the slots: those that full rings refused; exactly these once the watch has ended.
     pub holes: u64,
     /// Records that came twice or out of turn within their slot: never, or something is badly wrong.
     pub disorder: u64,
@@ -258,6 +258,13 @@ impl Sequences {
         }
         *next = seq.saturating_add(1).max(*next);
     }
+
+    fn end(&mut self, cpu: u32, slot: u8, count: u64) {
+        if let Some(next) = self.next.get_mut(cpu as usize * SLOTS + usize::from(slot)) {
+            self.holes += count.saturating_sub(*next);
+            *next = count.max(*next);
+        }
+    }
 }
 
 impl LaneLedger {
@@ -290,6 +297,11 @@ impl LaneLedger {
     /// Notes the number of a record that came by a ring.
     pub(crate) fn sequence(&mut self, cpu: u32, slot: u8, seq: u64) {
         self.sequences.note(cpu, slot, seq);
+    }
+
+    /// Notes how many records a slot has numbered in all, once nothing more can come.
+    pub(crate) fn sequence_end(&mut self, cpu: u32, slot: u8, count: u64) {
+        self.sequences.end(cpu, slot, count);
     }
 
     /// Records that are missing in the sequences of this lane's slots, and records that came twice or out of turn.
@@ -348,6 +360,9 @@ mod tests {
         sequences.note(0, 0, 5);
         sequences.note(9, 0, 0);
         assert_eq!((sequences.holes, sequences.disorder), (2, 2));
+        sequences.end(0, 0, 8);
+        sequences.end(0, 0, 8);
+        assert_eq!((sequences.holes, sequences.disorder), (4, 2));
     }
 
     fn ledger(counts: Counts) -> Ledger {

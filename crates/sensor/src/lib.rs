@@ -230,7 +230,25 @@ impl Sensor {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        self.close_sequences();
         self.merge.release(u64::MAX, give);
+    }
+
+    /// Counts the holes behind the last record that came from each slot: what the slot itself says it has numbered.
+    fn close_sequences(&mut self) {
+        for (lane, ledger) in &mut self.ledgers {
+            let Ok(map) = load::map(&self.loaded.object, &format!("{}_slots", lane.name())) else { continue };
+            let slots = map.max_entries() / self.loaded.cpus.max(1);
+            for index in 0..map.max_entries() {
+                let value =
+                    map.lookup(&index.to_ne_bytes(), MapFlags::ANY).ok().flatten().unwrap_or_default();
+                // struct slot: owner, then seq.
+                if let Some(seq) = value.get(8..).and_then(|v| v.first_chunk()) {
+                    let slot = u8::try_from(index % slots).unwrap_or(u8::MAX);
+                    ledger.sequence_end(index / slots, slot, u64::from_ne_bytes(*seq));
+                }
+            }
+        }
     }
 
     /// Takes every slot of a lane away from the programs, or gives them back: how a test makes `slot_busy` happen.
