@@ -13,7 +13,7 @@ pub struct Choice {
     /// The event.
     pub event: &'static str,
     /// The tier taken; none if the event can not be taken here.
-    #[serde(serialize_with = "tier_name")]
+    #[serde(flatten, serialize_with = "tier_and_probes")]
     pub tier: Option<&'static Tier>,
     /// The better tiers, and why each was not taken.
     pub refused: Vec<Refusal>,
@@ -28,8 +28,14 @@ pub struct Refusal {
     pub why: String,
 }
 
-fn tier_name<S: serde::Serializer>(tier: &Option<&'static Tier>, s: S) -> Result<S::Ok, S::Error> {
-    tier.map(|t| t.name).serialize(s)
+/// The tier by its name, what is missed with it, and its programs with their hooks, lanes and contexts.
+fn tier_and_probes<S: serde::Serializer>(tier: &Option<&'static Tier>, s: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap as _;
+    let mut map = s.serialize_map(Some(3))?;
+    map.serialize_entry("tier", &tier.map(|t| t.name))?;
+    map.serialize_entry("misses", &tier.map(|t| t.misses))?;
+    map.serialize_entry("probes", &tier.map(|t| t.programs))?;
+    map.end()
 }
 
 /// The programs to load, and why.

@@ -134,12 +134,17 @@ fn hooks_part(out: &mut impl std::io::Write, f: &Features) -> std::io::Result<()
 
 fn events_part(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<()> {
     writeln!(out, "{TITLE}Events{TITLE:#}, as they would be taken here")?;
-    let mut events = table(&["  EVENT", "TIER", "MISSED WITH IT"]);
+    let mut events = table(&["  EVENT", "TIER", "PROBES", "MISSED WITH IT"]);
     for choice in &report.events {
-        let (tier, missed) = match choice.tier {
-            Some(tier) => (tier.name, tier.misses.to_string()),
+        let (tier, probes, missed) = match choice.tier {
+            Some(tier) => {
+                let mut hooks: Vec<String> = tier.programs.iter().map(|p| p.get().hook.to_string()).collect();
+                hooks.dedup();
+                (tier.name, hooks.join(" "), tier.misses.to_string())
+            }
             None => (
                 "-",
+                String::new(),
                 choice
                     .refused
                     .iter()
@@ -148,7 +153,7 @@ fn events_part(out: &mut impl std::io::Write, report: &Report) -> std::io::Resul
                     .join("; "),
             ),
         };
-        events.add_row([format!("  {}", choice.event), tier.to_string(), missed]);
+        events.add_row([format!("  {}", choice.event), tier.to_string(), probes, missed]);
     }
     print(out, &events)?;
     let mut reasons: Vec<(&str, &str)> =
