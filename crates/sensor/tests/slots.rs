@@ -1,5 +1,7 @@
 //! Without a free slot nothing is sent, and every attempt is counted as `slot_busy`. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::process::Command;
 
 use catalogue::Lane;
