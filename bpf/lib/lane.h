@@ -255,3 +255,13 @@ static __always_inline void run_end(struct run *run)
 	}
 	ledger_count(run, run->outcome);
 }
+
+/*
+ * The sum that a value in an LRU map carries over itself: the kernel gives the memory of an element that it evicts to another key at
+ * once, while a reader of the first may be half-way through. A copy with another sum is not used.
+ */
+static __always_inline u64 sum_word(u64 sum, u64 word)
+{
+	sum = (sum ^ word) * 0x9e3779b97f4a7c15;
+	return sum ^ sum >> 29;
+}

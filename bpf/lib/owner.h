@@ -29,12 +29,6 @@ struct {
 	__uint(value_size, sizeof(struct owner));
 } net_owners SEC(".maps");
 
-static __always_inline u64 sum_word(u64 sum, u64 word)
-{
-	sum = (sum ^ word) * 0x9e3779b97f4a7c15;
-	return sum ^ sum >> 29;
-}
-
 /* Keeps the current task as the owner of the socket of that cookie. The value is put together in a slot. */
 static __always_inline void keep_owner(struct run *run, u64 cookie)
 {

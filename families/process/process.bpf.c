@@ -70,7 +70,9 @@ int BPF_KPROBE(sched_process_fork__kprobe, struct task_struct *child)
 struct exec_before {
 	char comm[COMM_BYTES];
 	struct cred_record cred;
+	u64 sum; /* over the words before it and the task: see sum_word() */
 };
+#define BEFORE_WORDS ((COMM_BYTES + sizeof(struct cred_record)) / 8)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -79,13 +81,30 @@ struct {
 	__uint(value_size, sizeof(struct exec_before));
 } life_exec_before SEC(".maps");
 
+/* Copies word by word, each read once; gives the sum over them and the task. */
+static __always_inline u64 copy_before(struct exec_before *to, const struct exec_before *from, u64 start_time)
+{
+	u64 sum = start_time;
+
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < BEFORE_WORDS; i++) {
+		u64 word = ((const volatile u64 *)from)[i];
+
+		((u64 *)to)[i] = word;
+		sum = sum_word(sum, word);
+	}
+	return sum;
+}
+
 static __always_inline void keep_before(const void *comm)
 {
 	u32 tid = bpf_get_current_pid_tgid();
+	struct task_struct *task = current_task();
 	struct exec_before before = {};
 
 	bpf_probe_read_kernel(before.comm, sizeof(before.comm), comm);
-	put_cred_record(&before.cred, BPF_CORE_READ(current_task(), real_cred));
+	put_cred_record(&before.cred, BPF_CORE_READ(task, real_cred));
+	before.sum = copy_before(&before, &before, FROM_TASK(task, start_boottime));
 	bpf_map_update_elem(&life_exec_before, &tid, &before, BPF_ANY);
 }
 
@@ -113,15 +132,18 @@ int exec_before__perf(struct task_rename *ctx)
 static __always_inline void put_before(struct run *run, struct task_struct *task)
 {
 	u32 tid = bpf_get_current_pid_tgid();
-	struct exec_before *before = bpf_map_lookup_elem(&life_exec_before, &tid);
+	struct exec_before *kept = bpf_map_lookup_elem(&life_exec_before, &tid);
+	struct exec_before before;
 	struct cred_record now;
 
-	if (!before)
+	if (!kept)
 		return;
-	put_string_at(run->slot, run->max, FIELD(sched_process_exec, prev_comm), before->comm, FROM_KERNEL);
+	if (copy_before(&before, kept, FROM_TASK(task, start_boottime)) != *(volatile u64 *)&kept->sum)
+		return;
+	put_string_at(run->slot, run->max, FIELD(sched_process_exec, prev_comm), before.comm, FROM_KERNEL);
 	put_cred_record(&now, BPF_CORE_READ(task, real_cred));
-	if (!same_cred(&before->cred, &now))
-		put_fixed(run, FIELD(sched_process_exec, old_cred), &before->cred, sizeof(now));
+	if (!same_cred(&before.cred, &now))
+		put_fixed(run, FIELD(sched_process_exec, old_cred), &before.cred, sizeof(now));
 	bpf_map_delete_elem(&life_exec_before, &tid);
 }
 
