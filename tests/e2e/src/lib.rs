@@ -141,13 +141,11 @@ impl Watch {
 }
 
 impl Account {
-    /// The sum of a column of the ledger, over all programs or those of that name.
-    pub fn sum(&self, column: &str, probe: Option<&str>) -> u64 {
+    /// The sum of a column of the ledger, over all programs or those of an event, by whichever tier.
+    pub fn sum(&self, column: &str, event: Option<&str>) -> u64 {
         let rows = self.ledger["rows"].as_array().unwrap();
-        rows.iter()
-            .filter(|r| probe.is_none_or(|p| r["probe"] == p))
-            .map(|r| r[column].as_u64().unwrap())
-            .sum()
+        let of = |r: &serde_json::Value, event: &str| is_of(r["probe"].as_str().unwrap(), event);
+        rows.iter().filter(|r| event.is_none_or(|e| of(r, e))).map(|r| r[column].as_u64().unwrap()).sum()
     }
 
     /// Every loss that the ledger knows, over all programs.
@@ -173,6 +171,11 @@ impl Account {
             assert_eq!(n("submitted"), n("received"), "{row}");
         }
     }
+}
+
+/// A program takes that event: it is called after it, and after its hook where there are several.
+pub fn is_of(probe: &str, event: &str) -> bool {
+    probe.strip_prefix(event).is_some_and(|rest| rest.is_empty() || rest.starts_with("__"))
 }
 
 /// Watches an act and its descendants.

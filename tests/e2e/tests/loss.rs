@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use e2e::{Account, Act, Watch};
-use serde_json::json;
 
 use crate::Test;
 
@@ -123,7 +122,7 @@ fn tiny_rings(_: &str) {
         .lines
         .of("lost_events")
         .iter()
-        .filter(|l| l.get("probe") == "security_file_open")
+        .filter(|l| e2e::is_of(l.get("probe").as_str().unwrap(), "security_file_open"))
         .map(|l| {
             assert_eq!(l.get("cause"), "ring_full");
             l.get("count").as_u64().unwrap()
@@ -140,14 +139,13 @@ fn too_big(_: &str) {
     let (account, _act) =
         e2e::watch_act("argv", &["3000".into()], "sched_process_exec", &["--limit", "2000"]);
     account.assert_balanced();
-    assert_eq!(
-        account.sum("too_big", Some("sched_process_exec__btf"))
-            + account.sum("too_big", Some("sched_process_exec__perf")),
-        1
-    );
+    // One of ours; executions are taken of everyone, so another program's may be among them.
+    let lost = account.sum("too_big", Some("sched_process_exec"));
+    assert!(lost >= 1, "{:#}", account.ledger);
     assert!(account.lines.with("sched_process_exec", "cmdpath", "/bin/true").is_empty());
-    let lost = account.lines.of("lost_events");
-    assert_eq!((lost.len(), lost[0].get("cause"), lost[0].get("count")), (1, json!("too_big"), json!(1)));
+    let told = account.lines.of("lost_events");
+    assert!(told.iter().all(|l| l.get("cause") == "too_big"), "{told:?}");
+    assert_eq!(told.iter().map(|l| l.get("count").as_u64().unwrap()).sum::<u64>(), lost);
 }
 
 fn loss_ends_with_code_3(_: &str) {
