@@ -157,7 +157,7 @@ static __always_inline void run_begin(struct run *run)
 
 #ifdef LEGACY
 /*
- * Kernels before 5.17, loaded only where programs are not preempted by tasks: what interrupts a run ends before the run goes on,
+ * Kernels before 5.17. User space refuses to load this where tasks preempt programs (sensor::check): what interrupts a run ends before the run goes on,
  * so that between this read and this write the word can change and change back, but not stay changed.
  */
 static __always_inline bool slot_take(struct slot *slot, u64 token)

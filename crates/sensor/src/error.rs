@@ -21,6 +21,15 @@ pub enum Error {
         /// The missing capabilities.
         missing: String,
     },
+    /// Slots could not be claimed safely.
+    #[error(
+        "this kernel lets tasks preempt BPF programs ({model}) and lacks what makes that safe \
+         (compare-and-swap, bpf_loop, bpf_task_pt_regs): events could come out torn; use Linux 5.17 or later, or one without preemption"
+    )]
+    Unsafe {
+        /// The preemption model, as the kernel names it.
+        model: &'static str,
+    },
     /// No event asked for can be taken here.
     #[error("none of the events asked for can be taken on this kernel; `tarsius doctor` says why")]
     Nothing,

@@ -352,7 +352,17 @@ pub fn check(features: &Features) -> Result<(), Error> {
     if lacks("CAP_SYS_ADMIN") && !missing.is_empty() {
         return Err(Error::Forbidden { missing: missing.join(", ") });
     }
+    let preemption = &features.preemption;
+    if !load::is_modern(features) && !claims_are_safe_without_atomics(preemption.model, preemption.dynamic) {
+        return Err(Error::Unsafe { model: preemption.model.name() });
+    }
     Ok(())
+}
+
+/// The legacy object reads and then writes a slot's owner: sound only where no task can run in between, now or after the model was changed
+/// while running.
+fn claims_are_safe_without_atomics(model: kernel::Model, dynamic: bool) -> bool {
+    !dynamic && matches!(model, kernel::Model::None | kernel::Model::Voluntary)
 }
 
 /// Bytes of a record from which its row in the ledger can be told.
@@ -445,4 +455,25 @@ pub fn subsys_of(controller: Option<&str>) -> Result<i32, Error> {
     let subsystems = btf.type_by_name::<Enum<'_>>("cgroup_subsys_id").ok_or_else(no)?;
     let found = subsystems.iter().find(|m| m.name.is_some_and(|n| n == wanted.as_str()));
     found.and_then(|m| i32::try_from(m.value).ok()).ok_or_else(no)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::Model;
+
+    #[test]
+    fn no_claims_without_atomics_where_tasks_preempt() {
+        assert!(claims_are_safe_without_atomics(Model::None, false));
+        assert!(claims_are_safe_without_atomics(Model::Voluntary, false));
+        for (model, dynamic) in [
+            (Model::Full, false),
+            (Model::Lazy, false),
+            (Model::Rt, false),
+            (Model::Unknown, false),
+            (Model::Voluntary, true),
+        ] {
+            assert!(!claims_are_safe_without_atomics(model, dynamic), "{model:?} {dynamic}");
+        }
+    }
 }
