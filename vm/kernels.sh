@@ -8,7 +8,8 @@
 # touched), kernels/NAME/ (vmlinuz, config, initrd, lib/modules/RELEASE, the names of the package it came from and of
 # the newest one there was).
 : "${root:?}"
-vm_cache=$root/.cache/vm
+# Followed if it is a link: a guest could not follow one out of the host's files that it sees.
+vm_cache=$(readlink -m "$root/.cache")/vm
 
 # Suites in which kernels are looked for. Ones that the archive no longer has are passed over.
 vm_suites=(bullseye bookworm bookworm-backports trixie trixie-backports)
