@@ -11,6 +11,7 @@ qemu_suite=bookworm-backports
 qemu_packages=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
 
 # qemu_ready: sets $qemu, the command with what it needs to find its files.
+# shellcheck disable=SC2034  # used by the script that sources this file
 qemu_ready() {
     local have dir=$vm_cache/qemu
     qemu=(qemu-system-x86_64)
