@@ -86,7 +86,10 @@ fn session(_: &str) {
     assert_eq!(create.process("/host_pid"), shell_pid);
     let open = lines.one("security_file_open", "pathname", path("a"));
     assert!(open.parsed("flags").as_str().unwrap().starts_with("O_WRONLY|O_CREAT|O_TRUNC"), "{open:?}");
-    assert_eq!(open.get("syscall_pathname"), path("a"));
+    // Its system call's registers are not to be had at the LSM hook of old kernels, and said so.
+    if open.quality("syscall_pathname") != "unavailable" {
+        open.assert(&[("syscall_pathname", path("a"))]);
+    }
     let rename = lines.one("security_inode_rename", "old_path", path("a"));
     rename.assert(&[("new_path", path("b")), ("flags", json!(0))]);
     assert_eq!(rename.process("/host_pid"), pid);
