@@ -6,8 +6,8 @@ def number: if . == null then "–" else commas end;
 
 # Of a million runs that were due, how many were skipped.
 def per_million:
-    if . == null or .runs + .skipped == 0 then "–"
-    else 1e6 * .skipped / (.runs + .skipped) |
+    if . == null or .runs == 0 then "–"
+    else 1e6 * .skipped / .runs |
         if . == 0 then "0" elif . < 0.01 then "< 0.01" elif . < 10 then round_to(100) | tostring
         elif . < 100 then round_to(10) | tostring else round_to(1) | commas end
     end;
