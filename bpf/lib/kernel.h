@@ -74,9 +74,14 @@ struct __sk_buff {
 	u32 gso_size;
 };
 
-/* Its head only. */
 struct bpf_sock_ops {
-	u32 op;
+	u32 op, args[4], family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4];
+	__be32 remote_port; /* in its upper half on little-endian machines */
+	u32 local_port, is_fullsock, snd_cwnd, srtt_us, bpf_sock_ops_cb_flags, state, rtt_min, snd_ssthresh;
+	u32 rcv_nxt, snd_nxt, snd_una, mss_cache, ecn_flags, rate_delivered, rate_interval_us, packets_out;
+	u32 retrans_out, total_retrans, segs_in, data_segs_in, segs_out, data_segs_out, lost_out, sacked_out, sk_txhash;
+	u64 bytes_received, bytes_acked;
+	struct bpf_sock *sk;
 };
 
 struct bpf_sock_addr {

@@ -92,13 +92,17 @@ static __always_inline void put_address(struct run *run, u8 index, const void *f
 
 enum address_end { LOCAL_END, REMOTE_END };
 
-/* The interface is part of an address that means something only on its link. */
-static __always_inline u32 scope_of(const struct sock *sk, const struct address_in6 *address)
+/* The interface is part of such an address: it means something only on its link. */
+static __always_inline bool is_of_link(const struct address_in6 *address)
 {
 	u8 a = address->addr[0], b = address->addr[0] >> 8;
-	bool link = (a == 0xfe && (b & 0xc0) == 0x80) || (a == 0xff && ((b & 0xf) == 1 || (b & 0xf) == 2));
 
-	return link ? BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if) : 0;
+	return (a == 0xfe && (b & 0xc0) == 0x80) || (a == 0xff && ((b & 0xf) == 1 || (b & 0xf) == 2));
+}
+
+static __always_inline u32 scope_of(const struct sock *sk, const struct address_in6 *address)
+{
+	return is_of_link(address) ? BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if) : 0;
 }
 
 /*

@@ -108,7 +108,6 @@ fn compile(
     if status.success() { Ok(()) } else { Err(format!("{clang} failed on the BPF programs").into()) }
 }
 
-/// Stops the build if a program reaches memory that it must not reach.
 /// Undoes what clang (19, for one) does to some field offsets, others in every run: the offset is made a constant (`r1 = 144`), and the
 /// load of it that stood there before stays behind (`r1 = *(u64 *)(r1 + 0)`), which the verifier refuses. No program can load from a
 /// constant, so nothing else looks like that, but for the registers that `LEGACY` handlers by perf tracepoint do not have: these are left

@@ -220,6 +220,100 @@ int net_tcp_state__perf(struct sock_state *ctx)
 	return 0;
 }
 
+/*
+ * By callbacks of the socket itself. This hook has no guard, so that no run is skipped: the tracepoint's programs run in tasks and in
+ * softirqs that interrupt them, and are skipped then. A socket calls back for its states once it was asked to, here: when it
+ * connects, listens or comes in. Its first state is told by that.
+ */
+enum sock_ops {
+	SOCK_OPS_TCP_CONNECT = 3,
+	SOCK_OPS_ACTIVE_ESTABLISHED = 4,
+	SOCK_OPS_PASSIVE_ESTABLISHED = 5,
+	SOCK_OPS_STATE = 10,
+	SOCK_OPS_TCP_LISTEN = 11,
+};
+enum tcp_state { TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
+#define SOCK_OPS_STATE_FLAG (1 << 2)
+
+static __always_inline void put_inet_ends(struct run *run, const struct bpf_sock_ops *ops)
+{
+	struct address_in local = {.family = AF_INET, .port = bpf_htons(ops->local_port), .addr = ops->local_ip4};
+	struct address_in remote = {.family = AF_INET, .port = bpf_htons(bpf_ntohl(ops->remote_port)), .addr = ops->remote_ip4};
+
+	put_fixed(run, FIELD(net_tcp_state, local_addr), &local, sizeof(local));
+	if (remote.port)
+		put_fixed(run, FIELD(net_tcp_state, remote_addr), &remote, sizeof(remote));
+}
+
+static __always_inline void put_inet6_ends(struct run *run, struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct address_in6 local = {
+		.family = AF_INET6,
+		.port = bpf_htons(ops->local_port),
+		.addr = {ops->local_ip6[0], ops->local_ip6[1], ops->local_ip6[2], ops->local_ip6[3]},
+	};
+	struct address_in6 remote = {
+		.family = AF_INET6,
+		.port = bpf_htons(bpf_ntohl(ops->remote_port)),
+		.addr = {ops->remote_ip6[0], ops->remote_ip6[1], ops->remote_ip6[2], ops->remote_ip6[3]},
+	};
+
+	if (sk && is_of_link(&local))
+		local.scope_id = sk->bound_dev_if;
+	if (sk && is_of_link(&remote))
+		remote.scope_id = sk->bound_dev_if;
+	put_fixed(run, FIELD(net_tcp_state, local_addr), &local, sizeof(local));
+	if (remote.port)
+		put_fixed(run, FIELD(net_tcp_state, remote_addr), &remote, sizeof(remote));
+}
+
+static __always_inline void tell_callback(struct run *run, struct bpf_sock_ops *ops)
+{
+	u32 before = TCP_CLOSE, after;
+	u64 cookie;
+
+	switch (ops->op) {
+	case SOCK_OPS_TCP_CONNECT:
+		after = TCP_SYN_SENT;
+		break;
+	case SOCK_OPS_TCP_LISTEN:
+		after = TCP_LISTEN;
+		break;
+	case SOCK_OPS_STATE:
+		before = ops->args[0];
+		after = ops->args[1];
+		break;
+	case SOCK_OPS_ACTIVE_ESTABLISHED:
+	case SOCK_OPS_PASSIVE_ESTABLISHED:
+		/* Its new state is told next. The handler of accept can read a cookie, but not have one made. */
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | SOCK_OPS_STATE_FLAG);
+		bpf_get_socket_cookie(ops);
+		return;
+	default:
+		return;
+	}
+	if (ops->op != SOCK_OPS_STATE)
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | SOCK_OPS_STATE_FLAG);
+	cookie = bpf_get_socket_cookie(ops);
+	if (!claim_owned(run, EVENT(net_tcp_state), cookie))
+		return;
+	put_u32(run, FIELD(net_tcp_state, old_state), before);
+	put_u32(run, FIELD(net_tcp_state, new_state), after);
+	if (ops->family == AF_INET)
+		put_inet_ends(run, ops);
+	else if (ops->family == AF_INET6)
+		put_inet6_ends(run, ops);
+	submit(run);
+}
+
+SEC("sockops")
+int net_tcp_state__sockops(struct bpf_sock_ops *ops)
+{
+	RUN(net_tcp_state__sockops, tell_callback(&run, ops));
+	return 1;
+}
+
 /* ---- owners ---- */
 
 /* Of the sockets whose events are wanted. */
@@ -239,15 +333,13 @@ int net_owner__create(struct bpf_sock *sk)
 	return 1;
 }
 
-#define BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB 5
-
 /*
  * A connection that came in gets its cookie here, before it can be accepted: the handler of accept can read a cookie, but not have one
  * made.
  */
 static __always_inline void give_cookie(struct bpf_sock_ops *ops)
 {
-	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+	if (ops->op == SOCK_OPS_PASSIVE_ESTABLISHED)
 		bpf_get_socket_cookie(ops);
 }
 

@@ -52,6 +52,19 @@ pub struct Scope {
     pub pid_namespaces: (Mode, Vec<u32>),
 }
 
+/// How the memory in which records are built is shared out. All but [`Scratch::Claimed`] are wrong, and known to be: by them a test shows
+/// that it sees the damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scratch {
+    /// A run claims a slot of its lane.
+    #[default]
+    Claimed,
+    /// One buffer for each CPU, used by every program without asking: as Tracee once did.
+    Shared,
+    /// One buffer for each CPU and context: one for the net lane, one for the others. Tracee's published fix.
+    PerContext,
+}
+
 /// How to watch.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -75,6 +88,8 @@ pub struct Options {
     pub avoid: Vec<String>,
     /// Rings of each lane, where not one for each CPU.
     pub shards: Option<u32>,
+    /// How the memory for records is shared out.
+    pub scratch: Scratch,
 }
 
 impl Default for Options {
@@ -90,6 +105,7 @@ impl Default for Options {
             limit: None,
             avoid: vec![],
             shards: None,
+            scratch: Scratch::Claimed,
         }
     }
 }
@@ -110,7 +126,7 @@ pub struct Sensor {
     merge: Merge,
     hold: u64,
     strays: u64,
-    skipped: BTreeMap<&'static str, u64>,
+    missed: BTreeMap<&'static str, u64>,
 }
 
 impl Sensor {
@@ -138,15 +154,7 @@ impl Sensor {
             ledgers.insert(lane, ledger.map_err(Error::system("mapping the ledger"))?);
         }
         let hold = u64::try_from(options.hold.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self {
-            loaded,
-            rings,
-            ledgers,
-            merge: Merge::default(),
-            hold,
-            strays: 0,
-            skipped: BTreeMap::new(),
-        })
+        Ok(Self { loaded, rings, ledgers, merge: Merge::default(), hold, strays: 0, missed: BTreeMap::new() })
     }
 
     /// How each event is taken.
@@ -208,6 +216,11 @@ impl Sensor {
         let _ = poll(&mut fds, Some(&timeout));
     }
 
+    /// How full the fullest ring is: 0 to 1.
+    pub fn fill(&self) -> f64 {
+        self.rings.iter().map(|r| r.ring.waiting() as f64 / r.ring.size() as f64).fold(0.0, f64::max)
+    }
+
     /// One round: takes what is in the rings and gives out what no ring can hold anything older than. Returns whether every ring was
     /// emptied.
     pub fn drain(&mut self, give: impl FnMut(&[u8])) -> bool {
@@ -218,8 +231,10 @@ impl Sensor {
 
     /// Takes the programs off their hooks, then gives out all that is left. The ledger's equations hold afterwards.
     pub fn finish(&mut self, mut give: impl FnMut(&[u8])) {
-        self.skipped = self.skipped_now();
+        // What a link missed is known as long as it stands; what a program was skipped is known of the program, and final without links.
+        let missed = self.missed_now();
         self.loaded.links.clear();
+        self.missed = missed;
         // A run that was preempted ends after its program is off the hook; a second is long for it.
         for _ in 0..100 {
             while !self.take_in().0 {
@@ -277,7 +292,7 @@ impl Sensor {
     /// The ledger now.
     pub fn ledger(&self) -> Ledger {
         let mut rows = vec![];
-        let skipped = if self.loaded.links.is_empty() { self.skipped.clone() } else { self.skipped_now() };
+        let skipped = self.skipped_now();
         for program in self.loaded.plan.programs.values() {
             if let Some(ledger) = self.ledgers.get(&program.lane) {
                 ledger.rows(program, &mut rows);
@@ -320,18 +335,21 @@ impl Sensor {
         (emptied, oldest)
     }
 
-    /// Runs that the kernel skipped, by program. Kernels that do not count it (before 5.12) say 0.
+    /// Runs that the kernel skipped, by program: those that the program counts (5.12; by perf, 6.7) and those that its link does (6.7).
+    /// Kernels that do not count them say 0.
     fn skipped_now(&self) -> BTreeMap<&'static str, u64> {
-        let mut skipped = BTreeMap::new();
+        let mut skipped = if self.loaded.links.is_empty() { self.missed.clone() } else { self.missed_now() };
         for program in self.loaded.plan.programs.values() {
             let function = self.loaded.plan.function(program);
             let code = self.loaded.object.progs().find(|p| p.name() == function.as_str());
-            let misses = code.map_or(0, |p| recursion_misses(p.as_fd().as_raw_fd()));
-            let link = self.loaded.links.iter().find(|(p, _)| p.name == program.name);
-            let missed = link.map_or(0, |(_, l)| missed_by_link(l));
-            skipped.insert(program.name, misses.max(missed));
+            *skipped.entry(program.name).or_default() +=
+                code.map_or(0, |p| recursion_misses(p.as_fd().as_raw_fd()));
         }
         skipped
+    }
+
+    fn missed_now(&self) -> BTreeMap<&'static str, u64> {
+        self.loaded.links.iter().map(|(program, link)| (program.name, missed_by_link(link))).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use libbpf_rs::{
 
 use crate::config::Config;
 use crate::plan::{Plan, Planner};
-use crate::{Error, Options};
+use crate::{Error, Options, Scratch};
 
 /// The programs for kernels from 5.17 on.
 const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/modern.bpf.o"));
@@ -181,6 +181,7 @@ fn set_maps(
         subsys: options.subsys,
         environment: options.environment,
         limit: options.limit.unwrap_or(u32::MAX),
+        unclaimed: options.scratch != Scratch::Claimed,
         uid: options.scope.uids.0,
         pid: options.scope.pids.0,
         tid: options.scope.tids.0,
@@ -205,6 +206,30 @@ fn set_maps(
             _ => {}
         }
     }
+    share_scratch(open, options.scratch, cpus)
+}
+
+/// Makes the lanes' slots the same memory, for a control.
+fn share_scratch(open: &mut OpenObject, scratch: Scratch, cpus: u32) -> Result<(), Error> {
+    let lanes: &[Lane] = match scratch {
+        Scratch::Claimed => return Ok(()),
+        Scratch::Shared => &LANES,
+        Scratch::PerContext => &[Lane::Life, Lane::Task],
+    };
+    let mut maps: Vec<_> = open
+        .maps_mut()
+        .filter(|m| lanes.iter().any(|l| m.name().to_str() == Some(&format!("{}_slots", l.name()))))
+        .collect();
+    let bytes = maps.iter().map(|m| m.value_size()).max().unwrap_or(0);
+    let create = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
+        ..Default::default()
+    };
+    let shared = MapHandle::create(MapType::Array, Some("shared_slots"), 4, bytes, cpus, &create)
+        .map_err(Error::bpf("making the shared slots"))?;
+    for map in &mut maps {
+        map.reuse_fd(shared.as_fd()).map_err(Error::bpf("sharing the slots"))?;
+    }
     Ok(())
 }
 
@@ -214,7 +239,10 @@ fn slots(features: &Features, options: &Options) -> u32 {
     let model = features.preemption.model;
     let calm = matches!(model, kernel::Model::None | kernel::Model::Voluntary)
         && !features.tracepoint_programs_preemptible();
-    options.slots.unwrap_or(if calm { 4 } else { 8 }).clamp(1, 8)
+    match options.scratch {
+        Scratch::Claimed => options.slots.unwrap_or(if calm { 4 } else { 8 }).clamp(1, 8),
+        Scratch::Shared | Scratch::PerContext => 1,
+    }
 }
 
 fn shards(options: &Options, cpus: u32) -> u32 {

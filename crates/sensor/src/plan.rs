@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use catalogue::{EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Tier};
+use catalogue::{Context, EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Tier};
 use kernel::{Features, HookKind};
 use serde::Serialize;
 
@@ -148,7 +148,8 @@ impl<'a> Planner<'a> {
             } else if tier.programs.iter().any(|p| self.can_be_skipped(p.get())) {
                 refused.push(Refusal {
                     tier: tier.name,
-                    why: "tracepoint programs can be preempted here, and are skipped then".into(),
+                    why: "its programs can be interrupted by another run of theirs, and that is skipped then"
+                        .into(),
                 });
                 skippable = skippable.or(Some((refused.len(), tier)));
             } else {
@@ -164,9 +165,17 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The kernel guards these programs: a run is skipped while another is unfinished on its CPU. That happens where tasks preempt one
+    /// another inside programs, and, on every kernel, where softirqs run the programs that they interrupt.
     fn can_be_skipped(&self, program: &Program) -> bool {
-        matches!(program.hook, Hook::TpBtf(_) | Hook::Fentry(_))
-            && self.features.tracepoint_programs_preemptible()
+        let in_interrupts = program.contexts.iter().any(|&c| c != Context::Task);
+        match program.hook {
+            Hook::TpBtf(_) | Hook::Fentry(_) => {
+                in_interrupts || self.features.tracepoint_programs_preemptible()
+            }
+            Hook::Tracepoint(_) | Hook::Kprobe(_) => in_interrupts,
+            _ => false,
+        }
     }
 
     /// Why that program can not run here.

@@ -27,6 +27,12 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Print the JSON Schema of the event lines
     Schema,
+    /// Try to break the promise on this kernel: load it, preempt it, and compare every event with what was done
+    ///
+    /// Workers open, rename, execute, fork, connect, ask and die, each with a mark of its own in all it does, while real-time tasks, timers
+    /// and packets interrupt them. The exit code is 0 only if no event was torn, misattributed, told twice or silently missing, and the
+    /// ledger adds up exactly. The machine is busy meanwhile; nothing is left behind.
+    Torture(Torture),
 }
 
 /// Options of `tarsius watch`.
@@ -88,6 +94,10 @@ pub(crate) struct Watch {
     /// Slots for each CPU and lane; for tests
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) slots: Option<u32>,
+
+    /// Attach by tp_btf even where such programs can be preempted, and are skipped then; the control of tests
+    #[arg(long, hide = true)]
+    pub(crate) naive_attachment: bool,
 }
 
 /// What `--enrichment` adds.
@@ -130,6 +140,67 @@ pub(crate) struct Doctor {
     pub(crate) json: bool,
 }
 
+/// Options of `tarsius torture`.
+#[derive(Debug, Args)]
+pub(crate) struct Torture {
+    /// How long the load runs
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) seconds: u64,
+
+    /// CPUs to load, such as 0,2-3; packets are steered to the first [default: the first four]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = cpus)]
+    pub(crate) cpus: Vec<Vec<u32>>,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Make one thing wrong that is known to be wrong, to show that it is seen: the exit code is 1 then
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) control: Option<Control>,
+
+    /// Memory for all rings together: 64M, 512K, 1G
+    #[arg(short, long, value_name = "SIZE", default_value = "64M", value_parser = size)]
+    pub(crate) buffers: u64,
+
+    /// Be a worker with that part
+    #[arg(long, value_name = "PART", hide = true)]
+    pub(crate) worker: Option<String>,
+}
+
+/// What `--control` makes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Control {
+    /// All programs build their records in one buffer for each CPU, as Tracee once did: torn on every kernel
+    SharedScratch,
+    /// One buffer for the net lane, one for all others, Tracee's fix: torn where tasks preempt one another
+    SingleSlotPerContext,
+    /// Attach by tp_btf even where such programs can be preempted (Linux 7): skipped there
+    NaiveAttachment,
+}
+
+impl From<Control> for torture::Control {
+    fn from(control: Control) -> Self {
+        match control {
+            Control::SharedScratch => Self::SharedScratch,
+            Control::SingleSlotPerContext => Self::SingleSlotPerContext,
+            Control::NaiveAttachment => Self::NaiveAttachment,
+        }
+    }
+}
+
+/// A CPU or a range of them.
+fn cpus(text: &str) -> Result<Vec<u32>, String> {
+    let wrong = |_| format!("CPUs are numbers and ranges, such as 0,2-3; not {text:?}");
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last): (u32, u32) = (first.parse().map_err(wrong)?, last.parse().map_err(wrong)?);
+    if first <= last && last < 4096 {
+        Ok((first..=last).collect())
+    } else {
+        Err(format!("no range of CPUs: {text}"))
+    }
+}
+
 /// Bytes, with a unit of 1024: K, M or G.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -170,6 +241,14 @@ mod tests {
         assert!(
             size("12").is_err() && size("M").is_err() && size("5X").is_err() && size("99999999999G").is_err()
         );
+    }
+
+    #[test]
+    fn cpu_lists() {
+        let cli = Cli::try_parse_from(["tarsius", "torture", "--cpus", "0,2-3"]).expect("valid");
+        let Some(Command::Torture(options)) = cli.command else { panic!("another command") };
+        assert_eq!(options.cpus.concat(), [0, 2, 3]);
+        assert!(cpus("3-2").is_err() && cpus("x").is_err() && cpus("0-99999").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod doctor;
 mod events;
 mod lost;
 mod scope;
+mod torture;
 mod watch;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Some(Command::Events(options)) => events::run(options),
         Some(Command::Doctor(options)) => doctor::run(options),
         Some(Command::Schema) => schema(),
+        Some(Command::Torture(options)) => torture::run(options),
     };
     match done {
         Ok(code) => code,

@@ -46,7 +46,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let outputs = open_outputs(options)?;
     let stop = stop_on_signals()?;
 
-    let features = Features::probe();
+    let mut features = Features::probe();
+    if options.naive_attachment {
+        features.preemption.tracepoint_programs_preemptible = Some(false);
+    }
     let context = Context::new()?;
     let sensor_options = sensor::Options {
         scope: scope::lists(&scope),
@@ -122,7 +125,7 @@ fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
     Ok(Outputs::open(&specs, output::Options { colour, wide: options.wide })?)
 }
 
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         // A second signal ends the program at once, in case the first is not heeded.
