@@ -4,13 +4,21 @@ def commas: tostring | if length > 3 then (.[:-3] | commas) + "," + .[-3:] else 
 def round_to($n): . * $n + 0.5 | floor | . / $n;
 def number: if . == null then "–" else commas end;
 
-# Of a million runs that were due, how many were skipped.
+def sum(f): map(f) | add // 0;
+
+# Of a million runs that were due, how many were skipped, over some probes. The dispatchers of system calls do not count their runs:
+# of them only the skipped ones are known, and told apart.
 def per_million:
-    if . == null or .runs == 0 then "–"
-    else 1e6 * .skipped / .runs |
-        if . == 0 then "0" elif . < 0.01 then "< 0.01" elif . < 10 then round_to(100) | tostring
-        elif . < 100 then round_to(10) | tostring else round_to(1) | commas end
-    end;
+    (map(select(.runs > .skipped)) | {runs: sum(.runs), skipped: sum(.skipped)}) as $counted |
+    sum(if .runs == .skipped then .skipped else 0 end) as $others |
+    [
+        if $counted.runs == 0 then empty
+        else 1e6 * $counted.skipped / $counted.runs |
+            if . == 0 then "0" elif . < 0.01 then "< 0.01" elif . < 10 then round_to(100) | tostring
+            elif . < 100 then round_to(10) | tostring else round_to(1) | commas end
+        end,
+        if $others == 0 then empty else "\($others | commas) runs" end
+    ] | if . == [] then "–" else join(" + ") end;
 
 def line: "| " + join(" | ") + " |";
 def table($left): (.[0] | line), ([range(.[0] | length) | if . < $left then "---" else "---:" end] | line), (.[1:][] | line);
@@ -26,10 +34,10 @@ def results:
         .name, .release, (.model // "–"),
         "\(.tests.passed) / \(.tests.failed) / \(.tests.skipped | length)",
         ($t.operations, $t.expected, $t.intact, $t.torn, $t.misattributed, $t.duplicated, $t.silent, $t.reported | number),
-        ($t | per_million),
+        (.torture.probes // [] | per_million),
         (.controls["shared-scratch"] | torn(true)),
         (.tasks_preempt as $must | .controls["single-slot-per-context"] | torn($must)),
-        (.controls["naive-attachment"].totals | per_million),
+        (.controls["naive-attachment"].probes // [] | per_million),
         "\(.date), \(.commit), \(.torture.seconds // "–") s"
     ]] | table(4);
 
@@ -52,8 +60,7 @@ def skipped_runs:
     else
         [["lane", "probe"] + [$columns[].name]] +
         [$probes[] as [$lane, $probe] | [$lane, "`\($probe)`"] +
-            [$columns[] | [.probes[] | select(.lane == $lane and .probe == $probe)] |
-                if . == [] then "–" else {runs: (map(.runs) | add), skipped: (map(.skipped) | add)} | per_million end]] |
+            [$columns[] | [.probes[] | select(.lane == $lane and .probe == $probe)] | per_million]] |
         table(2),
         "",
         "All other probes had 0, and so had all probes on: " +
