@@ -119,7 +119,8 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
     let trees: Vec<(u32, u64)> = cast.pids().map(|pid| (pid, 1)).collect();
     sensor.watch_trees(&trees, 1, 0)?;
 
-    prefer_the_reader();
+    // Refused or not is known already.
+    worker::set_realtime(Some(worker::READER));
     cast.cue()?;
     let started = Instant::now();
     let mut order = Order::Act;
@@ -184,12 +185,6 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
         notes,
         memory_kib: peak_memory(),
     })
-}
-
-/// The reader goes before the workers, which share its CPUs: it is they that are to be disturbed.
-fn prefer_the_reader() {
-    // SAFETY: plain system call. Where it is refused, more is lost, and reported.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
 }
 
 fn choose_cpus(options: &Options) -> Result<Vec<u32>, Error> {
