@@ -88,6 +88,10 @@ pub(crate) struct Watch {
     /// Slots for each CPU and lane; for tests
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) slots: Option<u32>,
+
+    /// Attach by tp_btf even where such programs can be preempted and are skipped then: the control of tests
+    #[arg(long, hide = true)]
+    pub(crate) naive_attachment: bool,
 }
 
 /// What `--enrichment` adds.

@@ -46,7 +46,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let outputs = open_outputs(options)?;
     let stop = stop_on_signals()?;
 
-    let features = Features::probe();
+    let mut features = Features::probe();
+    if options.naive_attachment {
+        features.preemption.tracepoint_programs_preemptible = Some(false);
+    }
     let context = Context::new()?;
     let sensor_options = sensor::Options {
         scope: scope::lists(&scope),
