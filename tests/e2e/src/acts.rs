@@ -35,6 +35,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("open_until_over", endure::open_until_over),
     ("processes", endure::processes),
     ("containers", endure::containers),
+    ("orphans", endure::orphans),
     ("preempt_until_over", endure::preempt_until_over),
     ("read_secret", endure::read_secret),
 ];

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::acts::{c, check};
 
+/// The command name of those who open files.
+pub const NAME: &str = "tarsius-opener";
+
 /// Who is nobody.
 const NOBODY: u32 = 65534;
 
@@ -32,6 +35,14 @@ fn in_child(work: impl FnOnce()) -> libc::pid_t {
     pid
 }
 
+/// The command name of this thread and of its children. A scope of it holds from the first moment of a watch on, while a tree is known
+/// only when the watch runs already: so nobody else's opens can fill a small ring before that.
+fn take_name() {
+    let name = c(Path::new(NAME));
+    // SAFETY: plain system call with a valid pointer.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }.into());
+}
+
 fn wait_for(child: libc::pid_t) {
     let mut status = 0;
     // SAFETY: plain system call on a child of ours.
@@ -43,6 +54,7 @@ fn wait_for(child: libc::pid_t) {
 /// the link `opened` there tells how many (a file would be one more open). So nothing else is opened, and each path says by whom.
 pub(crate) fn open_until_over(dir: &Path, args: &[String]) {
     let pause = Duration::from_micros(args[1].parse().unwrap());
+    take_name();
     let work = || {
         let own = dir.join(format!("w{}", std::process::id()));
         fs::create_dir(&own).unwrap();
@@ -81,6 +93,31 @@ pub(crate) fn processes(dir: &Path, args: &[String]) {
         [make(0), other.join().unwrap()].concat()
     });
     fs::write(dir.join("pids"), lines.join("\n")).unwrap();
+}
+
+/// Argument: how many. Each is born to a process that dies at once, so that nobody but the one that was born tells of its descent; then
+/// it opens its file `oNUMBER`, which is there already.
+pub(crate) fn orphans(dir: &Path, args: &[String]) {
+    take_name();
+    // First so many births that the rings of the life lane have no room for the ones that count.
+    (0..200).for_each(|_| wait_for(in_child(|| ())));
+    for n in 0..args[0].parse().unwrap() {
+        let file = dir.join(format!("o{n}"));
+        fs::write(&file, b"x").unwrap();
+        let (alive, orphan) = std::io::pipe().unwrap();
+        wait_for(in_child(|| {
+            let parent = std::process::id();
+            in_child(|| {
+                while std::os::unix::process::parent_id() == parent {
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+                drop(fs::File::open(&file).unwrap());
+            });
+        }));
+        // Nobody waits for an orphan: its end of the pipe is closed when it has ended.
+        drop(orphan);
+        assert_eq!({ alive }.read(&mut [0; 1]).unwrap(), 0);
+    }
 }
 
 /// Arguments: a cgroup, how many. As a runtime does: a cgroup named by an id of 64 digits, a process that enters it, opens its file

@@ -16,6 +16,7 @@ use crate::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("a_stopped_reader", stopped_reader),
     ("a_storm_of_processes_and_cgroups", storm),
+    ("whose_birth_was_lost_is_not_lost", birth_lost),
     ("cpus_go_and_come_back", cpus_go),
     ("two_watches_side_by_side", side_by_side),
     ("killed_and_started_again", killed),
@@ -41,6 +42,10 @@ fn assert_memory(watch: &Watch, buffers: u64) {
     assert!(peak > 0 && peak <= MEMORY + 2 * buffers);
 }
 
+fn name() -> String {
+    format!("comm={}", e2e::endure::NAME)
+}
+
 /// A load of opens that goes on until it is over, and how a watch is narrowed to it.
 struct Load {
     act: Act,
@@ -55,7 +60,7 @@ impl Load {
     }
 
     fn watch(&self, more: &[&str]) -> Watch {
-        Watch::start(&[&["--events", OPEN, "--scope", &self.scope], more].concat())
+        Watch::start(&[&["--events", OPEN, "--scope", &self.scope, "--scope", &name()], more].concat())
     }
 
     /// Ends it; gives how many files each of its processes opened.
@@ -333,6 +338,34 @@ fn storm(_: &str) {
     // The control: a deaf reader with tiny rings. Much is missing, and all of it reported; what is told is as true as ever.
     let (account, storm) = make_storm(scaled(1_000), scaled(200), &["--buffers", "256K"], true);
     assert!(storm.assert_account(&account) > 0, "rings of a few KiB held everything");
+}
+
+/// Orphans of whose birth and whose parent nothing came: the life lane's rings are full. That they are of the watched tree is known to the
+/// kernel alone; what they do is told all the same, or reported lost.
+fn birth_lost(_: &str) {
+    let count = 100;
+    let mut act = Act::new("orphans", &[count.to_string()]);
+    let (events, tree) = (format!("{OPEN},sched_process_fork"), format!("tree={}", act.pid()));
+    let scope = ["--scope", &tree, "--scope", &name()];
+    let watch = Watch::start(&[&["--events", &events, "--buffers", "64K"], &scope[..]].concat());
+    e2e::signal(watch.pid(), libc::SIGSTOP);
+    act.perform();
+    e2e::signal(watch.pid(), libc::SIGCONT);
+    let account = watch.stop();
+    account.assert_balanced();
+    let path = |n: usize| format!("{}/o{n}", act.dir.path().display());
+    // Once by the one that made it, once by the orphan.
+    let told = |n: usize| account.lines.with(OPEN, "pathname", path(n)).len() as u64;
+    let told: u64 = (0..count).map(told).sum();
+    let (least, most) = lost(&account, OPEN);
+    println!("{told} of {} opens told, {least} to {most} reported lost", 2 * count);
+    assert!((told + least..=told + most).contains(&(2 * count as u64)), "{:#}", account.ledger);
+    let births = account.lines.of("sched_process_fork");
+    let born: BTreeSet<u64> = births.iter().filter_map(|l| l.get("child_pid").as_u64()).collect();
+    let pids = account.lines.of(OPEN).into_iter().map(|l| l.process("/host_pid").as_u64().unwrap());
+    let unborn = pids.filter(|&p| p != u64::from(act.pid()) && !born.contains(&p)).count();
+    println!("{unborn} of them by orphans whose birth was lost");
+    assert!(unborn > 0, "the control: every birth was told");
 }
 
 /// A CPU that is there again in the end.
