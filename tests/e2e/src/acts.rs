@@ -36,6 +36,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("processes", endure::processes),
     ("containers", endure::containers),
     ("orphans", endure::orphans),
+    ("late_container", endure::late_container),
     ("preempt_until_over", endure::preempt_until_over),
     ("read_secret", endure::read_secret),
 ];

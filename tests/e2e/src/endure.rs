@@ -148,6 +148,24 @@ pub(crate) fn containers(dir: &Path, args: &[String]) {
     fs::write(dir.join("pids"), lines.join("\n")).unwrap();
 }
 
+/// Argument: a cgroup. One container that lives until it is over, made when the rings of the life lane have no room; then its process opens
+/// `late`. The file `ready` says that it is there.
+pub(crate) fn late_container(dir: &Path, args: &[String]) {
+    let (cgroup, late) = (Path::new(&args[0]).join(container_id(0)), dir.join("late"));
+    fs::write(&late, b"x").unwrap();
+    (0..200).for_each(|_| wait_for(in_child(|| ())));
+    fs::create_dir(&cgroup).unwrap();
+    wait_for(in_child(|| {
+        fs::write(cgroup.join("cgroup.procs"), b"0").unwrap();
+        fs::write(dir.join("ready"), b"").unwrap();
+        while !over() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(fs::File::open(&late).unwrap());
+    }));
+    crate::wait_until("the removal of a cgroup", || fs::remove_dir(&cgroup).is_ok());
+}
+
 /// The id of the container of that number.
 pub fn container_id(n: usize) -> String {
     format!("{:064x}", n + 0xc0de_0000)

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_stopped_reader", stopped_reader),
     ("a_storm_of_processes_and_cgroups", storm),
     ("whose_birth_was_lost_is_not_lost", birth_lost),
+    ("a_container_whose_making_was_lost_is_known_later", making_lost),
     ("cpus_go_and_come_back", cpus_go),
     ("two_watches_side_by_side", side_by_side),
     ("killed_and_started_again", killed),
@@ -364,6 +365,25 @@ fn birth_lost(_: &str) {
     let unborn = pids.filter(|&p| p != u64::from(act.pid()) && !born.contains(&p)).count();
     println!("{unborn} of them by orphans whose birth was lost");
     assert!(unborn > 0, "the control: every birth was told");
+}
+
+/// The making of a container's cgroup was lost. From when that is reported on, what happens in it is told with its id.
+fn making_lost(_: &str) {
+    let cgroup = Cgroup::new();
+    let mut act = Act::new("late_container", &[cgroup.docker().to_str().unwrap().to_string()]);
+    let tree = format!("tree={}", act.pid());
+    let watch = Watch::start(&["--events", OPEN, "--scope", &tree, "--buffers", "64K"]);
+    e2e::signal(watch.pid(), libc::SIGSTOP);
+    act.begin();
+    wait_until("the container", || act.dir.path().join("ready").exists());
+    e2e::signal(watch.pid(), libc::SIGCONT);
+    wait_until("the report", || fs::read_to_string(watch.events_file()).unwrap().contains("cgroup_mkdir__"));
+    act.end();
+    let account = watch.stop();
+    assert!(account.sum("ring_full", Some("cgroup_mkdir")) > 0, "the control: it was not lost");
+    let late = act.dir.path().join("late");
+    let opens = account.lines.with(OPEN, "pathname", late.to_str().unwrap());
+    assert_eq!(opens.last().unwrap().0["workload"]["container"]["id"], container_id(0), "{opens:?}");
 }
 
 /// A CPU that is there again in the end.
