@@ -171,8 +171,8 @@ pub fn container_id(n: usize) -> String {
     format!("{:064x}", n + 0xc0de_0000)
 }
 
-/// From now on only on that CPU.
-fn stay_on(cpu: usize) {
+/// From now on this thread runs only on that CPU.
+pub fn stay_on(cpu: usize) {
     // SAFETY: a set of CPUs as long as is said.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
