@@ -95,12 +95,17 @@ pub(crate) fn processes(dir: &Path, args: &[String]) {
     fs::write(dir.join("pids"), lines.join("\n")).unwrap();
 }
 
+/// So many births that a small ring of the life lane has no room for later ones; all on one CPU from now on, which has one ring.
+fn fill_life_ring() {
+    stay_on(this_cpu());
+    (0..200).for_each(|_| wait_for(in_child(|| ())));
+}
+
 /// Argument: how many. Each is born to a process that dies at once, so that nobody but the one that was born tells of its descent; then
 /// it opens its file `oNUMBER`, which is there already.
 pub(crate) fn orphans(dir: &Path, args: &[String]) {
     take_name();
-    // First so many births that the rings of the life lane have no room for the ones that count.
-    (0..200).for_each(|_| wait_for(in_child(|| ())));
+    fill_life_ring();
     for n in 0..args[0].parse().unwrap() {
         let file = dir.join(format!("o{n}"));
         fs::write(&file, b"x").unwrap();
@@ -153,7 +158,7 @@ pub(crate) fn containers(dir: &Path, args: &[String]) {
 pub(crate) fn late_container(dir: &Path, args: &[String]) {
     let (cgroup, late) = (Path::new(&args[0]).join(container_id(0)), dir.join("late"));
     fs::write(&late, b"x").unwrap();
-    (0..200).for_each(|_| wait_for(in_child(|| ())));
+    fill_life_ring();
     fs::create_dir(&cgroup).unwrap();
     wait_for(in_child(|| {
         fs::write(cgroup.join("cgroup.procs"), b"0").unwrap();
@@ -179,6 +184,12 @@ pub fn stay_on(cpu: usize) {
         libc::CPU_SET(cpu, &mut set);
         check(libc::sched_setaffinity(0, size_of_val(&set), &raw const set).into());
     }
+}
+
+/// A CPU that this thread may run on: the one on which it runs.
+pub fn this_cpu() -> usize {
+    // SAFETY: plain system call.
+    check(unsafe { libc::sched_getcpu() }.into()) as usize
 }
 
 /// From now on without any privilege.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use e2e::endure::{container_id, stay_on};
+use e2e::endure::{container_id, stay_on, this_cpu};
 use e2e::objects::Object;
 use e2e::{Account, Act, Line, Watch, scaled, wait_until};
 use serde_json::json;
@@ -485,7 +485,7 @@ fn killed(_: &str) {
 /// An unprivileged program reads a secret while another preempts itself inside the sensor's programs all the time, on the same CPU.
 /// Gives the account, how often it was read, and how often that was told.
 fn attacked(waker: &str, options: &[&str]) -> (Account, u64, u64) {
-    let (cpu, count) = ("0".to_string(), scaled(20_000) as u64);
+    let (cpu, count) = (this_cpu().to_string(), scaled(20_000) as u64);
     let mut attack = Act::new("preempt_until_over", &[cpu.clone(), waker.into()]);
     let mut reader = Act::new("read_secret", &[cpu, count.to_string()]);
     let scope = format!("tree={}", reader.pid());
