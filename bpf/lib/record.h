@@ -20,6 +20,7 @@ enum record_flags {
 	RECORD_RETURN = 1 << 1,	 /* ret is a return value */
 	RECORD_KTHREAD = 1 << 2, /* by a kernel thread */
 	RECORD_SYSCALL = 1 << 3, /* syscall is a number */
+	RECORD_IN_TREE = 1 << 4, /* by a task that is in every tree that it must be in */
 };
 
 enum quality {

@@ -56,7 +56,10 @@ impl Flags {
     /// [`Header::syscall`] is there.
     pub const SYSCALL: u8 = 1 << 3;
 
-    const ALL: u8 = Self::COMPAT | Self::RETURN | Self::KTHREAD | Self::SYSCALL;
+    /// By a task that is in every tree that it must be in: see [`Flags::in_tree`].
+    pub const IN_TREE: u8 = 1 << 4;
+
+    const ALL: u8 = Self::COMPAT | Self::RETURN | Self::KTHREAD | Self::SYSCALL | Self::IN_TREE;
 
     /// By a 32-bit system call.
     pub const fn compat(self) -> bool {
@@ -66,6 +69,12 @@ impl Flags {
     /// By a kernel thread.
     pub const fn kthread(self) -> bool {
         self.0 & Self::KTHREAD != 0
+    }
+
+    /// The kernel found the task in every tree of processes that events are asked of; it knows of every birth. False where it did not look, or
+    /// was not asked yet.
+    pub const fn in_tree(self) -> bool {
+        self.0 & Self::IN_TREE != 0
     }
 }
 

@@ -200,7 +200,7 @@ fn any_header() -> impl Strategy<Value = Header> {
             slot: small,
             origin: Origin::from_number(small % 3).unwrap(),
             flags: Flags(
-                flags & (Flags::COMPAT | Flags::KTHREAD)
+                flags & (Flags::COMPAT | Flags::KTHREAD | Flags::IN_TREE)
                     | if syscall.is_some() { Flags::SYSCALL } else { 0 }
                     | if ret.is_some() { Flags::RETURN } else { 0 },
             ),
