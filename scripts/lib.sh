@@ -42,3 +42,42 @@ need_rust() {
     fi
     command -v cargo >/dev/null || die "there is a rustc but no cargo. With rustup: rustup toolchain install stable"
 }
+
+# count_tests LOG: prints "PASSED FAILED", then a line for each test skipped, "name: reason".
+#
+# A test is skipped if its harness says so ("test NAME ... ignored"), or if it says so itself ("SKIP NAME: reason"):
+# in libtest, a test that finds at run time that it can not run has no other way, and is counted as passed there.
+count_tests() {
+    awk '{
+        where = ""
+        if (match($0, /^\[[^]]*\] /)) { # a guest
+            where = substr($0, 2, RLENGTH - 3) "/"
+            $0 = substr($0, RLENGTH + 1)
+        }
+        # At the beginning of a line, or after "test NAME ... " where the harness does not capture output.
+        if (match($0, /(^|\.\.\. )SKIP [^ ]+: /)) {
+            name = substr($0, RSTART, RLENGTH - 2)
+            sub(/.*SKIP /, where, name)
+            said[name] = 1
+            reason[name] = substr($0, RSTART + RLENGTH)
+        } else if (match($0, /^test .* \.\.\. ignored/)) {
+            name = where substr($0, 6, RLENGTH - 17)
+            sub(/ +$/, "", name)
+            if (!(name in ignored)) unnamed--
+            ignored[name] = 1
+            if (!(name in reason)) reason[name] = substr($0, RLENGTH + 3)
+        } else if (/^test result: /) {
+            for (i = 2; i <= NF; i++) {
+                if ($i == "passed;") passed += $(i - 1)
+                if ($i == "failed;") failed += $(i - 1)
+                if ($i ~ /^ignored/) unnamed += $(i - 1)
+            }
+        }
+    }
+    END {
+        # The name and "ignored" are not on one line if the test wrote something between.
+        for (name in said) if (!(name in ignored) && unnamed-- <= 0) passed--
+        print passed + 0, failed + 0
+        for (name in reason) print name ": " (reason[name] == "" ? "ignored" : reason[name]) | "sort"
+    }' "$1"
+}

@@ -8,11 +8,23 @@
 # touched), kernels/NAME/ (vmlinuz, config, initrd, lib/modules/RELEASE, the names of the package it came from and of
 # the newest one there was).
 : "${root:?}"
-vm_cache=$root/.cache/vm
+# Followed if it is a link: a guest could not follow one out of the host's files that it sees.
+vm_cache=$(readlink -m "$root/.cache")/vm
 
 # Suites in which kernels are looked for. Ones that the archive no longer has are passed over.
 vm_suites=(bullseye bookworm bookworm-backports trixie trixie-backports)
 vm_security_suites=(bullseye-security bookworm-security trixie-security)
+
+# The matrix: every kernel and preemption model that Tarsius is tested on, KERNEL/MODEL. A kernel that knows one model
+# only has no /MODEL.
+# shellcheck disable=SC2034  # used by the scripts that source this file
+vm_matrix=(
+    5.10
+    6.1/none 6.1/voluntary 6.1/full 6.1-rt
+    6.12/voluntary 6.12/full 6.12-rt
+    6.18/lazy 6.18/full 6.18-rt
+    7/lazy 7/full 7-rt
+)
 
 # apt as usual, proxies and all, except for where its state is.
 private_apt() {

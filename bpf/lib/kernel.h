@@ -409,7 +409,10 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
-/* Contexts of perf tracepoints: the fields stand where the kernel's `format` files say, found by BTF. */
+/*
+ * Contexts of perf tracepoints: the fields stand where the kernel's `format` files say, found by BTF. Also behind the common head: it is
+ * longer in real-time kernels before 6.6 (common_preempt_lazy_count).
+ */
 struct trace_entry {
 	u16 type;
 	u8 flags, preempt_count;
@@ -425,6 +428,27 @@ struct trace_event_raw_cgroup {
 
 struct trace_event_raw_module_load {
 	u32 __data_loc_name;
+};
+
+struct trace_event_raw_sys_enter {
+	long id;
+};
+
+struct trace_event_raw_sys_exit {
+	long id, ret;
+};
+
+struct trace_event_raw_task_rename {
+	char oldcomm[16];
+};
+
+struct trace_event_raw_sched_process_exec {
+	u32 __data_loc_filename;
+};
+
+struct trace_event_raw_inet_sock_set_state {
+	const void *skaddr;
+	int oldstate, newstate;
 };
 
 #pragma clang attribute pop

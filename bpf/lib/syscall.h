@@ -100,13 +100,6 @@ static __always_inline u32 call_number(struct task_struct *task, u64 number)
 #define NUMBER_OF(regs) ((regs)->syscallno)
 #endif
 
-/* The fields of raw_syscalls' perf tracepoints, behind the common head of 8 bytes. */
-struct raw_call {
-	u64 head;
-	s64 id;
-	u64 rest[6]; /* at exit the first is the return value */
-};
-
 static __always_inline struct call call_by_btf(struct pt_regs *regs, s64 ret)
 {
 	struct task_struct *task = current_task();
@@ -134,50 +127,50 @@ static __always_inline void next_handler(void *ctx, void *handlers, u32 number, 
 }
 
 /* clang-format off */
-#define SYSCALL_HANDLER(name, which, handlers, ret_by_btf, ret_by_perf)                                      \
-	static __always_inline void name##__body(struct run *run, const struct call *call);                  \
-	SEC("tp_btf/sys_" which) int name##__btf(u64 *ctx)                                                   \
-	{                                                                                                    \
-		struct call call = call_by_btf((struct pt_regs *)ctx[0], ret_by_btf);                        \
-		struct run run = RUN_OF(name);                                                               \
-		run_begin(&run);                                                                             \
-		name##__body(&run, &call);                                                                   \
-		run_end(&run);                                                                               \
-		next_handler(ctx, &handlers, call.number, STAGE_##name + 1);                                 \
-		return 0;                                                                                    \
-	}                                                                                                    \
-	SEC("tp/raw_syscalls/sys_" which) int name##__perf(struct raw_call *ctx)                             \
-	{                                                                                                    \
-		struct call call = call_by_perf(ctx->id, ret_by_perf);                                       \
-		struct run run = RUN_OF(name);                                                               \
-		run_begin(&run);                                                                             \
-		name##__body(&run, &call);                                                                   \
-		run_end(&run);                                                                               \
-		next_handler(ctx, &handlers, call.number, STAGE_##name + 1);                                 \
-		return 0;                                                                                    \
-	}                                                                                                    \
+#define SYSCALL_HANDLER(name, which, handlers, ret_by_btf, ret_by_perf)                              \
+	static __always_inline void name##__body(struct run *run, const struct call *call);          \
+	SEC("tp_btf/sys_" #which) int name##__btf(u64 *ctx)                                          \
+	{                                                                                            \
+		struct call call = call_by_btf((struct pt_regs *)ctx[0], ret_by_btf);                \
+		struct run run = RUN_OF(name);                                                       \
+		run_begin(&run);                                                                     \
+		name##__body(&run, &call);                                                           \
+		run_end(&run);                                                                       \
+		next_handler(ctx, &handlers, call.number, STAGE_##name + 1);                         \
+		return 0;                                                                            \
+	}                                                                                            \
+	SEC("tp/raw_syscalls/sys_" #which) int name##__perf(struct trace_event_raw_sys_##which *ctx) \
+	{                                                                                            \
+		struct call call = call_by_perf(ctx->id, ret_by_perf);                               \
+		struct run run = RUN_OF(name);                                                       \
+		run_begin(&run);                                                                     \
+		name##__body(&run, &call);                                                           \
+		run_end(&run);                                                                       \
+		next_handler(ctx, &handlers, call.number, STAGE_##name + 1);                         \
+		return 0;                                                                            \
+	}                                                                                            \
 	static __always_inline void name##__body(struct run *run, const struct call *call)
 /* clang-format on */
 
 /* A handler at the entry, or at the exit, of the calls that the catalogue names for it. */
-#define SYSCALL_ENTER(name) SYSCALL_HANDLER(name, "enter", cfg_enter_handlers, 0, 0)
-#define SYSCALL_EXIT(name) SYSCALL_HANDLER(name, "exit", cfg_exit_handlers, ctx[1], ctx->rest[0])
+#define SYSCALL_ENTER(name) SYSCALL_HANDLER(name, enter, cfg_enter_handlers, 0, 0)
+#define SYSCALL_EXIT(name) SYSCALL_HANDLER(name, exit, cfg_exit_handlers, ctx[1], ctx->ret)
 
-#define DISPATCHER(name, which, wanted, handlers)                                   \
-	SEC("tp_btf/sys_" which) int name##__btf(u64 *ctx)                          \
-	{                                                                           \
-		struct pt_regs *regs = (struct pt_regs *)ctx[0];                    \
-		u32 number = call_number(current_task(), NUMBER_OF(regs));          \
-		u32 *any = bpf_map_lookup_elem(&wanted, &number);                   \
-		if (any && *any)                                                    \
-			next_handler(ctx, &handlers, number, 0);                    \
-		return 0;                                                           \
-	}                                                                           \
-	SEC("tp/raw_syscalls/sys_" which) int name##__perf(struct raw_call *ctx)    \
-	{                                                                           \
-		u32 number = call_number(current_task(), ctx->id);                  \
-		u32 *any = bpf_map_lookup_elem(&wanted, &number);                   \
-		if (any && *any)                                                    \
-			next_handler(ctx, &handlers, number, 0);                    \
-		return 0;                                                           \
+#define DISPATCHER(name, which, wanted, handlers)                                                    \
+	SEC("tp_btf/sys_" #which) int name##__btf(u64 *ctx)                                          \
+	{                                                                                            \
+		struct pt_regs *regs = (struct pt_regs *)ctx[0];                                     \
+		u32 number = call_number(current_task(), NUMBER_OF(regs));                           \
+		u32 *any = bpf_map_lookup_elem(&wanted, &number);                                    \
+		if (any && *any)                                                                     \
+			next_handler(ctx, &handlers, number, 0);                                     \
+		return 0;                                                                            \
+	}                                                                                            \
+	SEC("tp/raw_syscalls/sys_" #which) int name##__perf(struct trace_event_raw_sys_##which *ctx) \
+	{                                                                                            \
+		u32 number = call_number(current_task(), ctx->id);                                   \
+		u32 *any = bpf_map_lookup_elem(&wanted, &number);                                    \
+		if (any && *any)                                                                     \
+			next_handler(ctx, &handlers, number, 0);                                     \
+		return 0;                                                                            \
 	}

@@ -207,16 +207,10 @@ int BPF_PROG(net_tcp_state__btf, const struct sock *sk, int before, int after)
 	return 0;
 }
 
-struct sock_state {
-	u64 head;
-	const struct sock *sk;
-	s32 before, after;
-};
-
 SEC("tp/sock/inet_sock_set_state")
-int net_tcp_state__perf(struct sock_state *ctx)
+int net_tcp_state__perf(struct trace_event_raw_inet_sock_set_state *ctx)
 {
-	RUN(net_tcp_state__perf, tell_state(&run, ctx->sk, ctx->before, ctx->after));
+	RUN(net_tcp_state__perf, tell_state(&run, ctx->skaddr, ctx->oldstate, ctx->newstate));
 	return 0;
 }
 

@@ -115,14 +115,8 @@ int BPF_PROG(exec_before__btf, struct task_struct *task, const char *comm)
 	return 0;
 }
 
-struct task_rename {
-	u64 head;
-	pid_t pid;
-	char oldcomm[COMM_BYTES];
-};
-
 SEC("tp/task/task_rename")
-int exec_before__perf(struct task_rename *ctx)
+int exec_before__perf(struct trace_event_raw_task_rename *ctx)
 {
 	RUN(exec_before__perf, keep_before(ctx->oldcomm));
 	return 0;
@@ -199,16 +193,10 @@ int BPF_PROG(sched_process_exec__btf, struct task_struct *task, pid_t old_pid, s
 	return 0;
 }
 
-/* `filename` is an offset and a length within the record. */
-struct process_exec {
-	u64 head;
-	u32 filename;
-};
-
 SEC("tp/sched/sched_process_exec")
-int sched_process_exec__perf(struct process_exec *ctx)
+int sched_process_exec__perf(struct trace_event_raw_sched_process_exec *ctx)
 {
-	RUN(sched_process_exec__perf, tell_exec(&run, (const char *)ctx + (ctx->filename & 0xffff), NULL));
+	RUN(sched_process_exec__perf, tell_exec(&run, (const char *)ctx + (ctx->__data_loc_filename & 0xffff), NULL));
 	return 0;
 }
 

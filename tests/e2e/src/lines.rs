@@ -94,4 +94,14 @@ impl Line {
         }
         self
     }
+
+    /// Asserts fields that some kernels do not tell: then they are unavailable, and said to be.
+    pub fn assert_where_told(&self, fields: &[(&str, Value)]) -> &Line {
+        for (name, value) in fields {
+            if self.quality(name) != "unavailable" {
+                assert_eq!(self.get(name), *value, "field {name} of {self:?}");
+            }
+        }
+        self
+    }
 }

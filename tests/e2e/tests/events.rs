@@ -165,7 +165,10 @@ fn sockets(tier: &str) {
     let fd = bound.get("sockfd");
     lines.one("security_socket_listen", "local_addr", four.clone()).assert(&[("sockfd", fd.clone())]);
     let accepted = lines.one("socket_accept", "local_addr", four.clone());
-    accepted.assert(&[("sockfd", fd)]);
+    // At the LSM hooks of old kernels, the system call's registers are not to be had.
+    if bound.quality("sockfd") != "unavailable" {
+        accepted.assert(&[("sockfd", fd)]);
+    }
     let connects = lines.with("security_socket_connect", "remote_addr", four.clone());
     let kinds: Vec<Value> = connects.iter().map(|l| l.parsed("type")).collect();
     assert_eq!(kinds, ["SOCK_STREAM", "SOCK_DGRAM"], "{connects:?}");
