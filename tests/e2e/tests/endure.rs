@@ -266,6 +266,10 @@ impl Storm {
                 if let Some(exit) = exit {
                     assert_eq!((exit.get("exit_code"), exit.get("signal_code")), (0.into(), 0.into()));
                     assert_eq!(*exit.process("/thread/name"), "true", "{exit:?}");
+                    // Where its execution was lost, its program is not known: it is not its maker's.
+                    let program = exit.process("/executable/path").as_str();
+                    let known = exec.is_some() || program.is_some();
+                    assert!(!known || program.is_some_and(|p| p.ends_with("true")), "{exit:?}");
                 }
                 let ids: BTreeSet<String> =
                     exec.iter().chain(exit.iter()).map(|l| l.process("/unique_id").to_string()).collect();
