@@ -6,10 +6,10 @@
  */
 #pragma once
 
-/* The identity in a header: what stands from `start_time` to `comm`, word by word. */
+/* The identity in a header: what stands from `start_time` to `exec_id`, word by word. */
 #define IDENTITY_OFFSET __builtin_offsetof(struct record_header, start_time)
 #define IDENTITY_WORDS ((__builtin_offsetof(struct record_header, ret) - IDENTITY_OFFSET) / 8)
-_Static_assert(IDENTITY_OFFSET % 8 == 0 && IDENTITY_WORDS == 15, "the identity is whole words");
+_Static_assert(IDENTITY_OFFSET % 8 == 0 && IDENTITY_WORDS == 16, "the identity is whole words");
 
 /*
  * A value may change under a reader: the kernel gives the memory of an element that it evicts to another socket at once, and a reader

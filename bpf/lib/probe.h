@@ -49,6 +49,14 @@ static __always_inline void put_header(struct run *run, u16 event)
 	header->ret = 0;
 }
 
+/* The identity of the current task. */
+static __always_inline void put_current(struct run *run, struct task_struct *task)
+{
+	if (is_in_trees(bpf_get_current_pid_tgid() >> 32))
+		run->slot->header.flags |= RECORD_IN_TREE;
+	put_task(&run->slot->header, task);
+}
+
 /* Claims a slot for an event of the current task, if it is in scope, and fills the header with the task's identity. */
 static __always_inline bool claim(struct run *run, u16 event)
 {
@@ -57,7 +65,7 @@ static __always_inline bool claim(struct run *run, u16 event)
 	if (!in_scope(task) || !slot_claim(run))
 		return false;
 	put_header(run, event);
-	put_task(&run->slot->header, task);
+	put_current(run, task);
 	return true;
 }
 
@@ -69,7 +77,7 @@ static __always_inline bool claim_anyone(struct run *run, u16 event)
 	if ((bpf_get_current_pid_tgid() >> 32 == cfg.self && cfg.self) || !slot_claim(run))
 		return false;
 	put_header(run, event);
-	put_task(&run->slot->header, current_task());
+	put_current(run, current_task());
 	return true;
 }
 
@@ -82,7 +90,7 @@ static __always_inline bool claim_call(struct run *run, const struct call *call,
 		return false;
 	put_header(run, event);
 	header = &run->slot->header;
-	put_task(header, call->task);
+	put_current(run, call->task);
 	header->syscall = call->number & (COMPAT_BASE - 1);
 	header->flags |= RECORD_SYSCALL | RECORD_RETURN;
 	if (call->number >= COMPAT_BASE)

@@ -20,6 +20,7 @@ enum record_flags {
 	RECORD_RETURN = 1 << 1,	 /* ret is a return value */
 	RECORD_KTHREAD = 1 << 2, /* by a kernel thread */
 	RECORD_SYSCALL = 1 << 3, /* syscall is a number */
+	RECORD_IN_TREE = 1 << 4, /* by a task that is in every tree that it must be in */
 };
 
 enum quality {
@@ -52,9 +53,10 @@ struct record_header {
 	u32 mnt_ns, pid_ns, net_ns, uts_ns, ipc_ns, user_ns, cgroup_ns;
 	s32 syscall;
 	char comm[COMM_BYTES];
+	u64 exec_id; /* grows with each program that the task executes; a new task's is its maker's */
 	s64 ret;
 };
-_Static_assert(sizeof(struct record_header) == 160, "crates/event mirrors this layout");
+_Static_assert(sizeof(struct record_header) == 168, "crates/event mirrors this layout");
 
 /* Payload of a `cred` field. */
 struct cred_record {

@@ -69,6 +69,18 @@ static __always_inline bool trees_admit(u32 pid)
 	return (trees & asked->all) == asked->all && !(trees & asked->none);
 }
 
+/*
+ * The task is in every tree that it must be in, and user space has said in which. It is told with the record: user space knows a tree from
+ * the births that it is told of, and one of them may have been lost.
+ */
+static __always_inline bool is_in_trees(u32 pid)
+{
+	u32 zero = 0;
+	struct tree_scope *asked = bpf_map_lookup_elem(&cfg_trees, &zero);
+
+	return asked && asked->all && (trees_of(pid) & asked->all) == asked->all;
+}
+
 static __always_inline bool list_admits(void *list, const void *key, u32 mode)
 {
 	if (mode == SCOPE_OFF)

@@ -127,6 +127,7 @@ static __always_inline void put_task(struct record_header *header, struct task_s
 	header->ipc_ns = FROM_TASK(task, nsproxy, ipc_ns, ns.inum);
 	header->cgroup_ns = FROM_TASK(task, nsproxy, cgroup_ns, ns.inum);
 	bpf_probe_read_kernel(header->comm, sizeof(header->comm), &task->comm);
+	header->exec_id = FROM_TASK(task, self_exec_id);
 	if (FROM_TASK(task, flags) & PF_KTHREAD)
 		header->flags |= RECORD_KTHREAD;
 }

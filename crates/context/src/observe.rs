@@ -104,6 +104,7 @@ fn sighting(h: &Header) -> Option<Sighting> {
         mnt_ns: h.mnt_ns,
         pid_ns: h.pid_ns,
         ns_pid: h.ns_pid,
+        exec_id: h.exec_id,
     })
 }
 

@@ -49,6 +49,8 @@ pub struct Sighting {
     pub pid_ns: u32,
     /// Process id in that pid namespace.
     pub ns_pid: u32,
+    /// Grows with each program that it executes; a new process has its maker's.
+    pub exec_id: u64,
 }
 
 /// What a fork tells of the new process beyond its creator's header.
@@ -89,6 +91,8 @@ pub struct Process {
     pub(crate) mnt_ns: u32,
     pub(crate) pid_ns: u32,
     pub(crate) ns_pid: u32,
+    /// That of the program named by `executable`, if one is.
+    pub(crate) exec_id: u64,
     pub(crate) exit_time: Option<u64>,
     /// Atomic so that a reader of the table can mark; no order between marks is needed.
     pub(crate) marks: AtomicU64,

@@ -99,6 +99,11 @@ impl Processes {
                     p.comm = s.comm;
                 }
                 p.recent = true;
+                if s.exec_id > p.exec_id {
+                    // It executes another program: which, is told next, or was lost.
+                    p.exec_id = s.exec_id;
+                    p.executable = None;
+                }
             }
             None => {
                 let marks = s.parent.and_then(|k| self.get(k)).map_or(0, Process::marks);
@@ -112,6 +117,7 @@ impl Processes {
                     mnt_ns: s.mnt_ns,
                     pid_ns: s.pid_ns,
                     ns_pid: s.ns_pid,
+                    exec_id: s.exec_id,
                     exit_time: None,
                     marks: AtomicU64::new(marks),
                     recent: true,
@@ -135,7 +141,9 @@ impl Processes {
         if let Some(p) = self.get_mut(s.key) {
             // A fork or exec may have come before: what it told is at least as new.
             p.parent = p.parent.or(s.parent);
-            p.executable = p.executable.take().or_else(|| executable.map(Into::into));
+            if p.exec_id == s.exec_id {
+                p.executable = p.executable.take().or_else(|| executable.map(Into::into));
+            }
         }
     }
 
@@ -151,7 +159,9 @@ impl Processes {
             Some(p) => {
                 p.parent = birth.parent;
                 p.marks.fetch_or(marks, std::sync::atomic::Ordering::Relaxed);
-                p.executable = p.executable.take().or(executable);
+                if p.exec_id == creator.exec_id {
+                    p.executable = p.executable.take().or(executable);
+                }
             }
             None => self.insert(Process {
                 key: birth.key,
@@ -163,6 +173,7 @@ impl Processes {
                 mnt_ns: creator.mnt_ns,
                 pid_ns: birth.pid_ns,
                 ns_pid: birth.ns_pid,
+                exec_id: creator.exec_id,
                 exit_time: None,
                 marks: AtomicU64::new(marks),
                 recent: true,
@@ -173,7 +184,7 @@ impl Processes {
     /// A process runs another program, of that path if it is known.
     pub fn exec(&mut self, s: &Sighting, executable: Option<&[u8]>) {
         self.seen(s);
-        if let Some(p) = self.get_mut(s.key) {
+        if let Some(p) = self.get_mut(s.key).filter(|p| p.exec_id == s.exec_id) {
             p.comm = s.comm;
             p.executable = executable.map(Into::into);
         }

@@ -5,7 +5,7 @@ use catalogue::Lane;
 use crate::{DecodeError, bytes};
 
 /// Size of `struct record_header`.
-pub const HEADER_BYTES: usize = 160;
+pub const HEADER_BYTES: usize = 168;
 
 /// [`Header::probe`] of a record that no program made.
 pub const NO_PROBE: u16 = u16::MAX;
@@ -56,7 +56,10 @@ impl Flags {
     /// [`Header::syscall`] is there.
     pub const SYSCALL: u8 = 1 << 3;
 
-    const ALL: u8 = Self::COMPAT | Self::RETURN | Self::KTHREAD | Self::SYSCALL;
+    /// By a task that is in every tree that it must be in: see [`Flags::in_tree`].
+    pub const IN_TREE: u8 = 1 << 4;
+
+    const ALL: u8 = Self::COMPAT | Self::RETURN | Self::KTHREAD | Self::SYSCALL | Self::IN_TREE;
 
     /// By a 32-bit system call.
     pub const fn compat(self) -> bool {
@@ -66,6 +69,12 @@ impl Flags {
     /// By a kernel thread.
     pub const fn kthread(self) -> bool {
         self.0 & Self::KTHREAD != 0
+    }
+
+    /// The kernel found the task in every tree of processes that events are asked of; it knows of every birth. False where it did not look, or
+    /// was not asked yet.
+    pub const fn in_tree(self) -> bool {
+        self.0 & Self::IN_TREE != 0
     }
 }
 
@@ -136,6 +145,8 @@ pub struct Header {
     pub syscall: Option<u32>,
     /// Command name of the thread, up to a NUL; see [`Header::comm`].
     pub comm: [u8; 16],
+    /// Grows with each program that the task executes; a new task has its maker's.
+    pub exec_id: u64,
     /// What the system call returned.
     pub ret: Option<i64>,
 }
@@ -158,7 +169,8 @@ mod at {
     pub(super) const WHO32: usize = 64;
     pub(super) const SYSCALL: usize = 132;
     pub(super) const COMM: usize = 136;
-    pub(super) const RET: usize = 152;
+    pub(super) const EXEC_ID: usize = 152;
+    pub(super) const RET: usize = 160;
     const _: () = assert!(RET + 8 == super::HEADER_BYTES);
 }
 
@@ -198,6 +210,7 @@ impl Header {
             cgroup_ns: 0,
             syscall: None,
             comm: [0; 16],
+            exec_id: 0,
             ret: None,
         }
     }
@@ -265,6 +278,7 @@ impl Header {
             cgroup_ns: id(16),
             syscall: (flags & Flags::SYSCALL != 0).then(|| bytes::u32(h, at::SYSCALL)),
             comm: bytes::array(h, at::COMM),
+            exec_id: bytes::u64(h, at::EXEC_ID),
             ret: (flags & Flags::RETURN != 0).then(|| bytes::u64(h, at::RET).cast_signed()),
         })
     }
@@ -299,6 +313,7 @@ impl Header {
         }
         put(at::SYSCALL, &self.syscall.unwrap_or(u32::MAX).to_le_bytes());
         put(at::COMM, &self.comm);
+        put(at::EXEC_ID, &self.exec_id.to_le_bytes());
         put(at::RET, &self.ret.unwrap_or(0).to_le_bytes());
         h
     }

@@ -68,7 +68,7 @@ fn the_layout_is_the_kernels() {
         .put_u32(0, 0xAABBCCDD)
         .finish();
     let word = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().unwrap());
-    assert_eq!(word(16), 168); // length
+    assert_eq!(word(16), 176); // length
     assert_eq!(word(20), 310 | 3 << 16); // event, probe
     assert_eq!(record[24..28], [1, 1, 0, 0b1010]); // lane, slot, origin, flags
     assert_eq!(word(28), 2); // cpu
@@ -79,8 +79,8 @@ fn the_layout_is_the_kernels() {
     assert_eq!(word(128), 17); // cgroup_ns
     assert_eq!(word(132), 7); // syscall
     assert_eq!(&record[136..140], b"bash");
-    assert_eq!(word(152), (-2i32).cast_unsigned()); // ret
-    assert_eq!(record[160..], [0, 0, 4, 0, 0xDD, 0xCC, 0xBB, 0xAA]);
+    assert_eq!(word(160), (-2i32).cast_unsigned()); // ret
+    assert_eq!(record[168..], [0, 0, 4, 0, 0xDD, 0xCC, 0xBB, 0xAA]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(kind(&|r| r[24] = 4), Err("unknown_lane"));
     assert_eq!(kind(&|r| r[24] = 1), Err("wrong_lane"));
     assert_eq!(kind(&|r| r[26] = 3), Err("unknown_origin"));
-    assert_eq!(kind(&|r| r[27] = 0x10), Err("unknown_flags"));
+    assert_eq!(kind(&|r| r[27] = 0x20), Err("unknown_flags"));
     assert_eq!(kind(&|r| r[AT] = 6), Err("unknown_field"));
     assert_eq!(kind(&|r| r[AT] = 1), Err("repeated_field"));
     assert_eq!(kind(&|r| r[AT + 1] = 5), Err("unknown_quality"));

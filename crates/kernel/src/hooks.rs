@@ -204,7 +204,7 @@ fn seen_to_run(program: &OwnedFd, lsms: Option<&[String]>) -> Result<(), Refusal
         None => "loads and attaches but never runs: probably bpf is not among the active LSMs (kernel parameter lsm=)".into(),
     }
     };
-    let Ok(_counting) = sys::enable_run_counts() else {
+    let Ok(_counting) = sys::count_runs() else {
         // Nothing counts the runs: believe the list.
         return if listed == Some(true) { Ok(()) } else { Err(Refusal::Reason(never())) };
     };

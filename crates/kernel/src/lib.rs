@@ -24,6 +24,7 @@ pub use hook::{Helper, HookKind, Kfunc, MapKind};
 pub use host::{Cgroup2, Error, Tracefs, boot_id, boot_offset, hostname, online_cpus, possible_cpus};
 pub use preempt::{Model, Preemption, Reading};
 pub use support::Support;
+pub use sys::count_runs;
 
 /// What this kernel can do for this process.
 #[derive(Debug, Clone, Serialize)]

@@ -172,8 +172,12 @@ pub(crate) fn load_btf_of_int() -> io::Result<OwnedFd> {
     owned(unsafe { sys::bpf_btf_load(blob.as_ptr().cast(), blob.len() as _, ptr::null_mut()) })
 }
 
-/// While the result lives, the kernel counts the runs of all programs (5.8).
-pub(crate) fn enable_run_counts() -> io::Result<OwnedFd> {
+/// While the result lives, the kernel counts the runs of all programs (5.8), which makes each a little slower.
+///
+/// # Errors
+///
+/// The kernel can not, or does not allow it.
+pub fn count_runs() -> io::Result<OwnedFd> {
     // SAFETY: takes a number only.
     owned(unsafe { sys::bpf_enable_stats(sys::BPF_STATS_RUN_TIME) })
 }

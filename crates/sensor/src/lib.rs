@@ -312,6 +312,20 @@ impl Sensor {
         Ledger { time: boot_time(), rows, strays: self.strays, holes, disorder }
     }
 
+    /// Runs that the kernel itself has counted, by program, since [`kernel::count_runs`]: those of the ledger's attempts, if it was called before
+    /// [`start`](Self::start). Of programs on hooks of their own; those that others call are not counted by the kernel.
+    pub fn kernel_runs(&self) -> BTreeMap<&'static str, u64> {
+        let own_hook = |p: &&catalogue::Program| !p.is_syscall() && !matches!(p.hook, Hook::Iter(_));
+        let programs = self.loaded.plan.programs.values().copied().filter(own_hook);
+        programs
+            .filter_map(|program| {
+                let function = self.loaded.plan.function(program);
+                let code = self.loaded.object.progs().find(|p| p.name() == function.as_str())?;
+                Some((program.name, info_of(code.as_fd().as_raw_fd()).run_cnt))
+            })
+            .collect()
+    }
+
     /// Records given out after younger ones.
     pub fn late(&self) -> u64 {
         self.merge.late()
@@ -343,7 +357,7 @@ impl Sensor {
             let function = self.loaded.plan.function(program);
             let code = self.loaded.object.progs().find(|p| p.name() == function.as_str());
             *skipped.entry(program.name).or_default() +=
-                code.map_or(0, |p| recursion_misses(p.as_fd().as_raw_fd()));
+                code.map_or(0, |p| info_of(p.as_fd().as_raw_fd()).recursion_misses);
         }
         skipped
     }
@@ -430,12 +444,13 @@ fn boot_time() -> u64 {
     t.tv_sec.unsigned_abs() * 1_000_000_000 + t.tv_nsec.unsigned_abs()
 }
 
-fn recursion_misses(fd: i32) -> u64 {
+/// What the kernel says of a program; all zeros if it says nothing.
+fn info_of(fd: i32) -> libbpf_sys::bpf_prog_info {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut length = u32::try_from(size_of_val(&info)).unwrap_or(0);
     // SAFETY: `info` is as long as `length` says, all zeros ask for no arrays, and both live through the call.
     let error = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd, &raw mut info, &raw mut length) };
-    if error == 0 { info.recursion_misses } else { 0 }
+    if error == 0 { info } else { libbpf_sys::bpf_prog_info::default() }
 }
 
 /// Runs missed by the link itself: kprobes count them there (6.7).

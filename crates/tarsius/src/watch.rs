@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use catalogue::Lane;
 use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, lost_events, sched_process_exec, sched_process_exit,
     sched_process_fork,
@@ -194,7 +195,14 @@ impl Pipeline {
     /// Puts what was lost since the last account into the stream; gives the ledger as it is now.
     fn account(&mut self, sensor: &Sensor, before: Ledger) -> Ledger {
         let now = sensor.ledger();
-        for loss in now.losses_since(&before) {
+        let losses = now.losses_since(&before);
+        // The making of a cgroup may be among them: without it, nothing in it would ever be told to be a container's.
+        if losses.iter().any(|l| l.lane == Lane::Life)
+            && let Err(error) = self.context.containers.walk()
+        {
+            eprintln!("tarsius: {error}");
+        }
+        for loss in losses {
             let record = lost::record(&loss, before.time, now.time);
             if let Ok(event) = Event::decode(&record)
                 && self.selection.contains(lost_events::EVENT_ID)

@@ -824,7 +824,7 @@ fn same_task(of: &Worker, event: &Event<'_>, pid: u32) -> Verdict {
     }
     let own =
         |h: &Header| (h.start_time, h.leader_start_time, h.parent_start_time, h.pid, h.tid, h.ppid, h.comm);
-    let ns = |h: &Header| (h.ns_pid, h.ns_tid, h.ns_ppid);
+    let ns = |h: &Header| (h.ns_pid, h.ns_tid, h.ns_ppid, h.exec_id);
     if own(header) != own(reference) || ns(header) != ns(reference) || header.pid != pid {
         let text = format!("by pid {} ({}), not {pid}", header.pid, lossy(header.comm()));
         return Err(Wrong::Misattributed(text));
@@ -839,6 +839,12 @@ fn child_of(of: &Worker, event: &Event<'_>, names: &[&str]) -> Verdict {
     let expected = (of.pid, reference.leader_start_time, reference.ns_pid);
     if (header.ppid, header.parent_start_time, header.ns_ppid) != expected {
         return Err(Wrong::Misattributed(format!("by a child of {}, not of {}", header.ppid, of.pid)));
+    }
+    // One program more than the worker's, once it has executed it.
+    let executed = u64::from(header.comm() == script::PROGRAM.as_bytes());
+    if header.exec_id != reference.exec_id + executed {
+        let text = format!("by one that runs program {}, worker: {}", header.exec_id, reference.exec_id);
+        return Err(Wrong::Misattributed(text));
     }
     // The kernel cuts names at 15 bytes.
     if header.tid != header.pid

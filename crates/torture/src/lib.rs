@@ -111,6 +111,7 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
         },
         ..sensor::Options::default()
     };
+    let counting = kernel::count_runs();
     // Everything that can be taken: what the checker does not look at is load.
     let mut sensor =
         Sensor::start(&features, &sensor_options, |e| !e.tiers.iter().all(|t| t.programs.is_empty()))?;
@@ -119,7 +120,8 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
     let trees: Vec<(u32, u64)> = cast.pids().map(|pid| (pid, 1)).collect();
     sensor.watch_trees(&trees, 1, 0)?;
 
-    prefer_the_reader();
+    // Refused or not is known already.
+    worker::set_realtime(Some(worker::READER));
     cast.cue()?;
     let started = Instant::now();
     let mut order = Order::Act;
@@ -162,8 +164,12 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
         samples.extend(checker.first_missing.values().cloned());
     }
     let mut imbalance = report::imbalance(&ledger);
-    imbalance.extend(checker.unknown().iter().map(|w| format!("the identity of worker {w} was never told")));
     let mut notes = stage.notes.clone();
+    match counting {
+        Ok(_) => imbalance.extend(report::uncounted(&ledger, &sensor.kernel_runs())),
+        Err(e) => notes.push(format!("the kernel does not count runs to compare the ledger with: {e}")),
+    }
+    imbalance.extend(checker.unknown().iter().map(|w| format!("the identity of worker {w} was never told")));
     let missing = sensor.plan().missing().map(|c| format!("{} can not be taken on this kernel", c.event));
     notes.extend(missing);
     let held = totals.torn + totals.misattributed + totals.duplicated + totals.silent == 0;
@@ -184,12 +190,6 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
         notes,
         memory_kib: peak_memory(),
     })
-}
-
-/// The reader goes before the workers, which share its CPUs: it is they that are to be disturbed.
-fn prefer_the_reader() {
-    // SAFETY: plain system call. Where it is refused, more is lost, and reported.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
 }
 
 fn choose_cpus(options: &Options) -> Result<Vec<u32>, Error> {

@@ -256,3 +256,15 @@ pub(crate) fn imbalance(ledger: &Ledger) -> Vec<String> {
     }
     wrong
 }
+
+/// Programs that the kernel ran more or less often than they have counted themselves.
+pub(crate) fn uncounted(ledger: &Ledger, runs: &BTreeMap<&'static str, u64>) -> Vec<String> {
+    let attempts: BTreeMap<&str, u64> =
+        ledger.by_probe().iter().map(|r| (r.probe, r.counts.attempts)).collect();
+    let differ = runs.iter().filter_map(|(probe, &runs)| {
+        let counted = attempts.get(probe).copied().unwrap_or(0);
+        (runs != counted)
+            .then(|| format!("{probe}: the kernel ran it {runs} times, it counted {counted} attempts"))
+    });
+    differ.collect()
+}

@@ -57,7 +57,7 @@ impl Stage {
                 None
             }
         };
-        let realtime = worker::set_realtime(true) && worker::set_realtime(false);
+        let realtime = worker::set_realtime(Some(worker::READER)) && worker::set_realtime(None);
         if !realtime {
             notes.push("no real-time tasks preempt the others: the kernel refuses SCHED_FIFO".into());
         }

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::journal::{ACTS, Journal, Order};
@@ -43,9 +43,10 @@ pub fn play(part: &str) -> Result<(), Error> {
         if part.cpus.len() > 1 && act % 64 == 0 {
             pin(part.cpus[(act / 64) as usize % part.cpus.len()])?;
         }
+        let began = Instant::now();
         act += actor.perform(&journal, act)?;
         journal.set_done(act);
-        rest(&part, act);
+        rest(&part, act, began.elapsed());
     }
     Ok(())
 }
@@ -66,15 +67,20 @@ fn prepare(part: &Part) -> Result<(), Error> {
     pin(part.cpus.first().copied().unwrap_or(0))?;
     if part.realtime {
         // Where it is refused, the report says so: see `stage`.
-        set_realtime(true);
+        set_realtime(Some(WORKER));
     }
     Ok(())
 }
 
-/// Asks for the real-time class, or leaves it; false if that is refused.
-pub(crate) fn set_realtime(on: bool) -> bool {
-    let parameters = libc::sched_param { sched_priority: if on { 10 } else { 0 } };
-    let policy = if on { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
+/// The priority of a worker in the real-time class.
+const WORKER: i32 = 10;
+/// And that of the reader: the load is to disturb the kernel side, not to keep the reader from reading.
+pub(crate) const READER: i32 = 20;
+
+/// Enters the real-time class with that priority, or leaves it; false if that is refused.
+pub(crate) fn set_realtime(priority: Option<i32>) -> bool {
+    let policy = if priority.is_some() { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
+    let parameters = libc::sched_param { sched_priority: priority.unwrap_or(0) };
     // SAFETY: plain system call on a structure that lives through it.
     unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) == 0 }
 }
@@ -97,10 +103,10 @@ fn wait_for_cue() -> Result<(), Error> {
     io::stdin().read_exact(&mut cue).map_err(wrong())
 }
 
-/// A signal every millisecond, whose handler does nothing.
+/// A signal every four milliseconds, whose handler does nothing.
 fn interrupt_by_timer() -> Result<(), Error> {
     extern "C" fn nothing(_: i32) {}
-    let every = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+    let every = libc::timeval { tv_sec: 0, tv_usec: 4000 };
     let timer = libc::itimerval { it_interval: every, it_value: every };
     // SAFETY: the handler is safe in any context; the structures live through the calls.
     unsafe {
@@ -116,19 +122,23 @@ fn interrupt_by_timer() -> Result<(), Error> {
     Ok(())
 }
 
-/// Rests: one that preempts others after each act, so that it wakes at a random moment of theirs; the rest now and then, so that all get on.
-fn rest(part: &Part, act: u32) {
+/// Rests: one that preempts others after each act, so that it wakes at a random moment of theirs; the rest now and then, so that all get
+/// on. On a slow machine, longer than the act took: it would keep the CPU otherwise.
+fn rest(part: &Part, act: u32, took: Duration) {
     let random = script::mix(part.worker, act);
+    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).min(100_000);
     let micros = match part.kind {
-        _ if part.realtime => 50 + random % 450,
-        Kind::Flood if act.is_multiple_of(script::BURST) => 1000 + random % 2000,
-        Kind::Cgroups => 2000 + random % 2000,
+        _ if part.realtime => (50 + random % 450).max(took * (2 + random % 4)),
+        Kind::Flood if act.is_multiple_of(script::BURST) => {
+            (1000 + random % 2000).max(took * u64::from(script::BURST))
+        }
+        Kind::Cgroups => (2000 + random % 2000).max(took * 4),
         Kind::Flood => 0,
         _ if random.is_multiple_of(16) => 100 + random % 900,
         _ => 0,
     };
     if micros > 0 {
-        nap(micros);
+        nap(micros.min(999_999));
     }
 }
 

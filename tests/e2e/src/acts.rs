@@ -11,6 +11,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
+use crate::endure;
+
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
 
@@ -30,6 +32,13 @@ pub const ACTS: &[(&str, Act)] = &[
     ("session_shell", |_, _| run("/bin/true", &[])),
     ("argv", argv),
     ("bpf", bpf),
+    ("open_until_over", endure::open_until_over),
+    ("processes", endure::processes),
+    ("containers", endure::containers),
+    ("orphans", endure::orphans),
+    ("late_container", endure::late_container),
+    ("preempt_until_over", endure::preempt_until_over),
+    ("read_secret", endure::read_secret),
 ];
 
 /// Runs the act of that name, after its cue.
@@ -39,11 +48,11 @@ pub fn perform(name: &str, dir: &Path, args: &[String]) {
     act(dir, args);
 }
 
-fn c(path: &Path) -> CString {
+pub(crate) fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-fn check(result: i64) -> i64 {
+pub(crate) fn check(result: i64) -> i64 {
     assert!(result >= 0, "{}", std::io::Error::last_os_error());
     result
 }

@@ -6,13 +6,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 pub mod acts;
+pub mod endure;
 mod lines;
+pub mod objects;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 pub use lines::{Line, Lines};
 
@@ -65,9 +68,18 @@ impl Act {
 
     /// Gives the cue and waits for its end; it must succeed.
     pub fn perform(&mut self) {
-        let mut stdin = self.child.stdin.take().unwrap();
-        stdin.write_all(b"go\n").unwrap();
-        drop(stdin);
+        self.begin();
+        self.end();
+    }
+
+    /// Gives the cue.
+    pub fn begin(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    /// Tells an act that goes on until then that it is over, and waits for its end; it must succeed.
+    pub fn end(&mut self) {
+        drop(self.child.stdin.take());
         let status = self.child.wait().unwrap();
         assert!(status.success(), "the act failed: {status}");
     }
@@ -129,6 +141,19 @@ impl Watch {
         self.dir.path().join("events.jsonl")
     }
 
+    /// The most memory that it ever had, in MiB: its rings, mapped twice each, included.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+    }
+
+    /// Ends it at once, without a chance to tidy up.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Ends it as Ctrl-C does, and reads what it left.
     pub fn stop(mut self) -> Account {
         signal(self.child.id(), libc::SIGINT);
@@ -152,6 +177,13 @@ impl Account {
     pub fn lost(&self) -> u64 {
         let causes = ["ring_full", "slot_busy", "too_big", "stolen", "untracked", "skipped", "corrupt"];
         causes.iter().map(|c| self.sum(c, None)).sum()
+    }
+
+    /// What the stream says was lost of an event, for any cause.
+    pub fn lost_in_stream(&self, event: &str) -> u64 {
+        let lines = self.lines.of("lost_events");
+        let of = lines.iter().filter(|l| is_of(l.get("probe").as_str().unwrap(), event));
+        of.map(|l| l.get("count").as_u64().unwrap()).sum()
     }
 
     /// Asserts that the ledger's equations hold and that nothing was lost.
@@ -195,11 +227,30 @@ pub fn signal(pid: u32, signal: i32) {
     unsafe { libc::kill(pid.cast_signed(), signal) };
 }
 
-/// The kernel refuses LSM, kprobe and fentry programs on some machines: then the tests of those tiers are skipped there.
-pub fn has_hook(hook: &str) -> bool {
+/// What `tarsius doctor` says of this kernel.
+pub fn kernel() -> &'static serde_json::Value {
     static REPORT: OnceLock<serde_json::Value> = OnceLock::new();
     let report = REPORT.get_or_init(|| serde_json::from_str(&run(&["doctor", "--json"]).1).unwrap());
-    report["kernel"]["hooks"][hook] == "yes"
+    &report["kernel"]
+}
+
+/// The kernel refuses LSM, kprobe and fentry programs on some machines: then the tests of those tiers are skipped there.
+pub fn has_hook(hook: &str) -> bool {
+    kernel()["hooks"][hook] == "yes"
+}
+
+/// Guests are many times slower.
+pub fn scaled(count: usize) -> usize {
+    if std::env::var_os("TARSIUS_VM").is_some() { count / 10 } else { count }
+}
+
+/// Waits for what must come in the end, however slow the machine: five minutes.
+pub fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(300);
+    while !done() {
+        assert!(Instant::now() < end, "{what}: not within five minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The number of a file's inode and its device as `stat` has it.

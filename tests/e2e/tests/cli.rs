@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
+use e2e::objects::Object;
 use e2e::{Watch, run, tarsius};
 use serde_json::Value;
 
@@ -123,33 +124,16 @@ fn full_disk(_: &str) {
 
 /// No program of ours outlives a watch, whatever ended it; and with the programs go their maps and links.
 fn nothing_left(_: &str) {
-    let before = programs();
+    let before = Object::Program.ids();
     let watch = Watch::start(&["--events", "exec,security_file_open"]);
-    let ours: BTreeSet<u32> = programs().difference(&before).copied().collect();
+    let ours: BTreeSet<u32> = Object::Program.ids().difference(&before).copied().collect();
     assert!(!ours.is_empty(), "the control: a running watch has programs");
     e2e::signal(watch.pid(), libc::SIGKILL);
-    let left = || programs().intersection(&ours).count();
+    let left = || Object::Program.ids().intersection(&ours).count();
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     // The kernel lets go of them after a grace period.
     while left() > 0 && std::time::Instant::now() < end {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     assert_eq!(left(), 0);
-}
-
-/// The ids of the BPF programs that the kernel has.
-fn programs() -> BTreeSet<u32> {
-    let mut attribute = [0u8; 16];
-    let mut ids = BTreeSet::new();
-    let mut id = 0u32;
-    loop {
-        attribute[0..4].copy_from_slice(&id.to_ne_bytes());
-        // BPF_PROG_GET_NEXT_ID
-        // SAFETY: the attribute is as long as is said, and lives through the call.
-        if unsafe { libc::syscall(libc::SYS_bpf, 11, attribute.as_mut_ptr(), attribute.len()) } != 0 {
-            return ids;
-        }
-        id = u32::from_ne_bytes(*attribute[4..].first_chunk().unwrap());
-        ids.insert(id);
-    }
 }

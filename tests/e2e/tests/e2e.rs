@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod cli;
+mod endure;
 mod events;
 mod loss;
 mod session;
@@ -22,7 +23,7 @@ fn main() {
     // They watch one machine, and each wants its load alone.
     arguments.test_threads = Some(1);
     let root = root();
-    let trials = [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS].concat();
+    let trials = [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS].concat();
     let trials = trials.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             if !root {

@@ -9,7 +9,18 @@ fn key(pid: u32, start_time: u64) -> ProcessKey {
 fn sighting(key: ProcessKey, parent: Option<ProcessKey>, comm: &str) -> Sighting {
     let mut bytes = [0; 16];
     bytes[..comm.len()].copy_from_slice(comm.as_bytes());
-    Sighting { key, parent, comm: bytes, leader: true, uid: 7, cgroup: 1, mnt_ns: 2, pid_ns: 3, ns_pid: 1 }
+    Sighting {
+        key,
+        parent,
+        comm: bytes,
+        leader: true,
+        uid: 7,
+        cgroup: 1,
+        mnt_ns: 2,
+        pid_ns: 3,
+        ns_pid: 1,
+        exec_id: 0,
+    }
 }
 
 fn birth(key: ProcessKey, parent: ProcessKey) -> Birth {
@@ -30,6 +41,25 @@ fn a_child_takes_over_what_fork_copies() {
     assert_eq!((p.comm(), p.executable(), p.uid(), p.cgroup()), (&b"sh"[..], Some(&b"/bin/sh"[..]), 7, 9));
     t.exec(&sighting(b, Some(a.key), "ls"), None);
     assert_eq!(t.get(b).unwrap().executable(), None, "an unread path is unknown, not the old one");
+}
+
+#[test]
+fn a_program_whose_execution_was_lost_is_unknown() {
+    let mut t = Processes::default();
+    let (a, b) = (sighting(key(1, 10), None, "sh"), key(2, 20));
+    let ls = Sighting { exec_id: 1, ..sighting(b, Some(a.key), "ls") };
+    t.exec(&a, Some(b"/bin/sh"));
+    t.fork(&a, &birth(b, a.key));
+    t.seen(&sighting(b, Some(a.key), "sh"));
+    assert_eq!(t.get(b).unwrap().executable(), Some(&b"/bin/sh"[..]));
+    t.seen(&ls);
+    assert_eq!(t.get(b).unwrap().executable(), None, "not its maker's");
+    // What comes late changes nothing, be it a birth or an execution.
+    t.fork(&a, &birth(b, a.key));
+    t.exec(&sighting(b, Some(a.key), "sh"), Some(b"/bin/sh"));
+    assert_eq!(t.get(b).unwrap().executable(), None);
+    t.exec(&ls, Some(b"/bin/ls"));
+    assert_eq!(t.get(b).unwrap().executable(), Some(&b"/bin/ls"[..]));
 }
 
 #[test]

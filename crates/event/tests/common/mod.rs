@@ -190,7 +190,7 @@ pub(crate) fn any_dns() -> impl Strategy<Value = Vec<u8>> {
 
 fn any_header() -> impl Strategy<Value = Header> {
     let numbers = vec(any::<u32>(), 18);
-    (any::<[u64; 6]>(), numbers, any::<[u8; 16]>(), any::<(Option<u32>, Option<i64>, u8, u8)>()).prop_map(
+    (any::<[u64; 7]>(), numbers, any::<[u8; 16]>(), any::<(Option<u32>, Option<i64>, u8, u8)>()).prop_map(
         |(wide, n, comm, (syscall, ret, small, flags))| Header {
             time: wide[0],
             seq: wide[1],
@@ -200,7 +200,7 @@ fn any_header() -> impl Strategy<Value = Header> {
             slot: small,
             origin: Origin::from_number(small % 3).unwrap(),
             flags: Flags(
-                flags & (Flags::COMPAT | Flags::KTHREAD)
+                flags & (Flags::COMPAT | Flags::KTHREAD | Flags::IN_TREE)
                     | if syscall.is_some() { Flags::SYSCALL } else { 0 }
                     | if ret.is_some() { Flags::RETURN } else { 0 },
             ),
@@ -228,6 +228,7 @@ fn any_header() -> impl Strategy<Value = Header> {
             cgroup_ns: n[17],
             syscall,
             comm,
+            exec_id: wide[6],
             ret,
         },
     )

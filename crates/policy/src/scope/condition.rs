@@ -67,6 +67,8 @@ pub(super) struct Subject<'a> {
     identity: Option<Identity<'a>>,
     pub(super) process: Option<&'a Process>,
     container: Option<&'a Container>,
+    /// The kernel found it in every tree that it must be in.
+    in_tree: bool,
     started: u64,
 }
 
@@ -93,7 +95,8 @@ impl<'a> Subject<'a> {
             comm: comm_bytes(&h.comm),
         });
         let container = identity.as_ref().and_then(|_| ctx.container(event));
-        Subject { identity, process: ctx.process(event), container, started: ctx.clock.started() }
+        let (process, started) = (ctx.process(event), ctx.clock.started());
+        Subject { identity, process, container, in_tree: h.flags.in_tree(), started }
     }
 
     pub(super) fn of_process(process: &'a Process, ctx: &'a Context) -> Subject<'a> {
@@ -107,7 +110,7 @@ impl<'a> Subject<'a> {
             comm: process.comm(),
         });
         let container = ctx.containers.container(process.cgroup());
-        Subject { identity, process: Some(process), container, started: ctx.clock.started() }
+        Subject { identity, process: Some(process), container, in_tree: false, started: ctx.clock.started() }
     }
 
     fn number(&self, of: Number) -> Option<u32> {
@@ -150,6 +153,8 @@ impl Condition {
                 let id = subject.container.map(Container::id);
                 id.is_some_and(|id| list.iter().any(|prefix| id.starts_with(prefix.as_str()))) != *negate
             }
+            // The kernel's word counts: of a process whose birth was lost, or whose parent's, nothing is known here.
+            Condition::Tree { negate: false, .. } if subject.in_tree => true,
             Condition::Tree { mark, negate, .. } => {
                 let marked = |p: &Process| mark.is_some_and(|mark| p.is_marked(mark));
                 subject.process.is_some_and(marked) != *negate

@@ -1,7 +1,7 @@
 use catalogue::Quality;
 use context::{BootId, Clock, Containers, Hierarchy, ProcessKey, Processes};
 use event::build::RecordBuilder;
-use event::{Header, Origin};
+use event::{Flags, Header, Origin};
 use proptest::prelude::*;
 
 use super::*;
@@ -190,6 +190,10 @@ fn trees() {
     seeds.sort_unstable();
     assert_eq!(seeds, [10, 11, 20, 21]);
     assert!(show(&scope, &mut ctx, record("setns", header(21, 1))));
+    // Born of one that was never heard of; the kernel knows better.
+    let stray = header(31, 30);
+    assert!(!show(&scope, &mut ctx, record("setns", stray)));
+    assert!(show(&scope, &mut ctx, record("setns", Header { flags: Flags(Flags::IN_TREE), ..stray })));
     let missing = Scope::parse(&["tree=99"]).unwrap().begin(&mut ctx).unwrap_err();
     assert_eq!(missing, Error::NoSuchProcess { pid: 99 });
 }
