@@ -315,7 +315,8 @@ impl Sensor {
     /// Runs that the kernel itself has counted, by program, since [`kernel::count_runs`]: those of the ledger's attempts, if it was called before
     /// [`start`](Self::start). Of programs on hooks of their own; those that others call are not counted by the kernel.
     pub fn kernel_runs(&self) -> BTreeMap<&'static str, u64> {
-        let own_hook = |p: &&catalogue::Program| !p.is_syscall() && !matches!(p.hook, Hook::Iter(_));
+        let own_hook =
+            |p: &&catalogue::Program| !matches!(p.hook, Hook::SysEnter | Hook::SysExit | Hook::Iter(_));
         let programs = self.loaded.plan.programs.values().copied().filter(own_hook);
         programs
             .filter_map(|program| {

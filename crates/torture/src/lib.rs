@@ -157,7 +157,8 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
 
     let found = checker.conclude();
     let ledger = sensor.ledger();
-    let (mut totals, rows) = report::rows(sensor.plan(), &ledger, &checker, &found);
+    let kernel_runs = sensor.kernel_runs();
+    let (mut totals, rows) = report::rows(sensor.plan(), &ledger, &kernel_runs, &checker, &found);
     totals.late = sensor.late();
     let mut samples = checker.samples.clone();
     if totals.silent > 0 {
@@ -166,7 +167,7 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
     let mut imbalance = report::imbalance(&ledger);
     let mut notes = stage.notes.clone();
     match counting {
-        Ok(_) => imbalance.extend(report::uncounted(&ledger, &sensor.kernel_runs())),
+        Ok(_) => imbalance.extend(report::uncounted(&ledger, &kernel_runs)),
         Err(e) => notes.push(format!("the kernel does not count runs to compare the ledger with: {e}")),
     }
     imbalance.extend(checker.unknown().iter().map(|w| format!("the identity of worker {w} was never told")));

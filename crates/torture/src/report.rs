@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use catalogue::Lane;
-use sensor::{Ledger, Plan};
+use sensor::{Counts, Ledger, Plan};
 use serde::Serialize;
 
 use crate::check::{Checker, Faults, Found, Place, Trace};
@@ -114,39 +114,24 @@ pub struct Row {
 pub(crate) fn rows(
     plan: &Plan,
     ledger: &Ledger,
+    kernel_runs: &BTreeMap<&'static str, u64>,
     checker: &Checker,
     found: &[(Trace, Found)],
 ) -> (Totals, Vec<Row>) {
     let mut rows: BTreeMap<(Lane, &'static str), Row> = BTreeMap::new();
     for row in ledger.by_probe() {
-        let c = row.counts;
-        let faults = catalogue::program(row.probe)
-            .and_then(|p| checker.faults.get(&(p.lane, p.probe)))
-            .copied()
-            .unwrap_or_default();
-        let new = Row {
-            lane: row.lane,
-            probe: row.probe,
-            runs: c.attempts + c.skipped,
-            skipped: c.skipped,
-            filtered: c.filtered,
-            submitted: c.submitted,
-            delivered: c.received - c.corrupt,
-            ring_full: c.ring_full,
-            slot_busy: c.slot_busy,
-            too_big: c.too_big,
-            stolen: c.stolen,
-            untracked: c.untracked,
-            corrupt: c.corrupt,
-            expected: 0,
-            intact: 0,
-            torn: faults.torn + c.corrupt,
-            misattributed: faults.misattributed,
-            duplicated: faults.duplicated,
-            reported: 0,
-            silent: 0,
-        };
-        rows.insert((row.lane, row.probe), new);
+        rows.insert((row.lane, row.probe), new_row(row.lane, row.probe, &row.counts, checker));
+    }
+    // The dispatchers of system calls do not count their runs themselves: each is no more than one look at a table.
+    for (probe, &runs) in kernel_runs {
+        if let Some(program) = catalogue::program(probe).filter(|p| is_dispatcher(p)) {
+            let none = Counts::default();
+            let row = rows
+                .entry((program.lane, program.name))
+                .or_insert_with(|| new_row(program.lane, program.name, &none, checker));
+            row.runs += runs;
+            row.filtered += runs;
+        }
     }
     let mut missing: BTreeMap<u16, u64> = BTreeMap::new();
     for (trace, found) in found {
@@ -198,6 +183,39 @@ pub(crate) fn rows(
     (totals, rows)
 }
 
+fn new_row(lane: Lane, probe: &'static str, c: &Counts, checker: &Checker) -> Row {
+    let faults = catalogue::program(probe)
+        .and_then(|p| checker.faults.get(&(p.lane, p.probe)))
+        .copied()
+        .unwrap_or_default();
+    Row {
+        lane,
+        probe,
+        runs: c.attempts + c.skipped,
+        skipped: c.skipped,
+        filtered: c.filtered,
+        submitted: c.submitted,
+        delivered: c.received - c.corrupt,
+        ring_full: c.ring_full,
+        slot_busy: c.slot_busy,
+        too_big: c.too_big,
+        stolen: c.stolen,
+        untracked: c.untracked,
+        corrupt: c.corrupt,
+        expected: 0,
+        intact: 0,
+        torn: faults.torn + c.corrupt,
+        misattributed: faults.misattributed,
+        duplicated: faults.duplicated,
+        reported: 0,
+        silent: 0,
+    }
+}
+
+fn is_dispatcher(program: &catalogue::Program) -> bool {
+    matches!(program.hook, catalogue::Hook::DispatchEnter | catalogue::Hook::DispatchExit)
+}
+
 /// The program that tells this trace: the one most of them came from.
 fn teller(plan: &Plan, checker: &Checker, trace: Trace) -> Option<(Lane, &'static str)> {
     let most = checker.told.iter().filter(|((t, _), _)| *t == trace).max_by_key(|(_, n)| **n);
@@ -222,11 +240,8 @@ fn losses(plan: &Plan, ledger: &Ledger, event: u16) -> u64 {
         .iter()
         .map(|row| {
             let program = catalogue::program(row.probe);
-            let is_dispatcher = matches!(
-                program.map(|p| p.hook),
-                Some(catalogue::Hook::DispatchEnter | catalogue::Hook::DispatchExit)
-            );
-            if own.contains(&row.probe) || is_dispatcher && dispatched {
+            let dispatches = program.is_some_and(is_dispatcher);
+            if own.contains(&row.probe) || dispatches && dispatched {
                 row.counts.lost_in_all()
             } else {
                 // State about a task that was not kept may hide any event of it.
@@ -261,7 +276,8 @@ pub(crate) fn imbalance(ledger: &Ledger) -> Vec<String> {
 pub(crate) fn uncounted(ledger: &Ledger, runs: &BTreeMap<&'static str, u64>) -> Vec<String> {
     let attempts: BTreeMap<&str, u64> =
         ledger.by_probe().iter().map(|r| (r.probe, r.counts.attempts)).collect();
-    let differ = runs.iter().filter_map(|(probe, &runs)| {
+    let count = |probe: &str| catalogue::program(probe).is_some_and(|p| !is_dispatcher(p));
+    let differ = runs.iter().filter(|(probe, _)| count(probe)).filter_map(|(probe, &runs)| {
         let counted = attempts.get(probe).copied().unwrap_or(0);
         (runs != counted)
             .then(|| format!("{probe}: the kernel ran it {runs} times, it counted {counted} attempts"))
