@@ -32,26 +32,26 @@ def results:
       "shared scratch: torn", "slot per context: torn", "naive: skipped per million", "run"]] +
     [.[] | .torture.totals as $t | [
         .name, .release, (.model // "–"),
-        "\(.tests.passed) / \(.tests.failed) / \(.tests.skipped | length)",
+        if .tests then "\(.tests.passed) / \(.tests.failed) / \(.tests.skipped | length)" else "–" end,
         ($t.operations, $t.expected, $t.intact, $t.torn, $t.misattributed, $t.duplicated, $t.silent, $t.reported | number),
         (.torture.probes // [] | per_million),
         (.controls["shared-scratch"] | torn(true)),
         (.tasks_preempt as $must | .controls["single-slot-per-context"] | torn($must)),
         (.controls["naive-attachment"].probes // [] | per_million),
-        "\(.date), \(.commit), \(.torture.seconds // "–") s"
+        ([.tests, .torture | select(. != null) | "\(.date) \(.commit)"] | unique | join("; ")) + (.torture.seconds | if . then ", \(.) s" else "" end)
     ]] | table(4);
 
 def failures:
-    [.[] | select(.tests.failures != []) | "- \(.name): \(.tests.failures | join(", "))"] |
+    [.[] | select(.tests.failures // [] != []) | "- \(.name): \(.tests.failures | join(", "))"] |
     if . == [] then empty else "", "Failed:", "", .[] end;
 
 def skips:
-    [.[] | select(.tests.skipped != []) | "- \(.name): \(.tests.skipped | join("; "))"] |
+    [.[] | select(.tests.skipped // [] != []) | "- \(.name): \(.tests.skipped | join("; "))"] |
     if . == [] then empty else "", "Skipped:", "", .[] end;
 
 # One column for each kernel, with the naive attachment beside it; only columns and probes with a skipped run.
 def skipped_runs:
-    [.[] | select(.torture != null) |
+    [.[] | select(.torture.probes != null) |
         {name, probes: .torture.probes},
         {name: (.name + " naive"), probes: (.controls["naive-attachment"].probes // empty)}] as $all |
     [$all[] | select([.probes[] | select(.skipped > 0)] != [])] as $columns |
