@@ -2,10 +2,10 @@
 //!
 //! > Every event is delivered intact, or reported lost. Never torn, never silently missing, never blamed on another task.
 //!
-//! Workers do things of which each carries a mark of its own ([`script`]), several on each CPU, while real-time tasks preempt them, timers and
-//! packets interrupt them, and processes end in storms ([`cast`], [`worker`]). The production programs watch, by the sensor that
-//! `tarsius watch` runs on. Every event is compared with what its worker wrote down that it did ([`journal`], [`check`]), and the ledger's
-//! equations are checked ([`report`]).
+//! Workers do things of which each carries a mark of its own (`script`), several on each CPU, while real-time tasks preempt them, timers and
+//! packets interrupt them, and processes end in storms (`cast`, `worker`). The production programs watch, by the sensor that
+//! `tarsius watch` runs on. Every event is compared with what its worker wrote down that it did (`journal`, `check`), and the ledger's
+//! equations are checked (`report`).
 //!
 //! A [`Control`] does the same with one thing made wrong that is known to be wrong. It has to fail, or the torture has seen nothing.
 
@@ -93,6 +93,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// What keeps the torture from being run; what it finds is in the report.
 pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
     let mut features = Features::probe();
+    sensor::check(&features)?;
     let cpus = choose_cpus(options)?;
     let preemptible = features.tracepoint_programs_preemptible();
     if options.control == Some(Control::NaiveAttachment) {
@@ -219,7 +220,7 @@ fn note(sensor: &mut Sensor, undecoded: &mut Vec<Vec<u8>>) {
     undecoded.drain(..).for_each(|record| sensor.corrupt(&record));
 }
 
-/// The most that this process had in memory, in KiB; the rings, which are mapped, are not in it.
+/// The most that this process had in memory, in KiB.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));

@@ -37,7 +37,7 @@ pub struct Report {
     pub samples: Vec<String>,
     /// What the load lacked here.
     pub notes: Vec<String>,
-    /// Most memory that this process had, rings aside, in KiB.
+    /// Most memory that this process had, in KiB; the rings are in it, each of their pages twice, as they are mapped twice.
     pub memory_kib: u64,
 }
 

@@ -62,6 +62,8 @@ fn prepare(part: &Part) -> Result<(), Error> {
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), "binding the worker to its parent")?;
         check(libc::prctl(libc::PR_SET_NAME, name.as_ptr()), "naming the worker")?;
+        // Ctrl-C is for the torture, which then tells the workers.
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
         libc::umask(0);
     }
     pin(part.cpus.first().copied().unwrap_or(0))?;
