@@ -3,6 +3,8 @@
 
 #[path = "proof.rs"]
 mod proof;
+#[path = "strays.rs"]
+mod strays;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +27,7 @@ fn run() -> Result<(), Failure> {
     println!("cargo::rerun-if-changed={}", root.join("families").display());
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=proof.rs");
+    println!("cargo::rerun-if-changed=strays.rs");
     println!("cargo::rerun-if-env-changed=CLANG");
 
     fs::write(out.join("catalogue.h"), catalogue::HEADER)?;
@@ -108,14 +111,8 @@ fn compile(
     if status.success() { Ok(()) } else { Err(format!("{clang} failed on the BPF programs").into()) }
 }
 
-/// Undoes what clang (19, for one) does to some field offsets, others in every run: the offset is made a constant (`r1 = 144`), and the
-/// load of it that stood there before stays behind (`r1 = *(u64 *)(r1 + 0)`), which the verifier refuses. No program can load from a
-/// constant, so nothing else looks like that, but for the registers that `LEGACY` handlers by perf tracepoint do not have: these are left
-/// to be refused.
+/// See `strays.rs`.
 fn drop_stray_loads(path: &Path) -> Result<(), Failure> {
-    const MOV_IMMEDIATE: u8 = 0xb7;
-    const MOV: u8 = 0xbf;
-    const LOAD_U64: u8 = 0x79;
     const SHF_EXECINSTR: u64 = 4;
     let mut bytes = fs::read(path)?;
     let number = |bytes: &[u8], at: u64, size: usize| -> Result<u64, Failure> {
@@ -123,33 +120,16 @@ fn drop_stray_loads(path: &Path) -> Result<(), Failure> {
         let field = bytes.get(at..at + size).ok_or("the object ends too soon")?;
         Ok(field.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)))
     };
-    let (headers, size, count, names) = (
-        number(&bytes, 0x28, 8)?,
-        number(&bytes, 0x3a, 2)?,
-        number(&bytes, 0x3c, 2)?,
-        number(&bytes, 0x3e, 2)?,
-    );
-    let names = number(&bytes, headers + names * size + 0x18, 8)?;
+    let (headers, size, count) =
+        (number(&bytes, 0x28, 8)?, number(&bytes, 0x3a, 2)?, number(&bytes, 0x3c, 2)?);
     for header in (0..count).map(|n| headers + n * size) {
-        let name = usize::try_from(names + number(&bytes, header, 4)?)?;
-        let by_perf = bytes.get(name..).is_some_and(|n| n.starts_with(b"tp/raw_syscalls/"));
-        if by_perf || number(&bytes, header + 8, 8)? & SHF_EXECINSTR == 0 {
+        if number(&bytes, header + 8, 8)? & SHF_EXECINSTR == 0 {
             continue;
         }
         let start = usize::try_from(number(&bytes, header + 0x18, 8)?)?;
         let end = start + usize::try_from(number(&bytes, header + 0x20, 8)?)?;
         let code = bytes.get_mut(start..end).ok_or("the object ends too soon")?;
-        for at in (8..code.len()).step_by(8) {
-            let (before, here) = (&code[at - 8..at], &code[at..at + 8]);
-            let register = before[1] & 0xf;
-            let stray = before[0] == MOV_IMMEDIATE
-                && here[0] == LOAD_U64
-                && here[1] == register << 4 | register
-                && here[2..4] == [0, 0];
-            if stray {
-                code[at] = MOV;
-            }
-        }
+        strays::mend(code);
     }
     Ok(fs::write(path, bytes)?)
 }

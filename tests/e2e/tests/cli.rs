@@ -11,6 +11,7 @@ use crate::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("doctor_says_that_it_can_run", doctor),
+    ("no_program_is_refused", no_program_is_refused),
     ("events_lists_the_catalogue", events),
     ("errors_name_the_place", errors),
     ("own_activity_is_left_out", own_activity),
@@ -30,6 +31,17 @@ fn doctor(_: &str) {
     let open =
         report["events"].as_array().unwrap().iter().find(|e| e["event"] == "security_file_open").unwrap();
     assert!(open["tier"].is_string(), "{open}");
+}
+
+/// The kernel takes every program of every tier that it has hooks for. That a tier is not there is told by another reason.
+fn no_program_is_refused(_: &str) {
+    for avoided in ["none", "lsm", "lsm,kprobe", "lsm,kprobe,sock_ops,cgroup"] {
+        let account = Watch::start(&["--events", "*", "--avoid", avoided]).stop();
+        assert!(!account.said.contains("refuses"), "without {avoided}: {}", account.said);
+    }
+    // The control: what is refused would be said.
+    let account = Watch::start(&["--events", "*", "--avoid", "lsm,kprobe,cgroup"]).stop();
+    assert!(account.said.contains("left out as asked"), "{}", account.said);
 }
 
 fn events(_: &str) {
