@@ -37,7 +37,8 @@ pub fn play(part: &str) -> Result<(), Error> {
     let mut act = 0;
     while act < ACTS && !journal.is_told(Order::Stop) {
         if journal.is_told(Order::Wait) {
-            nap(500);
+            // Long enough to leave the CPU to whom it is waited for.
+            nap(5_000);
             continue;
         }
         if part.cpus.len() > 1 && act % 64 == 0 {
