@@ -42,11 +42,11 @@ def results:
     ]] | table(4);
 
 def failures:
-    [.[] | select(.tests.failures // [] != []) | "- \(.name): \(.tests.failures | join(", "))"] |
+    [.[] | select((.tests.failures // []) != []) | "- \(.name): \(.tests.failures | join(", "))"] |
     if . == [] then empty else "", "Failed:", "", .[] end;
 
 def skips:
-    [.[] | select(.tests.skipped // [] != []) | "- \(.name): \(.tests.skipped | join("; "))"] |
+    [.[] | select((.tests.skipped // []) != []) | "- \(.name): \(.tests.skipped | join("; "))"] |
     if . == [] then empty else "", "Skipped:", "", .[] end;
 
 # One column for each kernel, with the naive attachment beside it; only columns and probes with a skipped run.
