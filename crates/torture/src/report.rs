@@ -133,11 +133,8 @@ pub(crate) fn rows(
             row.filtered += runs;
         }
     }
-    // What can not be taken here is said before, and not expected.
-    let found: Vec<(Trace, Found)> =
-        found.iter().filter(|f| tellers(plan, f.0.event()).next().is_some()).copied().collect();
     let mut missing: BTreeMap<u16, u64> = BTreeMap::new();
-    for (trace, found) in &found {
+    for (trace, found) in found {
         *missing.entry(trace.event()).or_default() += found.missing;
         if let Some(row) = teller(plan, checker, *trace).and_then(|p| rows.get_mut(&p)) {
             row.expected += found.expected;
