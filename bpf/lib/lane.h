@@ -161,17 +161,17 @@ static __always_inline void run_begin(struct run *run)
  * Kernels before 5.17. User space refuses to load this where tasks preempt programs (sensor::check): what interrupts a run ends before the run goes on,
  * so that between this read and this write the word can change and change back, but not stay changed.
  */
-static __always_inline bool slot_take(struct slot *slot, u64 token)
+static __always_inline bool take(u64 *owner, u64 token)
 {
-	if (*(volatile u64 *)&slot->owner)
+	if (*(volatile u64 *)owner)
 		return false;
-	*(volatile u64 *)&slot->owner = token;
+	*(volatile u64 *)owner = token;
 	return true;
 }
 #else
-static __always_inline bool slot_take(struct slot *slot, u64 token)
+static __always_inline bool take(u64 *owner, u64 token)
 {
-	return __sync_val_compare_and_swap(&slot->owner, 0, token) == 0;
+	return __sync_val_compare_and_swap(owner, 0, token) == 0;
 }
 #endif
 
@@ -205,7 +205,7 @@ static __always_inline bool slot_claim(struct run *run)
 		/* The verifier sees the constant: a program that claims has nothing of the other case in it. */
 		if (cfg.unclaimed)
 			*(volatile u64 *)&slot->owner = token;
-		if (cfg.unclaimed || slot_take(slot, token)) {
+		if (cfg.unclaimed || take(&slot->owner, token)) {
 			slot->used = 0;
 			slot->too_big = 0;
 			slot->header.slot = i;

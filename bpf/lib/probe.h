@@ -81,6 +81,8 @@ static __always_inline bool claim_anyone(struct run *run, u16 event)
 	return true;
 }
 
+#define MAX_ERRNO 4095
+
 /* The same for an event of a system call: with the call's number, and its return value at its exit. */
 static __always_inline bool claim_call(struct run *run, const struct call *call, u16 event)
 {
@@ -93,9 +95,12 @@ static __always_inline bool claim_call(struct run *run, const struct call *call,
 	put_current(run, call->task);
 	header->syscall = call->number & (COMPAT_BASE - 1);
 	header->flags |= RECORD_SYSCALL | RECORD_RETURN;
-	if (call->number >= COMPAT_BASE)
-		header->flags |= RECORD_COMPAT;
 	header->ret = call->ret;
+	if (call->number >= COMPAT_BASE) {
+		header->flags |= RECORD_COMPAT;
+		/* What the caller sees: 32 bits, negative only where it is an error. */
+		header->ret = (u32)call->ret >= (u32)-MAX_ERRNO ? (s64)(s32)call->ret : (u32)call->ret;
+	}
 	return true;
 }
 

@@ -74,61 +74,6 @@ int BPF_KPROBE(commit_creds__kprobe, struct cred *cred)
 	return 0;
 }
 
-/* ---- calls ---- */
-
-/* The first call of the 32-bit table that takes ids of 32 bits (setreuid32); those before it take 16. */
-#define WIDE_IDS 203
-
-/* An id as the kernel takes it: of 16 bits, the highest stands for "keep it". */
-static __always_inline u32 id_argument(const struct call *call, u32 n)
-{
-	u32 id = call_argument(call, n);
-
-	if (call->number < COMPAT_BASE || call->number >= COMPAT_BASE + WIDE_IDS)
-		return id;
-	id &= 0xffff;
-	return id == 0xffff ? ~0u : id;
-}
-
-/* clang-format off */
-#define ID_CALL_1(name, a)                                                                         \
-	SYSCALL_EXIT(name)                                                                         \
-	{                                                                                          \
-		if (!claim_call(run, call, EVENT(name)))                                           \
-			return;                                                                    \
-		put_u32(run, FIELD(name, a), id_argument(call, 0));                                \
-		submit(run);                                                                       \
-	}
-#define ID_CALL_2(name, a, b)                                                                      \
-	SYSCALL_EXIT(name)                                                                         \
-	{                                                                                          \
-		if (!claim_call(run, call, EVENT(name)))                                           \
-			return;                                                                    \
-		put_u32(run, FIELD(name, a), id_argument(call, 0));                                \
-		put_u32(run, FIELD(name, b), id_argument(call, 1));                                \
-		submit(run);                                                                       \
-	}
-#define ID_CALL_3(name, a, b, c)                                                                   \
-	SYSCALL_EXIT(name)                                                                         \
-	{                                                                                          \
-		if (!claim_call(run, call, EVENT(name)))                                           \
-			return;                                                                    \
-		put_u32(run, FIELD(name, a), id_argument(call, 0));                                \
-		put_u32(run, FIELD(name, b), id_argument(call, 1));                                \
-		put_u32(run, FIELD(name, c), id_argument(call, 2));                                \
-		submit(run);                                                                       \
-	}
-/* clang-format on */
-
-ID_CALL_1(setuid, uid)
-ID_CALL_1(setgid, gid)
-ID_CALL_2(setreuid, ruid, euid)
-ID_CALL_2(setregid, rgid, egid)
-ID_CALL_3(setresuid, ruid, euid, suid)
-ID_CALL_3(setresgid, rgid, egid, sgid)
-ID_CALL_1(setfsuid, fsuid)
-ID_CALL_1(setfsgid, fsgid)
-
 /* ---- prctl ---- */
 
 /* include/uapi/linux/prctl.h */

@@ -106,25 +106,6 @@ int BPF_KPROBE(switch_task_ns__kprobe, struct task_struct *task, struct nsproxy 
 	return 0;
 }
 
-/* ---- calls ---- */
-
-SYSCALL_EXIT(setns)
-{
-	if (!claim_call(run, call, EVENT(setns)))
-		return;
-	put_u32(run, FIELD(setns, fd), call_argument(call, 0));
-	put_u32(run, FIELD(setns, nstype), call_argument(call, 1));
-	submit(run);
-}
-
-SYSCALL_EXIT(unshare)
-{
-	if (!claim_call(run, call, EVENT(unshare)))
-		return;
-	put_u32(run, FIELD(unshare, flags), call_argument(call, 0));
-	submit(run);
-}
-
 /* ---- control groups ---- */
 
 /* Whoever makes them, and whatever the scope: by them user space knows the containers. */

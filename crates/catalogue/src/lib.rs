@@ -7,17 +7,19 @@
 mod model;
 
 pub use model::{
-    Context, Event, Field, Format, Hook, Lane, Program, ProgramRef, Quality, Support, Tier, Type,
+    Argument, Call, Context, Event, Field, Format, Hook, Lane, Layout, Member, MemberType, Names, NamesKind,
+    Program, ProgramRef, Quality, Support, Tier, Type,
 };
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
+include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 
 /// The C header generated from the catalogue (`catalogue.h`): numbers of events, fields, probes and stages.
 pub const HEADER: &str = include_str!(concat!(env!("OUT_DIR"), "/catalogue.h"));
 
-/// The event of that name.
+/// The event of that name, or of which that is an alias.
 pub fn event(name: &str) -> Option<&'static Event> {
-    EVENTS.iter().find(|e| e.name == name)
+    EVENTS.iter().find(|e| e.name == name).or_else(|| EVENTS.iter().find(|e| e.aliases.contains(&name)))
 }
 
 /// The event of that number, as it stands in a record's header.

@@ -151,11 +151,14 @@ pub enum Type {
     DnsAnswers,
     /// Bytes.
     Bytes,
+    /// A structure of the user-visible interface: see [`Field::layout`].
+    Struct,
+    /// Such structures, or numbers, one after the other.
+    Structs,
 }
 
 /// How the names behind a number are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is named for the constants of the kernel's headers that it stands for")]
 pub enum Format {
     OpenFlags,
@@ -172,6 +175,142 @@ pub enum Format {
     PtraceRequest,
     MemfdFlags,
     BpfProgType,
+    /// In a table of names.tsv.
+    Names(&'static Names),
+}
+
+impl Serialize for Format {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(match self {
+            Format::OpenFlags => "open_flags",
+            Format::FileMode => "file_mode",
+            Format::FileType => "file_type",
+            Format::Signal => "signal",
+            Format::RenameFlags => "rename_flags",
+            Format::MountFlags => "mount_flags",
+            Format::UmountFlags => "umount_flags",
+            Format::SocketType => "socket_type",
+            Format::TcpState => "tcp_state",
+            Format::PrctlOption => "prctl_option",
+            Format::CloneFlags => "clone_flags",
+            Format::PtraceRequest => "ptrace_request",
+            Format::MemfdFlags => "memfd_flags",
+            Format::BpfProgType => "bpf_prog_type",
+            Format::Names(names) => names.name,
+        })
+    }
+}
+
+/// A table of names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Its own name.
+    pub name: &'static str,
+    /// How a number is read.
+    pub kind: NamesKind,
+    /// Names by number; of flags, those that mean several bits first.
+    pub entries: &'static [(u64, &'static str)],
+}
+
+/// How a number is read by a table of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesKind {
+    /// Bits.
+    Flags,
+    /// One name for each number; they are sorted.
+    Number,
+    /// A number in the bits of a mask, with sorted names of its own, and flags in the others.
+    Mask {
+        /// The bits.
+        mask: u64,
+        /// The names.
+        values: &'static [(u64, &'static str)],
+    },
+}
+
+/// A structure of the interface between user space and the kernel.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes.
+    pub size: usize,
+    /// The same in 32-bit programs, where it is another.
+    pub compat: Option<&'static Layout>,
+    /// What of it is shown.
+    pub members: &'static [Member],
+}
+
+/// A member of a structure.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name; empty where the structure is a mere number.
+    pub name: &'static str,
+    /// Its type.
+    pub ty: MemberType,
+    /// Where it stands.
+    pub offset: usize,
+    /// Bytes.
+    pub size: usize,
+    /// How the number is shown by name.
+    pub format: Option<Format>,
+}
+
+/// Type of a member of a structure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the usual ones")]
+pub enum MemberType {
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+    /// An address.
+    Ptr,
+    /// In network order.
+    Be16,
+    /// In network order.
+    Be32,
+    /// Text that ends with a NUL, or with the member.
+    Str,
+    Bytes,
+}
+
+/// What the programs must know of a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Its event's place in [`EVENTS`](crate::EVENTS).
+    pub event: usize,
+    /// The names that the kernel has for it: [`SYSCALLS`](crate::SYSCALLS).
+    pub names: &'static [&'static str],
+    /// It is told at its entry.
+    pub never_returns: bool,
+    /// It returns in a new task too.
+    pub makes_child: bool,
+    /// Its arguments.
+    pub arguments: &'static [Argument],
+}
+
+/// What the programs must know of an argument: `struct argument` of `syscall.bpf.c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argument {
+    /// `enum argument_kind`.
+    pub kind: u8,
+    /// The kernel writes there.
+    pub written: bool,
+    /// `enum argument_count`.
+    pub count: u8,
+    /// 64 bits, which a 32-bit call gives in two registers.
+    pub pair: bool,
+    /// Bytes of an element.
+    pub size: u32,
+    /// Bytes of an element in a 32-bit call; 0 where they are not known.
+    pub compat_size: u32,
+    /// The same in a 32-bit call that has another name there.
+    pub alias_size: u32,
 }
 
 /// How sure a field's value is.
@@ -227,11 +366,18 @@ pub struct Field {
     /// How the number is shown by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// What the bytes of a [`Type::Struct`] mean, or of each element of [`Type::Structs`].
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "layout_name")]
+    pub layout: Option<&'static Layout>,
     /// The `--enrichment` that must ask for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_request: Option<&'static str>,
     /// Meaning, with unit.
     pub doc: &'static str,
+}
+
+fn layout_name<S: serde::Serializer>(layout: &Option<&'static Layout>, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(layout.map_or("", |l| l.name))
 }
 
 /// One way to take an event.
@@ -333,6 +479,9 @@ pub struct Event {
     pub lane: Lane,
     /// Tags that select it (`--events tag=fs`); `default` marks the default set.
     pub tags: &'static [&'static str],
+    /// Other names by which it is selected: what Tracee calls it, the names of a system call in the 32-bit table.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub aliases: &'static [&'static str],
     /// What happened when one sees it.
     pub doc: &'static str,
     /// Its fields, in the order of their indices.

@@ -4,7 +4,8 @@ use catalogue::{Field, Quality, Type};
 
 use crate::value::{CRED_BYTES, PACKET_BYTES};
 use crate::{
-    Cred, DecodeError, DnsMessage, FieldValue, HEADER_BYTES, Header, Packet, SockAddr, StrArray, Value, bytes,
+    Cred, DecodeError, DnsMessage, FieldValue, HEADER_BYTES, Header, Packet, SockAddr, StrArray, Structures,
+    Value, bytes,
 };
 
 /// Most fields that an event can have; a test holds the catalogue to it.
@@ -72,7 +73,7 @@ impl<'a> Event<'a> {
     #[inline]
     pub fn field(&self, index: usize) -> FieldValue<'a> {
         match (self.slots.get(index), self.definition.fields.get(index)) {
-            (Some(&slot), Some(field)) if slot.offset != 0 => self.read(slot, field.ty),
+            (Some(&slot), Some(field)) if slot.offset != 0 => self.read(slot, field),
             _ => FieldValue::UNAVAILABLE,
         }
     }
@@ -89,7 +90,8 @@ impl<'a> Event<'a> {
     }
 
     #[inline]
-    fn read(&self, slot: Slot, ty: Type) -> FieldValue<'a> {
+    fn read(&self, slot: Slot, field: &Field) -> FieldValue<'a> {
+        let ty = field.ty;
         let start = slot.offset as usize;
         let payload = self.record.get(start..start + usize::from(slot.length)).unwrap_or_default();
         let quality = slot.quality;
@@ -98,7 +100,19 @@ impl<'a> Event<'a> {
             Quality::Faulted => !payload.is_empty() && fixed_size(ty).is_none(),
             Quality::Unavailable => false,
         };
-        FieldValue { quality, value: if readable { value(ty, payload, quality) } else { None } }
+        let value = match (readable, field.layout) {
+            (false, _) => None,
+            (true, None) => value(ty, payload, quality),
+            (true, Some(layout)) => {
+                let structures = Structures::new(
+                    layout,
+                    payload,
+                    self.header.flags.compat() && self.header.syscall.is_none_or(|n| n < 403),
+                );
+                Some(if ty == Type::Struct { Value::Struct(structures) } else { Value::Structs(structures) })
+            }
+        };
+        FieldValue { quality, value }
     }
 }
 
@@ -121,7 +135,8 @@ fn value(ty: Type, payload: &[u8], quality: Quality) -> Option<Value<'_>> {
         Type::Packet => Value::Packet(Packet::decode(payload.first_chunk()?)?),
         Type::DnsQuestions => Value::Dns(DnsMessage::new(payload, false, quality)),
         Type::DnsAnswers => Value::Dns(DnsMessage::new(payload, true, quality)),
-        Type::Bytes => Value::Bytes(payload),
+        // Those of structures have a layout.
+        Type::Bytes | Type::Struct | Type::Structs => Value::Bytes(payload),
     })
 }
 
@@ -138,7 +153,9 @@ const fn fixed_size(ty: Type) -> Option<usize> {
         | Type::Sockaddr
         | Type::DnsQuestions
         | Type::DnsAnswers
-        | Type::Bytes => None,
+        | Type::Bytes
+        | Type::Struct
+        | Type::Structs => None,
     }
 }
 

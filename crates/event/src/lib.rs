@@ -13,6 +13,7 @@ mod dns;
 mod error;
 mod header;
 mod sockaddr;
+mod structure;
 mod value;
 
 pub mod build;
@@ -24,6 +25,7 @@ pub use dns::{Answer, Dns, DnsMessage, Name, Question, RecordData};
 pub use error::DecodeError;
 pub use header::{Flags, HEADER_BYTES, Header, NO_PROBE, Origin};
 pub use sockaddr::{SockAddr, UnixName};
+pub use structure::{MemberValue, Structures};
 pub use value::{
     CRED_BYTES, Capabilities, Cred, Direction, FieldValue, PACKET_BYTES, Packet, StrArray, Value,
 };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use catalogue::Quality;
 
 use crate::sockaddr::{AF_INET, AF_INET6};
-use crate::{DnsMessage, SockAddr, bytes, names};
+use crate::{DnsMessage, SockAddr, Structures, bytes, names};
 
 /// Size of `struct cred_record`.
 pub const CRED_BYTES: usize = 80;
@@ -60,6 +60,10 @@ pub enum Value<'a> {
     Dns(DnsMessage<'a>),
     /// Bytes.
     Bytes(&'a [u8]),
+    /// A structure.
+    Struct(Structures<'a>),
+    /// Structures, or numbers.
+    Structs(Structures<'a>),
 }
 
 impl<'a> Value<'a> {

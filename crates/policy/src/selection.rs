@@ -8,32 +8,12 @@ use crate::suggest::nearest;
 
 /// Short names for what people ask for often.
 pub const ALIASES: &[(&str, &[&str])] = &[
-    ("fork", &["sched_process_fork"]),
     ("exec", &["sched_process_exec"]),
     ("exit", &["sched_process_exit"]),
-    ("open", &["security_file_open"]),
     ("create", &["security_inode_create"]),
-    ("unlink", &["security_inode_unlink"]),
-    ("rename", &["security_inode_rename"]),
-    ("link", &["security_inode_link"]),
-    ("symlink", &["security_inode_symlink"]),
-    ("mkdir", &["security_inode_mkdir"]),
-    ("rmdir", &["security_inode_rmdir"]),
-    ("mknod", &["security_inode_mknod"]),
-    ("chmod", &["chmod_common"]),
-    ("chown", &["chown_common"]),
-    ("truncate", &["do_truncate"]),
-    ("mount", &["security_sb_mount"]),
-    ("umount", &["security_sb_umount"]),
-    ("connect", &["security_socket_connect"]),
-    ("accept", &["socket_accept"]),
-    ("bind", &["security_socket_bind"]),
-    ("listen", &["security_socket_listen"]),
     ("dns", &["net_packet_dns_request", "net_packet_dns_response"]),
     ("tcp", &["net_tcp_state"]),
     ("creds", &["commit_creds"]),
-    ("prctl", &["security_task_prctl"]),
-    ("bpf", &["security_bpf_prog"]),
     ("module", &["module_load"]),
 ];
 

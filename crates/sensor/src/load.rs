@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Mutex;
 
-use catalogue::{Event, Hook, Lane, PROGRAMS, Program};
+use catalogue::{Call, Event, Hook, Lane, PROGRAMS, Program};
 use kernel::{Features, HookKind};
 use libbpf_rs::{
     Link, MapCore as _, MapFlags, MapHandle, MapType, Object, ObjectBuilder, OpenObject, PrintLevel,
@@ -19,6 +19,11 @@ use crate::{Error, Options, Scratch};
 const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/modern.bpf.o"));
 /// The programs for 5.10 to 5.16.
 const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o"));
+
+/// Tasks that can be in a wanted system call at the same time.
+const TASKS_IN_CALLS: u32 = 16384;
+/// `DESKS` of `syscall.bpf.c`: of each CPU.
+const DESKS: u32 = 16;
 
 /// Lanes that have maps in the object.
 pub(crate) const LANES: [Lane; 3] = [Lane::Life, Lane::Task, Lane::Net];
@@ -118,6 +123,7 @@ fn attempt(
     let rings = make_rings(&object, options, cpus)?;
     fill_scope(&object, options)?;
     let mut loaded = Loaded { plan, links: vec![], object, rings, cpus };
+    fill_calls(&loaded)?;
     fill_handlers(&loaded)?;
     match attach(features, &mut loaded) {
         Ok(()) => Ok(Ok(loaded)),
@@ -197,6 +203,13 @@ fn set_maps(
         match (lane, name.split_once('_').map_or("", |n| n.1)) {
             (Some(_), "slots") => set(map.set_max_entries(cpus * slots))?,
             (Some(_), "rings") => set(map.set_max_entries(config.shards))?,
+            // Room for tasks that are in a system call at once; see syscall.bpf.c.
+            (Some(_), "calls") if plan.wanted_calls().next().is_some() => {
+                set(map.set_max_entries(TASKS_IN_CALLS))?
+            }
+            (Some(_), "desks") if plan.wanted_calls().next().is_some() => {
+                set(map.set_max_entries(cpus * DESKS))?;
+            }
             (Some(lane), "ledger") => set(map.set_max_entries(cpus * catalogue::probes_in(lane)))?,
             _ if name.ends_with(".rodata") => {
                 let data =
@@ -326,10 +339,90 @@ fn fill_scope(object: &Object, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// `CALLS` and `COMPAT_BASE` of `bpf/lib/syscall.h`.
+const CALLS: u32 = 1024;
+const COMPAT_BASE: u32 = 512;
+
+/// Tells the programs that handle all system calls what to take of those that are wanted: `struct call_form` of `syscall.bpf.c`.
+fn fill_calls(loaded: &Loaded) -> Result<(), Error> {
+    let forms = map(&loaded.object, "cfg_calls")?;
+    for call in loaded.plan.wanted_calls() {
+        let Some(event) = catalogue::EVENTS.get(call.event) else { continue };
+        for name in call.names {
+            let Some(numbers) = catalogue::syscall(name) else { continue };
+            let native = numbers.native.map(|n| (n, false));
+            let compat = numbers.compat.map(|n| (n + COMPAT_BASE, true));
+            for (number, compat) in native.into_iter().chain(compat) {
+                forms
+                    .update(
+                        &number.to_ne_bytes(),
+                        &form(event.id, call, compat.then_some((number, *name))),
+                        MapFlags::ANY,
+                    )
+                    .map_err(Error::bpf(format!("telling the programs of the call {name}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `struct call_form`; of a 32-bit call by its number (with `COMPAT_BASE`) and name.
+fn form(event: u16, call: &Call, compat: Option<(u32, &str)>) -> Vec<u8> {
+    const MAX_ARGUMENTS: usize = 6;
+    const BYTES: u8 = 7;
+    const PAIR: u8 = 8;
+    /// From this number on, 32-bit calls take structures in the layout of 64-bit ones (y2038).
+    const NATIVE_TIMES: u32 = COMPAT_BASE + 403;
+    let own_name = catalogue::EVENTS.get(call.event).map_or("", |e| e.name);
+    // The register of each argument.
+    let mut next = 0;
+    let registers: Vec<u8> = call
+        .arguments
+        .iter()
+        .map(|a| {
+            let register = next;
+            next += if a.pair && compat.is_some() { 2 } else { 1 };
+            register
+        })
+        .collect();
+    let mut bytes = event.to_ne_bytes().to_vec();
+    let flags = u8::from(call.never_returns)
+        | u8::from(call.makes_child) << 1
+        | u8::from(call.names.iter().any(|n| n.starts_with("execve"))) << 2;
+    bytes.extend([call.arguments.len() as u8, flags, 0, 0, 0, 0]);
+    for n in 0..MAX_ARGUMENTS {
+        let (Some(argument), Some(&register)) = (call.arguments.get(n), registers.get(n)) else {
+            bytes.extend([0; 8]);
+            continue;
+        };
+        let size = match compat {
+            None => argument.size,
+            Some((number, _)) if number >= NATIVE_TIMES => argument.size,
+            Some((_, name)) if name != own_name => argument.alias_size,
+            Some(_) => argument.compat_size,
+        };
+        let kind = match argument.kind {
+            // What is of a size that is not known is not read.
+            BYTES if size == 0 => 0,
+            _ if argument.pair && compat.is_some() => PAIR,
+            kind => kind,
+        };
+        // A count that another argument gives is in that one's register.
+        let count = match argument.count {
+            of @ (16..=21 | 32..=37) => {
+                let register = registers.get(usize::from(of & 7)).copied().unwrap_or_default();
+                of & !7 | register
+            }
+            other => other,
+        };
+        bytes.extend([kind, argument.written.into(), count, register]);
+        bytes.extend(size.to_ne_bytes());
+    }
+    bytes
+}
+
 /// Puts the handlers of system calls where the dispatchers look for them.
 fn fill_handlers(loaded: &Loaded) -> Result<(), Error> {
-    const CALLS: u32 = 1024;
-    const COMPAT_BASE: u32 = 512;
     for program in loaded.plan.programs.values() {
         let (handlers, wanted) = match program.hook {
             Hook::SysEnter => ("cfg_enter_handlers", "cfg_enter_wanted"),
@@ -341,7 +434,7 @@ fn fill_handlers(loaded: &Loaded) -> Result<(), Error> {
             return Err(Error::Object(format!("no program {function}")));
         };
         let (handlers, wanted) = (map(&loaded.object, handlers)?, map(&loaded.object, wanted)?);
-        for call in program.syscalls.iter().filter_map(|name| catalogue::syscall(name)) {
+        for call in loaded.plan.calls(program) {
             for number in call.native.into_iter().chain(call.compat.map(|n| n + COMPAT_BASE)) {
                 let at = u32::from(program.stage) * CALLS + number;
                 let what = format!("entering the handler {function} of {}", call.name);

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use catalogue::{Context, EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Tier};
+use catalogue::{CALLS, Call, Context, EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Syscall, Tier};
 use kernel::{Features, HookKind};
 use serde::Serialize;
+
+/// The programs that handle all system calls.
+const GENERIC: [&str; 2] = ["syscall", "syscall_entry"];
 
 /// How one event is taken.
 #[derive(Debug, Clone, Serialize)]
@@ -59,6 +62,30 @@ impl Plan {
             (true, false) => format!("{}__btf", program.name),
             _ => program.name.to_string(),
         }
+    }
+
+    /// The system calls that a handler of them is asked for. The two that handle all calls are asked for those whose events are wanted.
+    pub fn calls(&self, program: &Program) -> impl Iterator<Item = &'static Syscall> {
+        let generic = GENERIC.contains(&program.name);
+        let exits = program.hook == Hook::SysExit;
+        let wanted = self.wanted_calls().filter(move |c| generic && !(exits && c.never_returns));
+        // A call that executes a program comes back under the number of another one (set_personality_ia32 and its like).
+        let more = wanted
+            .clone()
+            .any(|c| exits && c.names.contains(&"execveat"))
+            .then_some(&["execve"][..])
+            .unwrap_or_default();
+        let own = if generic { &[][..] } else { program.syscalls };
+        let names = wanted.flat_map(|c| c.names).chain(more).chain(own);
+        names.filter_map(|name| catalogue::syscall(name))
+    }
+
+    /// The system calls whose events are taken.
+    pub fn wanted_calls(&self) -> impl Iterator<Item = &'static Call> + Clone {
+        CALLS.iter().filter(|call| {
+            let event = EVENTS.get(call.event).map_or("", |e| e.name);
+            self.choices.iter().any(|c| c.event == event && c.tier.is_some())
+        })
     }
 
     /// Events asked for that can not be taken on this kernel.

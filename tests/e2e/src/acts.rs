@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{endure, trigger};
+use crate::{calls, endure, trigger};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -39,6 +39,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("preempt_until_over", endure::preempt_until_over),
     ("read_secret", endure::read_secret),
     ("triggers", trigger::perform),
+    ("calls", calls::perform),
 ];
 
 /// Runs the act of that name, after its cue.

@@ -27,7 +27,17 @@ pub(crate) fn trials() -> Vec<Trial> {
             Ok(())
         })
     })
+    .chain([false, true].into_iter().filter(|compat| !compat || cfg!(target_arch = "x86_64")).map(calls))
     .collect()
+}
+
+/// Every system call of a table.
+fn calls(compat: bool) -> Trial {
+    let name = if compat { "conformance_syscalls_compat" } else { "conformance_syscalls" };
+    Trial::test(name, move || {
+        let wrong = e2e::calls::conform(compat);
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+    })
 }
 
 /// Prints the table; fails if one failed.

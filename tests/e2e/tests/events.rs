@@ -228,7 +228,7 @@ fn memory(_: &str) {
     let (account, act) =
         watch("memory", &[], "ptrace,process_vm_writev,memfd_create,sched_process_exec", "any");
     let lines = &account.lines;
-    lines.one("memfd_create", "uname", "payload");
+    lines.one("memfd_create", "name", "payload");
     lines.one("sched_process_exec", "pathname", "memfd:payload");
     assert_eq!(lines.of("ptrace")[0].parsed("request"), "PTRACE_TRACEME");
     lines.one("process_vm_writev", "pid", act.pid()).assert(&[

@@ -123,7 +123,7 @@ fn session(_: &str) {
     assert_eq!(states[..2], ["TCP_CLOSE TCP_SYN_SENT", "TCP_SYN_SENT TCP_ESTABLISHED"], "{states:?}");
 
     // The program in memory.
-    let memfd = lines.one("memfd_create", "uname", "payload");
+    let memfd = lines.one("memfd_create", "name", "payload");
     assert_eq!(memfd.parsed("flags"), "MFD_CLOEXEC");
     assert_eq!(memfd.process("/host_pid"), pid);
     let exec = lines.one("sched_process_exec", "pathname", "memfd:payload");

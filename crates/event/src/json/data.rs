@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use catalogue::{Field, Quality};
+use catalogue::{Field, Member, Quality};
 
 use super::Who;
 use super::text::{self, Encoding, base64, display, keyed_bytes, name, number, put};
 use crate::{
-    Capabilities, Cred, DnsMessage, Event, FieldValue, Packet, Question, SockAddr, UnixName, Value, names,
+    Capabilities, Cred, DnsMessage, Event, FieldValue, MemberValue, Packet, Question, SockAddr, UnixName,
+    Value, names,
 };
 
 /// Name of the return value among the fields, as Tracee's.
@@ -76,6 +77,24 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
                 name(out, "bytes");
                 base64(out, v);
             }
+            Value::Struct(v) => {
+                name(out, "struct");
+                match v.iter().next() {
+                    Some(members) => structure(out, members),
+                    None => out.extend_from_slice(b"{}"),
+                }
+            }
+            Value::Structs(v) => {
+                name(out, "structs");
+                out.push(b'[');
+                for (n, members) in v.iter().enumerate() {
+                    if n > 0 {
+                        out.push(b',');
+                    }
+                    structure(out, members);
+                }
+                out.push(b']');
+            }
         }
         if let (Some(format), Some(n)) = (definition.format, value.as_i64()) {
             out.extend_from_slice(b",\"parsed\":");
@@ -86,6 +105,31 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
         out.extend_from_slice(b",\"quality\":\"");
         out.extend_from_slice(quality.name().as_bytes());
         out.push(b'"');
+    }
+}
+
+/// Its members; where it is a mere number, that.
+fn structure<'a>(out: &mut Vec<u8>, members: impl IntoIterator<Item = (&'static Member, MemberValue<'a>)>) {
+    let mut first = true;
+    let mut mere = false;
+    for (member, value) in members {
+        mere = member.name.is_empty();
+        if !mere {
+            out.extend_from_slice(if first { b"{\"" } else { b",\"" });
+            out.extend_from_slice(member.name.as_bytes());
+            out.extend_from_slice(b"\":");
+        }
+        first = false;
+        match (value, member.format, value.as_i64()) {
+            (_, Some(format), Some(n)) => display(out, names::Named(format, n)),
+            (MemberValue::Signed(n), ..) => number(out, n),
+            (MemberValue::Unsigned(n) | MemberValue::Pointer(n), ..) => number(out, n),
+            (MemberValue::Str(text), ..) => text::bytes(out, text, Encoding::of(text)),
+            (MemberValue::Bytes(v), ..) => base64(out, v),
+        }
+    }
+    if !mere {
+        out.extend_from_slice(if first { b"{}" } else { b"}" });
     }
 }
 

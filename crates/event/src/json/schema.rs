@@ -1,6 +1,6 @@
 //! The JSON Schema of a line, from the catalogue.
 
-use catalogue::{EVENTS, Event, Field, Quality, Type};
+use catalogue::{EVENTS, Event, Field, Layout, Member, MemberType, Quality, Type};
 use serde_json::{Map, Value, json};
 
 use super::data::RETURN_VALUE;
@@ -78,7 +78,10 @@ fn of_event(event: &Event) -> Value {
 fn of_field(field: &Field) -> Value {
     let mut properties = Map::new();
     properties.insert("name".into(), json!({ "const": field.name }));
-    let (key, value) = of_type(field.ty);
+    let (key, value) = match field.layout {
+        Some(layout) => of_layout(field.ty, layout),
+        None => of_type(field.ty),
+    };
     properties.insert(key.into(), value);
     properties.insert("quality".into(), json!({ "$ref": "#/$defs/quality" }));
     let mut with_value = json!({ "required": [key] });
@@ -128,8 +131,27 @@ fn of_type(ty: Type) -> (&'static str, Value) {
         Type::Packet => ("packet_metadata", def("packet_metadata")),
         Type::DnsQuestions => ("dns_questions", def("dns_questions")),
         Type::DnsAnswers => ("dns_responses", def("dns_responses")),
-        Type::Bytes => ("bytes", def("base64")),
+        Type::Bytes | Type::Struct | Type::Structs => ("bytes", def("base64")),
     }
+}
+
+/// The same of structures. In a 32-bit program's, members may be missing.
+fn of_layout(ty: Type, layout: &Layout) -> (&'static str, Value) {
+    let of_member = |member: &Member| match member.ty {
+        _ if member.format.is_some() => string(),
+        MemberType::Str => string(),
+        MemberType::Bytes => json!({ "$ref": "#/$defs/base64" }),
+        _ => json!({ "type": "integer" }),
+    };
+    let one = match layout.members {
+        [member] if member.name.is_empty() => of_member(member),
+        members => {
+            let properties: Map<String, Value> =
+                members.iter().map(|m| (m.name.to_string(), of_member(m))).collect();
+            object(properties.into(), &[])
+        }
+    };
+    if ty == Type::Struct { ("struct", one) } else { ("structs", json!({ "type": "array", "items": one })) }
 }
 
 /// An object with these properties and no other.

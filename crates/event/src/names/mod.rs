@@ -9,7 +9,7 @@ mod numbers;
 use std::fmt::{self, Write};
 use std::sync::LazyLock;
 
-use catalogue::Format;
+use catalogue::{Format, Names, NamesKind};
 
 type Table = &'static [(u64, &'static str)];
 
@@ -43,7 +43,39 @@ pub fn render(format: Format, value: i64, out: &mut impl Write) -> fmt::Result {
         },
         Format::MemfdFlags => memfd_flags(word, out),
         Format::BpfProgType => number(numbers::BPF_PROG_TYPE, value, out),
+        Format::Names(names) => by_table(names, value, out),
     }
+}
+
+/// Words of 32 bits may have come with or without a sign, so that only those bits count where a table has no wider value.
+fn by_table(names: &Names, value: i64, out: &mut impl Write) -> fmt::Result {
+    let wide = names.entries.iter().any(|&(n, _)| n > u64::from(u32::MAX) && n < u64::MAX >> 1);
+    let bits = if wide { value.cast_unsigned() } else { value.cast_unsigned() & u64::from(u32::MAX) };
+    match names.kind {
+        NamesKind::Number => match find(names.entries, bits) {
+            Some(name) => out.write_str(name),
+            None => number(names.entries, i64::from(value as i32), out),
+        },
+        NamesKind::Flags => match find_empty(names.entries).filter(|_| bits == 0) {
+            Some(name) => out.write_str(name),
+            None => all_flags(names.entries, bits, out),
+        },
+        NamesKind::Mask { mask, values } => {
+            let mut list = List::new(out);
+            match find(values, bits & mask) {
+                Some(name) => list.push(name)?,
+                None if bits & mask == 0 => {}
+                None => list.push(format_args!("{:#x}", bits & mask))?,
+            }
+            let rest = list.flags(names.entries, bits & !mask)?;
+            list.end(rest)
+        }
+    }
+}
+
+/// The name of a word without any flag.
+fn find_empty(table: Table) -> Option<&'static str> {
+    table.iter().find(|&&(n, _)| n == 0).map(|&(_, name)| name)
 }
 
 /// A number that shows itself by name: [`render`] as a `Display`.
@@ -149,7 +181,7 @@ impl<'w, W: Write> List<'w, W> {
     /// The names of the bits; returns the bits that have none.
     fn flags(&mut self, table: Table, mut bits: u64) -> Result<u64, fmt::Error> {
         for &(flag, name) in table {
-            if bits & flag == flag {
+            if flag != 0 && bits & flag == flag {
                 self.push(name)?;
                 bits &= !flag;
             }

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use catalogue::{Field, Quality};
+use catalogue::{Field, Member, Quality};
 use event::json::Who;
-use event::{Cred, DnsMessage, FieldValue, Packet, Question, SockAddr, UnixName, Value, names};
+use event::{Cred, DnsMessage, FieldValue, MemberValue, Packet, Question, SockAddr, UnixName, Value, names};
 
 use super::clock::Clock;
 use super::text::{self, display, number};
@@ -51,6 +51,17 @@ pub(super) fn write(
             (Value::Packet(packet), ..) => self::packet(out, &packet),
             (Value::Dns(message), ..) => quality = dns(out, &message),
             (Value::Bytes(v), ..) => text::hex(out, v),
+            (Value::Struct(v), ..) => v.iter().take(1).for_each(|members| structure(out, members)),
+            (Value::Structs(v), ..) => {
+                out.push(b'[');
+                for (n, members) in v.iter().enumerate() {
+                    if n > 0 {
+                        out.push(b',');
+                    }
+                    structure(out, members);
+                }
+                out.push(b']');
+            }
         }
     }
     match quality {
@@ -62,6 +73,31 @@ pub(super) fn write(
             }
             display(out, format_args!("({})", quality.name()));
         }
+    }
+}
+
+fn structure<'a>(out: &mut Vec<u8>, members: impl IntoIterator<Item = (&'static Member, MemberValue<'a>)>) {
+    let mut first = true;
+    let mut mere = false;
+    for (member, value) in members {
+        mere = member.name.is_empty();
+        if !mere {
+            out.push(if first { b'{' } else { b' ' });
+            out.extend_from_slice(member.name.as_bytes());
+            out.push(b'=');
+        }
+        first = false;
+        match (value, member.format, value.as_i64()) {
+            (_, Some(format), Some(n)) => display(out, names::Named(format, n)),
+            (MemberValue::Signed(n), ..) => number(out, n),
+            (MemberValue::Unsigned(n), ..) => number(out, n),
+            (MemberValue::Pointer(n), ..) => display(out, format_args!("{n:#x}")),
+            (MemberValue::Str(v), ..) => text::string(out, v),
+            (MemberValue::Bytes(v), ..) => text::hex(out, v),
+        }
+    }
+    if !mere {
+        out.push(b'}');
     }
 }
 

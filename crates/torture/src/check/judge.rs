@@ -107,10 +107,10 @@ impl Checker {
     }
 
     fn memfd(&mut self, event: &Event<'_>) -> Verdict {
-        use memfd_create::{FLAGS, UNAME};
-        let name = bytes(event, UNAME);
+        use memfd_create::{FLAGS, NAME};
+        let name = bytes(event, NAME);
         let Some((worker, act)) = script::parse(Which::First, name) else { return self.unrecognised(event) };
-        same_bytes(event, UNAME, script::marker(Which::First, worker, act, script::NAME).as_bytes())?;
+        same_bytes(event, NAME, script::marker(Which::First, worker, act, script::NAME).as_bytes())?;
         same_number(event, FLAGS, |n| n as u32, script::memfd_flags(worker, act))?;
         self.settle(event, worker, act, Trace::Memfd)
     }

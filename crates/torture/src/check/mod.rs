@@ -284,7 +284,7 @@ fn count(worker: &Worker, trace: Trace, found: &mut Found) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use catalogue::fields::memfd_create::{FLAGS, UNAME};
+    use catalogue::fields::memfd_create::{FLAGS, NAME};
     use event::Origin;
     use event::build::RecordBuilder;
 
@@ -309,7 +309,7 @@ mod tests {
     fn memfd(header: Header, act: u32) -> Vec<u8> {
         let name = script::marker(Which::First, WORKER, act, script::NAME);
         record("memfd_create", header, |b| {
-            b.put_str(UNAME as u8, name.as_bytes(), catalogue::Quality::Ok)
+            b.put_str(NAME as u8, name.as_bytes(), catalogue::Quality::Ok)
                 .put_u32(FLAGS as u8, script::memfd_flags(WORKER, act))
         })
     }

@@ -1,4 +1,8 @@
-//! Reads `families/*/events.toml` and `syscalls.tsv`, checks them, and writes `tables.rs` and `catalogue.h`.
+//! Reads the families' `events.toml`, the tables of system calls and of names, checks them, and writes `tables.rs` and `catalogue.h`.
+
+mod names;
+mod syscalls;
+mod tsv;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde::Deserialize;
+
+use crate::names::Tables;
+use crate::syscalls::{Call, Layouts, Numbers};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +33,9 @@ struct EventEntry {
     tags: Vec<String>,
     #[serde(default)]
     always: bool,
+    /// Names that others have for it.
+    #[serde(default)]
+    aliases: Vec<String>,
     doc: String,
     #[serde(default)]
     fields: Vec<FieldEntry>,
@@ -41,6 +51,8 @@ struct FieldEntry {
     ty: String,
     format: Option<String>,
     on_request: Option<String>,
+    /// The structure of a `struct` or of `structs`, of structs.tsv.
+    layout: Option<String>,
     doc: String,
 }
 
@@ -95,7 +107,7 @@ fn yes() -> bool {
 }
 
 const LANES: [&str; 4] = ["life", "task", "net", "bulk"];
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 18] = [
     "i32",
     "u32",
     "i64",
@@ -112,6 +124,8 @@ const TYPES: [&str; 16] = [
     "dns_questions",
     "dns_answers",
     "bytes",
+    "struct",
+    "structs",
 ];
 
 struct Placed {
@@ -133,9 +147,12 @@ fn run() -> Result<(), String> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?);
     let families = here.join("../../families");
     println!("cargo::rerun-if-changed={}", families.display());
-    println!("cargo::rerun-if-changed=syscalls.tsv");
-    println!("cargo::rerun-if-changed=build.rs");
-    let syscalls = read_syscalls(&here.join("syscalls.tsv"))?;
+    println!("cargo::rerun-if-changed=build");
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").map_err(|e| e.to_string())?;
+    let layouts = syscalls::layouts(&families.join("syscall/structs.tsv"), &arch)?;
+    let calls = syscalls::calls(&families.join("syscall/syscalls.tsv"), &layouts)?;
+    let numbers = syscalls::numbers(&calls);
+    let names = names::read(&families.join("names.tsv"), &arch)?;
 
     let mut events: Vec<(String, PathBuf, EventEntry)> = Vec::new();
     let mut supports: Vec<(PathBuf, SupportEntry)> = Vec::new();
@@ -153,32 +170,105 @@ fn run() -> Result<(), String> {
         events.extend(family.event.into_iter().map(|e| (name.clone(), file.clone(), e)));
         supports.extend(family.support.into_iter().map(|s| (file.clone(), s)));
     }
+    let file = families.join("syscall/syscalls.tsv");
+    events.extend(calls.iter().map(|c| ("syscall".to_string(), file.clone(), event_of(c))));
     events.sort_by_key(|(_, _, e)| e.id);
 
-    let programs = place_programs(&events, &supports, &syscalls)?;
-    check_events(&events)?;
+    let programs = place_programs(&events, &supports, &numbers)?;
+    check_events(&events, &layouts, &names)?;
+    check_triggers(&families, &events)?;
     let out = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?);
-    write(&out.join("tables.rs"), &tables(&events, &supports, &programs, &syscalls)?)?;
-    write(&out.join("catalogue.h"), &header(&events, &programs, &syscalls))
+    write(&out.join("tables.rs"), &tables(&events, &supports, &programs, &numbers)?)?;
+    write(&out.join("calls.rs"), &call_tables(&events, &calls, &layouts, &names)?)?;
+    write(&out.join("catalogue.h"), &header(&events, &programs, &numbers))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-type Syscalls = Vec<(String, Option<u32>, Option<u32>, Option<u32>)>;
-
-fn read_syscalls(path: &Path) -> Result<Syscalls, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let number =
-        |s: &str| if s == "-" { Ok(None) } else { s.parse().map(Some).map_err(|e| format!("{s}: {e}")) };
-    text.lines()
-        .filter(|l| !l.starts_with('#') && !l.starts_with("name\t") && !l.is_empty())
-        .map(|line| match line.split('\t').collect::<Vec<_>>()[..] {
-            [name, x, i, a] => Ok((name.to_string(), number(x)?, number(i)?, number(a)?)),
-            _ => Err(format!("{}: four columns expected: {line}", path.display())),
+/// The event of a system call.
+fn event_of(call: &Call) -> EventEntry {
+    let field = |name: &str, ty: &str, doc: &str| FieldEntry {
+        name: name.into(),
+        ty: ty.into(),
+        format: None,
+        on_request: None,
+        layout: None,
+        doc: doc.into(),
+    };
+    let mut fields: Vec<FieldEntry> = call
+        .arguments
+        .iter()
+        .map(|a| FieldEntry {
+            format: a.format.clone(),
+            layout: a.layout.clone(),
+            ..field(
+                &a.name,
+                a.ty,
+                match (a.written, a.kind) {
+                    (true, _) => "What the kernel has written there, read at the call's exit",
+                    (_, syscalls::Kind::Bytes | syscalls::Kind::String | syscalls::Kind::Strings) => {
+                        "What stood there at the call's entry"
+                    }
+                    _ => "Argument",
+                },
+            )
         })
-        .collect()
+        .collect();
+    let never_returns = syscalls::NEVER_RETURN.contains(&call.name.as_str());
+    if !never_returns {
+        fields.push(field("duration", "u64", "Nanoseconds from the call's entry to its exit"));
+    }
+    let mut tags = vec!["syscalls".to_string()];
+    tags.extend(call.tags.iter().cloned());
+    let program = ProgramEntry {
+        name: if never_returns { "syscall_entry" } else { "syscall" }.into(),
+        hook: if never_returns { "sys_enter" } else { "sys_exit" }.into(),
+        syscalls: vec!["all".into()],
+        contexts: task_only(),
+        slot: true,
+        writes_scope: false,
+    };
+    let mut aliases: Vec<String> =
+        call.i386.iter().map(|(_, alias)| alias.clone()).filter(|a| *a != call.name).collect();
+    aliases.sort();
+    EventEntry {
+        name: call.name.clone(),
+        id: syscalls::event_id(call).and_then(|id| u16::try_from(id).ok()).unwrap_or_default(),
+        lane: "task".into(),
+        tags,
+        always: false,
+        aliases,
+        doc: format!(
+            "The system call {}(2): its arguments, {}",
+            call.name,
+            if never_returns { "at its entry, as it does not return" } else { "and what came of it" }
+        ),
+        fields,
+        tier: vec![TierEntry {
+            name: "tracepoint".into(),
+            programs: vec![program],
+            sees: if never_returns { "every call" } else { "every call, with its result" }.into(),
+            misses: String::new(),
+        }],
+    }
+}
+
+/// Every event must be caused by a trigger of its family.
+fn check_triggers(families: &Path, events: &[(String, PathBuf, EventEntry)]) -> Result<(), String> {
+    let mut texts = BTreeMap::new();
+    for (family, file, e) in events.iter().filter(|(family, ..)| family != "syscall") {
+        let path = families.join(family).join("triggers.rs");
+        if !path.exists() {
+            continue;
+        }
+        let text = texts.entry(family).or_insert_with(|| fs::read_to_string(&path).unwrap_or_default());
+        if !text.contains(&format!("event: \"{}\"", e.name)) {
+            return Err(format!("{}: event {} has no trigger in {}", file.display(), e.name, path.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Gives each program its row in its lane's ledger, and each handler of system calls its stage: the least that no other
@@ -186,13 +276,18 @@ fn read_syscalls(path: &Path) -> Result<Syscalls, String> {
 fn place_programs(
     events: &[(String, PathBuf, EventEntry)],
     supports: &[(PathBuf, SupportEntry)],
-    syscalls: &Syscalls,
+    syscalls: &Numbers,
 ) -> Result<Vec<Placed>, String> {
+    let all: Vec<String> = syscalls.iter().map(|(name, ..)| name.clone()).collect();
     let mut placed: Vec<Placed> = Vec::new();
     let mut add = |file: &Path, owner: &str, lane: &str, entry: &ProgramEntry| -> Result<(), String> {
+        let mut entry = entry.clone();
+        if entry.syscalls == ["all"] {
+            entry.syscalls.clone_from(&all);
+        }
         let at = || format!("{}: {owner}: program {}", file.display(), entry.name);
         if let Some(same) = placed.iter().find(|p| p.entry.name == entry.name) {
-            return if same.entry == *entry && same.lane == lane {
+            return if same.entry == entry && same.lane == lane {
                 Ok(())
             } else {
                 Err(format!("{}: declared twice and not alike", at()))
@@ -235,7 +330,7 @@ fn place_programs(
             .collect();
         let stage = if by_syscall { (0..).find(|s| !taken.contains(s)).unwrap_or(0) } else { 0 };
         let probe = placed.iter().filter(|p| p.lane == lane).count();
-        placed.push(Placed { entry: entry.clone(), lane: lane.to_string(), probe, stage });
+        placed.push(Placed { entry, lane: lane.to_string(), probe, stage });
         Ok(())
     };
     for name in ["dispatch_enter", "dispatch_exit"] {
@@ -268,16 +363,33 @@ fn place_programs(
     Ok(placed)
 }
 
-fn check_events(events: &[(String, PathBuf, EventEntry)]) -> Result<(), String> {
+fn check_events(
+    events: &[(String, PathBuf, EventEntry)],
+    layouts: &Layouts,
+    tables: &Tables,
+) -> Result<(), String> {
+    let named = |format: &Option<String>| {
+        format.as_deref().is_none_or(|f| {
+            tables.contains_key(f) || SPECIAL_FORMATS.contains(&f) || PLAIN_FORMATS.contains(&f)
+        })
+    };
+    for (name, layout) in layouts {
+        if let Some(m) = layout.members.iter().find(|m| !named(&m.format)) {
+            return Err(format!("structure {name}: member {}: no such format in names.tsv", m.name));
+        }
+    }
     let mut ids = BTreeMap::new();
     let mut names = BTreeSet::new();
     for (_, file, e) in events {
         let at = format!("{}: event {}", file.display(), e.name);
+        if e.id == 0 {
+            return Err(format!("{at}: it has no number in any table"));
+        }
         if let Some(other) = ids.insert(e.id, &e.name) {
             return Err(format!("{at}: id {} is taken by {other}", e.id));
         }
-        if !names.insert(&e.name) {
-            return Err(format!("{at}: declared twice"));
+        if let Some(name) = [&e.name].into_iter().chain(&e.aliases).find(|name| !names.insert(*name)) {
+            return Err(format!("{at}: the name {name} is taken"));
         }
         if !LANES.contains(&e.lane.as_str()) {
             return Err(format!("{at}: no lane '{}'", e.lane));
@@ -289,6 +401,14 @@ fn check_events(events: &[(String, PathBuf, EventEntry)]) -> Result<(), String> 
         for f in &e.fields {
             if !TYPES.contains(&f.ty.as_str()) {
                 return Err(format!("{at}: field {}: no type '{}'", f.name, f.ty));
+            }
+            if !named(&f.format) {
+                return Err(format!("{at}: field {}: no such format in names.tsv", f.name));
+            }
+            if f.layout.is_some() != f.ty.starts_with("struct")
+                || f.layout.as_ref().is_some_and(|l| !layouts.contains_key(l))
+            {
+                return Err(format!("{at}: field {}: no such structure in structs.tsv", f.name));
             }
             if !fields.insert(&f.name) {
                 return Err(format!("{at}: field {} declared twice", f.name));
@@ -316,6 +436,149 @@ fn hook(text: &str) -> Result<String, String> {
     })
 }
 
+/// Formats that are more than a table of names; the rest stand in names.tsv.
+const SPECIAL_FORMATS: [&str; 14] = [
+    "open_flags",
+    "file_mode",
+    "file_type",
+    "signal",
+    "rename_flags",
+    "mount_flags",
+    "umount_flags",
+    "socket_type",
+    "tcp_state",
+    "prctl_option",
+    "clone_flags",
+    "ptrace_request",
+    "memfd_flags",
+    "bpf_prog_type",
+];
+
+/// What is a number for those who read it too.
+const PLAIN_FORMATS: [&str; 11] = [
+    "rlimit",
+    "sockopt_name",
+    "fd",
+    "uid",
+    "gid",
+    "errno",
+    "hex",
+    "sigset",
+    "dev",
+    "wait_status",
+    "signal_handler",
+];
+
+/// The Rust value of an optional format.
+fn format_of(format: Option<&str>) -> String {
+    match format {
+        None => "None".into(),
+        Some(f) if PLAIN_FORMATS.contains(&f) => "None".into(),
+        Some(f) if SPECIAL_FORMATS.contains(&f) => format!("Some(Format::{})", camel(f)),
+        Some(f) => format!("Some(Format::Names(&NAMES_{}))", f.to_uppercase()),
+    }
+}
+
+fn layout_name(name: &str) -> String {
+    format!("LAYOUT_{}", name.replace('@', "_").to_uppercase())
+}
+
+/// Names of numbers, structures, and what the programs must know of system calls.
+fn call_tables(
+    events: &[(String, PathBuf, EventEntry)],
+    calls: &[Call],
+    layouts: &Layouts,
+    names: &Tables,
+) -> Result<String, String> {
+    let mut o = String::new();
+    let w = &mut o;
+    for (name, table) in names.iter().filter(|(name, _)| !SPECIAL_FORMATS.contains(&name.as_str())) {
+        let kind = match table.kind {
+            names::Kind::Flags => "NamesKind::Flags".to_string(),
+            names::Kind::Number => "NamesKind::Number".to_string(),
+            names::Kind::Mask(mask) => {
+                format!("NamesKind::Mask {{ mask: {mask:#x}, values: &{:?} }}", table.values)
+            }
+        };
+        let _ = writeln!(
+            w,
+            "static NAMES_{}: Names = Names {{ name: {name:?}, kind: {kind}, entries: &{:?} }};",
+            name.to_uppercase(),
+            table.entries
+        );
+    }
+    let all = names.keys().filter(|n| !SPECIAL_FORMATS.contains(&n.as_str()));
+    let all: Vec<String> = all.map(|n| format!("&NAMES_{}", n.to_uppercase())).collect();
+    let _ = writeln!(
+        w,
+        "/// Every table of names, by name.\npub static NAMES: &[&Names] = &[{}];",
+        all.join(", ")
+    );
+    let shown = |name: &str| name.split_once('@').is_none_or(|(_, of)| of == "32");
+    let all: Vec<String> =
+        layouts.keys().filter(|n| shown(n)).map(|n| format!("&{}", layout_name(n))).collect();
+    let _ = writeln!(w, "/// Every structure.\npub static LAYOUTS: &[&Layout] = &[{}];", all.join(", "));
+    for (name, layout) in layouts.iter().filter(|(name, _)| shown(name)) {
+        let compat = layouts.contains_key(&format!("{name}@32"));
+        let compat = if compat { format!("Some(&{}_32)", layout_name(name)) } else { "None".into() };
+        let _ = writeln!(
+            w,
+            "static {}: Layout = Layout {{ name: {:?}, size: {}, compat: {compat}, members: &[",
+            layout_name(name),
+            name.trim_end_matches("@32"),
+            layout.size
+        );
+        for m in &layout.members {
+            let _ = writeln!(
+                w,
+                "Member {{ name: {:?}, ty: MemberType::{}, offset: {}, size: {}, format: {} }},",
+                m.name,
+                camel(&m.ty),
+                m.offset,
+                m.size,
+                format_of(m.format.as_deref())
+            );
+        }
+        let _ = writeln!(w, "] }};");
+    }
+    let _ =
+        writeln!(w, "/// What the programs must know of each system call.\npub static CALLS: &[Call] = &[");
+    for call in calls {
+        let id = syscalls::event_id(call).unwrap_or_default();
+        let place = events.iter().position(|(_, _, e)| u32::from(e.id) == id);
+        let place = place.ok_or_else(|| format!("system call {} has no number", call.name))?;
+        let mut names = vec![call.name.as_str()];
+        names.extend(call.i386.iter().map(|(_, alias)| alias.as_str()).filter(|a| *a != call.name));
+        let _ = writeln!(
+            w,
+            "Call {{ event: {place}, names: &{names:?}, never_returns: {}, makes_child: {}, arguments: &[",
+            syscalls::NEVER_RETURN.contains(&call.name.as_str()),
+            syscalls::MAKE_CHILDREN.contains(&call.name.as_str())
+        );
+        for a in &call.arguments {
+            let (kind, count) = (a.kind as u8 + 1, count_number(a.count));
+            let _ = writeln!(
+                w,
+                "Argument {{ kind: {kind}, written: {}, count: {count}, pair: {}, size: {}, compat_size: {}, alias_size: {} }},",
+                a.written, a.pair, a.size, a.compat_size, a.alias_size
+            );
+        }
+        let _ = writeln!(w, "] }},");
+    }
+    let _ = writeln!(w, "];");
+    Ok(o)
+}
+
+/// `enum argument_count` of syscall.bpf.c.
+fn count_number(count: syscalls::Count) -> u32 {
+    match count {
+        syscalls::Count::One => 0,
+        syscalls::Count::Returned => 8,
+        syscalls::Count::Argument(n) => 16 + n,
+        syscalls::Count::Pointed(n) => 32 + n,
+    }
+}
+
 fn camel(snake: &str) -> String {
     snake.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect()
 }
@@ -324,7 +587,7 @@ fn tables(
     events: &[(String, PathBuf, EventEntry)],
     supports: &[(PathBuf, SupportEntry)],
     programs: &[Placed],
-    syscalls: &Syscalls,
+    syscalls: &Numbers,
 ) -> Result<String, String> {
     let place = |name: &str| {
         programs
@@ -344,21 +607,23 @@ fn tables(
         line(
             w,
             format!(
-                "Event {{ id: {}, index: {index}, name: {:?}, family: {family:?}, lane: Lane::{}, tags: &{:?}, doc: {:?}, always: {}, fields: &[",
+                "Event {{ id: {}, index: {index}, name: {:?}, family: {family:?}, lane: Lane::{}, tags: &{:?}, aliases: &{:?}, doc: {:?}, always: {}, fields: &[",
                 e.id,
                 e.name,
                 camel(&e.lane),
                 e.tags,
+                e.aliases,
                 e.doc,
                 e.always
             ),
         );
         for f in &e.fields {
-            let format = f.format.as_deref().map_or("None".into(), |f| format!("Some(Format::{})", camel(f)));
+            let format = format_of(f.format.as_deref());
+            let layout = f.layout.as_deref().map_or("None".into(), |l| format!("Some(&{})", layout_name(l)));
             line(
                 w,
                 format!(
-                    "Field {{ name: {:?}, ty: Type::{}, format: {format}, on_request: {:?}, doc: {:?} }},",
+                    "Field {{ name: {:?}, ty: Type::{}, format: {format}, layout: {layout}, on_request: {:?}, doc: {:?} }},",
                     f.name,
                     camel(&f.ty),
                     f.on_request,
@@ -447,7 +712,7 @@ fn tables(
         line(
             w,
             format!(
-                "/// Of `{}`.\n#[expect(missing_docs, reason = \"the fields are documented in the table\")]\npub mod {} {{",
+                "/// Of `{}`.\n#[expect(missing_docs, reason = \"the fields are documented in the table\")]\npub mod r#{} {{",
                 e.name, e.name
             ),
         );
@@ -465,7 +730,7 @@ fn stages(programs: &[Placed]) -> usize {
     programs.iter().map(|p| p.stage + 1).max().unwrap_or(1)
 }
 
-fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed], syscalls: &Syscalls) -> String {
+fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed], syscalls: &Numbers) -> String {
     let mut o = String::from("/* Generated from the catalogue entries of the families. */\n#pragma once\n\n");
     for (index, (_, _, e)) in events.iter().enumerate() {
         let _ = writeln!(o, "#define EVENT_{} {}", e.name, e.id);

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * System calls, each as it was made and what came of it: one program for the entries of all of them, one for the exits. What a call's
+ * arguments are, and what of the caller's memory they point to, stands in a table that user space fills from `syscalls.tsv`.
+ *
+ * What the kernel only reads is read at the entry, what it writes at the exit. In between, what was read at the entry is kept for the task: in
+ * its entry of `task_calls` if that has room, else on a desk.
+ */
+
+#define MAX_ARGUMENTS 6
+
+/* The first call of the 32-bit table that takes ids of 32 bits (setreuid32); those before it take 16. */
+#define WIDE_IDS 203
+
+/* At most this much of a buffer, a vector, or an array of structures is taken. */
+#define BUFFER_BYTES 4096
+#define STRINGS_BYTES 8192
+#define MAX_STRINGS 256
+
+/* How an argument is told. Mirrored in crates/sensor. */
+enum argument_kind {
+	ARGUMENT_32 = 1,
+	ARGUMENT_64 = 2,
+	ARGUMENT_SIGNED = 3, /* 64 bits, of which a 32-bit call gives 32 with their sign */
+	ARGUMENT_ID = 4,     /* of a user or group: 16 bits in the older 32-bit calls */
+	ARGUMENT_STRING = 5, /* in the caller's memory, up to a NUL */
+	ARGUMENT_STRINGS = 6, /* pointers to such, up to a NULL */
+	ARGUMENT_BYTES = 7,
+	ARGUMENT_PAIR = 8, /* 64 bits, which a 32-bit call gives in two registers, the lower half first */
+};
+
+/* How many bytes, or elements of `size` bytes. */
+enum argument_count {
+	COUNT_ONE = 0,
+	COUNT_RETURNED = 8,  /* as the return value says */
+	COUNT_ARGUMENT = 16, /* as that register says: 16 to 21 */
+	COUNT_POINTED = 32,  /* as stands where that register points: 32 to 37 */
+};
+
+struct argument {
+	u8 kind;
+	u8 written; /* 1: by the kernel, so that it is read at the exit */
+	u8 count;
+	u8 at; /* its register: 0 to 5 */
+	u32 size;
+};
+
+enum call_flags {
+	CALL_NEVER_RETURNS = 1, /* told at the entry */
+	CALL_MAKES_CHILD = 2,	/* whose return, with 0, is none of a call that it made */
+	CALL_EXECUTES = 4,	/* the task may be in scope only afterwards */
+};
+
+/* A call that is asked for. Mirrored in crates/sensor. */
+struct call_form {
+	u16 event;
+	u8 arguments; /* the duration is the field after them */
+	u8 flags;
+	u32 unused;
+	struct argument argument[MAX_ARGUMENTS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, CALLS);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct call_form));
+} cfg_calls SEC(".maps");
+
+#define KEPT_BYTES 256
+#define NO_DESK 0xffffffff
+/* Nothing is kept of the arguments: there was no room. */
+#define NOTHING_KEPT 0xffffffff
+
+/* A call that a task is in. */
+struct kept_call {
+	u64 start_time; /* of the task: what an oopsing one has left is nobody else's */
+	u64 entered;
+	u32 number;
+	u32 used;
+	u32 desk;
+	u32 unused;
+	u8 bytes[KEPT_BYTES];
+};
+
+/* Not an LRU map: that would drop an entry in use, and say nothing. What this one refuses is counted. User space sizes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct kept_call));
+} task_calls SEC(".maps");
+
+/*
+ * For what is more than KEPT_BYTES. A desk is a CPU's, as a slot is, and claimed there in the same way; but it stays with the task, which
+ * gives it back where it is then.
+ */
+#define DESKS 16
+
+struct desk {
+	u64 owner;
+	u8 bytes[BYTES_task];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct desk));
+} task_desks SEC(".maps");
+
+/* ---- the caller's memory ---- */
+
+static __noinline int put_user_bytes_at(struct slot *slot, u32 max, u32 index, u64 from, u64 length)
+{
+	u32 quality = QUALITY_OK;
+	u32 bytes = length;
+	u8 *at;
+
+	if (!slot)
+		return 0;
+	at = field_room(slot, max, BUFFER_BYTES + 4);
+	if (!at)
+		return 0;
+	if (length > BUFFER_BYTES) {
+		bytes = BUFFER_BYTES;
+		quality = QUALITY_TRUNCATED;
+	}
+	KEEP(bytes);
+	if (bytes > BUFFER_BYTES)
+		return 0;
+	if (!from) {
+		bytes = 0;
+		quality = QUALITY_UNAVAILABLE;
+	} else if (bytes && bpf_probe_read_user(at + FIELD_HEAD, bytes, (const void *)from)) {
+		bytes = 0;
+		quality = QUALITY_FAULTED;
+	}
+	close_field(slot, max, index, quality, bytes);
+	return 0;
+}
+
+/* Where reading an array of strings has come to. */
+struct strings {
+	struct slot *slot;
+	u64 from;    /* the next pointer */
+	u32 pointer; /* bytes of one */
+	u32 length;
+	u32 quality;
+	u32 ended;
+};
+
+static long read_string(u32 n, struct strings *strings)
+{
+	struct slot *slot = strings->slot;
+	u64 string = 0;
+	long got;
+	u32 at;
+
+	if (!slot)
+		return 1;
+	if (bpf_probe_read_user(&string, strings->pointer == 4 ? 4 : 8, (const void *)strings->from)) {
+		strings->quality = QUALITY_FAULTED;
+		strings->ended = 1;
+		return 1;
+	}
+	if (!string) {
+		strings->ended = 1;
+		return 1;
+	}
+	strings->from += strings->pointer;
+	/* Where there is no room for the longest string any more, the array is cut. */
+	at = *(volatile u32 *)&slot->used + FIELD_HEAD + strings->length;
+	KEEP(at);
+	if (at > BYTES_task - STRING_BYTES - 8 || strings->length > STRINGS_BYTES)
+		return 1;
+	got = bpf_probe_read_user_str(slot->data + at, STRING_BYTES, (const void *)string);
+	if (got <= 0) {
+		strings->quality = QUALITY_FAULTED;
+		strings->ended = 1;
+		return 1;
+	}
+	strings->length += got;
+	if (got == STRING_BYTES)
+		strings->quality = QUALITY_TRUNCATED;
+	return 0;
+}
+
+static __noinline int put_user_strings_at(struct slot *slot, u32 max, u32 index, u64 from, u32 pointer)
+{
+	struct strings strings = {.slot = slot, .from = from, .pointer = pointer};
+	u32 length;
+
+	if (!slot)
+		return 0;
+	if (!from) {
+		close_field(slot, max, index, QUALITY_UNAVAILABLE, 0);
+		return 0;
+	}
+#ifdef LEGACY
+	for (u32 i = 0; i < 16; i++)
+		if (read_string(i, &strings))
+			break;
+#else
+	bpf_loop(MAX_STRINGS, read_string, &strings, 0);
+#endif
+	length = strings.length;
+	KEEP(length);
+	if (length > STRINGS_BYTES + STRING_BYTES)
+		length = STRINGS_BYTES + STRING_BYTES;
+	if (!strings.ended)
+		strings.quality = QUALITY_TRUNCATED;
+	close_field(slot, max, index, strings.quality, length);
+	return 0;
+}
+
+/* ---- arguments ---- */
+
+/* When an argument is looked at. */
+enum moment {
+	AT_ENTRY = 0, /* all but what the kernel will write */
+	AT_EXIT = 1,  /* what it has written */
+	TOO_LATE = 2, /* all but that, at the exit: nothing was kept */
+};
+
+static __always_inline u64 signed_argument(const struct call *call, u64 value)
+{
+	return call->number >= COMPAT_BASE ? (u64)(s64)(s32)value : value;
+}
+
+static __always_inline u64 id_of(const struct call *call, u64 value)
+{
+	if (call->number < COMPAT_BASE || call->number >= COMPAT_BASE + WIDE_IDS)
+		return (u32)value;
+	value &= 0xffff;
+	/* Of 16 bits, the highest stands for "keep it". */
+	return value == 0xffff ? 0xffffffff : value;
+}
+
+/* The number of elements. */
+static __always_inline u64 elements(const struct call *call, const struct argument *argument)
+{
+	u32 count = argument->count;
+	u64 n = 1;
+
+	if (count >= COUNT_POINTED) {
+		u32 pointed = 0;
+
+		bpf_probe_read_user(&pointed, sizeof(pointed), (const void *)call_argument(call, count - COUNT_POINTED));
+		n = pointed;
+	} else if (count >= COUNT_ARGUMENT) {
+		n = call_argument(call, count - COUNT_ARGUMENT);
+	} else if (count == COUNT_RETURNED) {
+		n = call->ret;
+		/* Of bytes, the next argument is the buffer's size: some calls return how much there would be. */
+		if (argument->size == 1 && n > call_argument(call, argument->at + 1))
+			n = call_argument(call, argument->at + 1);
+	}
+	if ((s64)n < 0)
+		n = 0;
+	return n > BUFFER_BYTES + 1 ? BUFFER_BYTES + 1 : n;
+}
+
+static __always_inline void put_argument(struct run *run, const struct call *call, const struct argument *argument, u32 i,
+					 enum moment moment)
+{
+	u64 value = forget(run->slot, call_argument(call, argument->at));
+
+	switch (argument->kind) {
+	case ARGUMENT_32:
+		put_u32(run, i, value);
+		break;
+	case ARGUMENT_64:
+		put_u64(run, i, value);
+		break;
+	case ARGUMENT_SIGNED:
+		put_u64(run, i, signed_argument(call, value));
+		break;
+	case ARGUMENT_ID:
+		put_u32(run, i, id_of(call, value));
+		break;
+	case ARGUMENT_PAIR:
+		put_u64(run, i, (u32)value | call_argument(call, argument->at + 1) << 32);
+		break;
+	case ARGUMENT_STRING:
+		if (!value)
+			put_nothing(run, i, QUALITY_UNAVAILABLE);
+		else
+			put_string_at(run->slot, run->max, i, (const void *)value, moment == TOO_LATE ? FROM_CLAIM : FROM_USER);
+		break;
+	case ARGUMENT_STRINGS:
+		put_user_strings_at(run->slot, run->max, i, value, call->number >= COMPAT_BASE ? 4 : 8);
+		break;
+	case ARGUMENT_BYTES:
+		put_user_bytes_at(run->slot, run->max, i, value, elements(call, argument) * argument->size);
+		break;
+	}
+}
+
+static __always_inline void put_arguments(struct run *run, const struct call *call, const struct call_form *form,
+					  enum moment moment)
+{
+	for (u32 i = 0; i < MAX_ARGUMENTS; i++) {
+		const struct argument *argument = &form->argument[i];
+
+		if (i >= form->arguments)
+			break;
+		if (argument->written == (moment == AT_EXIT))
+			put_argument(run, call, argument, i, moment);
+	}
+}
+
+/* ---- entry ---- */
+
+static __always_inline struct desk *claim_desk(struct run *run, u32 *number)
+{
+	u64 token = run_token(run);
+
+	for (u32 i = 0; i < DESKS; i++) {
+		u32 index = run->cpu * DESKS + i;
+		struct desk *desk = bpf_map_lookup_elem(&task_desks, &index);
+
+		if (!desk)
+			return NULL;
+		if (take(&desk->owner, token)) {
+			*number = index;
+			return desk;
+		}
+	}
+	return NULL;
+}
+
+static __always_inline void leave_desk(u32 number)
+{
+	struct desk *desk = number == NO_DESK ? NULL : bpf_map_lookup_elem(&task_desks, &number);
+
+	if (desk)
+		*(volatile u64 *)&desk->owner = 0;
+}
+
+/* Keeps what is in the slot for the call's exit. */
+static __always_inline void keep_call(struct run *run, const struct call *call)
+{
+	struct slot *slot = run->slot;
+	/* Put together in memory that paths are put together in otherwise. */
+	struct kept_call *kept = (struct kept_call *)slot->path;
+	u32 tid = bpf_get_current_pid_tgid();
+	u32 used = *(volatile u32 *)&slot->used;
+
+	KEEP(used);
+	kept->start_time = FROM_TASK(call->task, start_boottime);
+	kept->entered = bpf_ktime_get_boot_ns();
+	kept->number = call->number;
+	kept->used = used;
+	kept->desk = NO_DESK;
+	if (slot->too_big || used > BYTES_task) {
+		kept->used = NOTHING_KEPT;
+		ledger_count(run, UNTRACKED);
+	} else if (used <= KEPT_BYTES) {
+		bpf_probe_read_kernel(kept->bytes, KEPT_BYTES, slot->data);
+	} else {
+		u32 number = NO_DESK;
+		struct desk *desk = claim_desk(run, &number);
+
+		if (desk) {
+			bpf_probe_read_kernel(desk->bytes, used, slot->data);
+			kept->desk = number;
+		} else {
+			kept->used = NOTHING_KEPT;
+			ledger_count(run, UNTRACKED);
+		}
+	}
+	if (bpf_map_update_elem(&task_calls, &tid, kept, BPF_ANY)) {
+		ledger_count(run, UNTRACKED);
+		leave_desk(kept->desk);
+	}
+}
+
+SYSCALL_ENTER(syscall_entry)
+{
+	u32 number = call->number;
+	struct call_form *form = bpf_map_lookup_elem(&cfg_calls, &number);
+
+	if (!form || !form->event)
+		return;
+	if (form->flags & CALL_NEVER_RETURNS) {
+		if (!claim_call(run, call, form->event))
+			return;
+		run->slot->header.flags &= ~RECORD_RETURN;
+		put_arguments(run, call, form, AT_ENTRY);
+		submit(run);
+		return;
+	}
+	if (!(form->flags & CALL_EXECUTES) && !in_scope(call->task))
+		return;
+	if (!slot_claim(run))
+		return;
+	put_arguments(run, call, form, AT_ENTRY);
+	keep_call(run, call);
+}
+
+/* ---- exit ---- */
+
+/* Puts back into the slot what was kept at the entry. */
+static __always_inline bool restore_call(struct run *run, const struct kept_call *kept)
+{
+	struct slot *slot = run->slot;
+	u32 used = kept->used, number = kept->desk;
+
+	KEEP(used);
+	if (number != NO_DESK) {
+		struct desk *desk = bpf_map_lookup_elem(&task_desks, &number);
+
+		if (!desk || used > BYTES_task)
+			return false;
+		bpf_probe_read_kernel(slot->data, used, desk->bytes);
+	} else {
+		if (used > KEPT_BYTES)
+			return false;
+		bpf_probe_read_kernel(slot->data, KEPT_BYTES, kept->bytes);
+	}
+	slot->used = used;
+	return true;
+}
+
+SYSCALL_EXIT(syscall)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct kept_call *kept = bpf_map_lookup_elem(&task_calls, &tid);
+	struct call made = *call;
+	struct call_form *form;
+	u32 number, desk = NO_DESK;
+
+	if (kept && kept->start_time != FROM_TASK(call->task, start_boottime))
+		kept = NULL;
+	/* A call that executes a program comes back under the number of execve. */
+	if (kept)
+		made.number = kept->number;
+	number = made.number;
+	form = bpf_map_lookup_elem(&cfg_calls, &number);
+	if (!form || !form->event)
+		return;
+	if (!kept && form->flags & CALL_MAKES_CHILD && call->ret == 0)
+		return;
+	if (claim_call(run, &made, form->event)) {
+		if (!kept || !restore_call(run, kept))
+			put_arguments(run, &made, form, TOO_LATE);
+		if (call->ret >= 0)
+			put_arguments(run, &made, form, AT_EXIT);
+		if (kept)
+			put_u64(run, form->arguments, run->slot->header.time - kept->entered);
+		submit(run);
+	}
+	if (kept) {
+		desk = kept->desk;
+		bpf_map_delete_elem(&task_calls, &tid);
+		leave_desk(desk);
+	}
+}
