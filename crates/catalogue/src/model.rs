@@ -172,6 +172,8 @@ pub enum Format {
     PtraceRequest,
     MemfdFlags,
     BpfProgType,
+    BpfCmd,
+    BpfAttachment,
 }
 
 /// How sure a field's value is.

@@ -43,6 +43,8 @@ pub fn render(format: Format, value: i64, out: &mut impl Write) -> fmt::Result {
         },
         Format::MemfdFlags => memfd_flags(word, out),
         Format::BpfProgType => number(numbers::BPF_PROG_TYPE, value, out),
+        Format::BpfCmd => number(numbers::BPF_CMD, value, out),
+        Format::BpfAttachment => number(numbers::BPF_ATTACHMENT, value, out),
     }
 }
 
