@@ -2,8 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::ptr::NonNull;
 
 use libbpf_sys as sys;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// One BPF instruction, in the kernel's layout.
 #[repr(C)]
@@ -26,19 +28,67 @@ const CHUNK: usize = 4096;
 /// What the program and user space share: a word for how it went, the current task, then the bytes.
 const HEAD: usize = 16;
 
+/// The program's map in our memory. A system call that reads a map keeps programs of others off its CPU meanwhile, and they are skipped.
+struct Window(NonNull<u8>);
+
+// SAFETY: the mapping belongs to no thread.
+unsafe impl Send for Window {}
+
+impl Window {
+    const BYTES: usize = (HEAD + CHUNK).next_multiple_of(4096);
+
+    fn new(map: &OwnedFd) -> io::Result<Self> {
+        // SAFETY: a new mapping, of as many pages as the map has.
+        let at =
+            unsafe { mmap(std::ptr::null_mut(), Self::BYTES, ProtFlags::READ, MapFlags::SHARED, map, 0) }?;
+        NonNull::new(at.cast()).map(Self).ok_or_else(|| io::Error::other("a mapping at 0"))
+    }
+
+    fn copy(&self, from: usize, into: &mut [u8]) {
+        let length = into.len().min(Self::BYTES.saturating_sub(from));
+        // SAFETY: within the mapping, which lives as long as `self`; the program writes to it only while we run it.
+        unsafe { self.0.as_ptr().add(from).copy_to_nonoverlapping(into.as_mut_ptr(), length) };
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        let mut bytes = [0; 8];
+        self.copy(at, &mut bytes);
+        u64::from_ne_bytes(bytes)
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made, used by nobody any more.
+        let _ = unsafe { munmap(self.0.as_ptr().cast(), Self::BYTES) };
+    }
+}
+
 /// Reads the kernel's memory. What is not there, or changes meanwhile, gives an error or a mixture, never harm: every read is one that the
 /// kernel checks.
 pub(crate) struct Memory {
     program: OwnedFd,
-    map: OwnedFd,
+    window: Window,
 }
 
 impl Memory {
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: null options mean the defaults; the name ends with a NUL.
+        let options = sys::bpf_map_create_opts {
+            sz: size_of::<sys::bpf_map_create_opts>() as _,
+            map_flags: sys::BPF_F_MMAPABLE,
+            ..Default::default()
+        };
+        // SAFETY: the options live through the call; the name ends with a NUL.
         let map = owned(unsafe {
             let name = c"tarsius_memory".as_ptr();
-            sys::bpf_map_create(sys::BPF_MAP_TYPE_ARRAY, name, 4, (HEAD + CHUNK) as u32, 1, std::ptr::null())
+            sys::bpf_map_create(
+                sys::BPF_MAP_TYPE_ARRAY,
+                name,
+                4,
+                (HEAD + CHUNK) as u32,
+                1,
+                &raw const options,
+            )
         })?;
         let code = [
             insn(0x79, 6, 1, 0, 0),   // r6 = address
@@ -75,7 +125,7 @@ impl Memory {
                 std::ptr::null_mut(),
             )
         })?;
-        let memory = Self { program, map };
+        let memory = Self { program, window: Window::new(&map)? };
         memory.run(0, 0)?;
         Ok(memory)
     }
@@ -83,12 +133,12 @@ impl Memory {
     /// Fills the buffer from that address.
     pub(crate) fn read(&self, address: u64, into: &mut [u8]) -> io::Result<()> {
         for (n, part) in into.chunks_mut(CHUNK).enumerate() {
-            let value = self.run(address.wrapping_add((n * CHUNK) as u64), part.len() as u64)?;
-            let result = word(&value, 0).cast_signed();
+            self.run(address.wrapping_add((n * CHUNK) as u64), part.len() as u64)?;
+            let result = self.window.word(0).cast_signed();
             if result != 0 {
                 return Err(io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or_default()));
             }
-            part.copy_from_slice(value.get(HEAD..HEAD + part.len()).unwrap_or_default());
+            self.window.copy(HEAD, part);
         }
         Ok(())
     }
@@ -118,10 +168,11 @@ impl Memory {
 
     /// Address of the struct task_struct of this thread.
     pub(crate) fn current_task(&self) -> io::Result<u64> {
-        Ok(word(&self.run(0, 0)?, 8))
+        self.run(0, 0)?;
+        Ok(self.window.word(8))
     }
 
-    fn run(&self, address: u64, length: u64) -> io::Result<Vec<u8>> {
+    fn run(&self, address: u64, length: u64) -> io::Result<()> {
         let arguments = [address, length];
         let mut options = sys::bpf_test_run_opts {
             sz: size_of::<sys::bpf_test_run_opts>() as _,
@@ -130,13 +181,7 @@ impl Memory {
             ..Default::default()
         };
         // SAFETY: the options and the two words that they name live through the call.
-        checked(unsafe { sys::bpf_prog_test_run_opts(self.program.as_raw_fd(), &raw mut options) })?;
-        let (key, mut value) = (0u32, vec![0u8; HEAD + CHUNK]);
-        // SAFETY: a key of 4 bytes, and a buffer as long as a value of the map.
-        checked(unsafe {
-            sys::bpf_map_lookup_elem(self.map.as_raw_fd(), (&raw const key).cast(), value.as_mut_ptr().cast())
-        })?;
-        Ok(value)
+        checked(unsafe { sys::bpf_prog_test_run_opts(self.program.as_raw_fd(), &raw mut options) })
     }
 }
 
