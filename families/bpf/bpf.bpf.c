@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* BPF programs and maps of others, what they are attached to, and kprobes, which need no program. */
 
+#include "helpers.h"
+
 /* include/uapi/linux/bpf.h */
 enum bpf_cmd {
 	BPF_MAP_CREATE = 0,
@@ -189,6 +191,136 @@ SYSCALL_EXIT(security_bpf_map)
 
 /* ---- programs ---- */
 
+/* Which helpers a program calls: a bit for each. */
+struct helper_set {
+	u64 bits[HELPERS / 64];
+};
+
+#ifndef LEGACY
+
+#define SCAN_INSNS 512	/* in one piece: as many as the slot's room for a path holds */
+#define SCAN_PIECES 128 /* what is behind is not looked at */
+_Static_assert(SCAN_INSNS * 8 == PATH_BYTES && sizeof(struct helper_set) <= NAME_BYTES, "a piece, and behind it the set");
+
+struct helper_scan {
+	struct slot *slot;
+	u64 insns;  /* in the memory of the current task */
+	u32 count;
+	u32 length; /* of the names put */
+	u32 quality;
+};
+
+static __always_inline struct helper_set *set_of(struct slot *slot)
+{
+	return (struct helper_set *)&slot->path[PATH_BYTES];
+}
+
+static long scan_insn(u32 index, struct helper_scan *scan)
+{
+	struct slot *slot = scan->slot;
+	u64 insn;
+	u32 helper;
+
+	if (!slot)
+		return 1;
+	insn = *(u64 *)&slot->path[(index & (SCAN_INSNS - 1)) * 8];
+	helper = insn >> 32;
+	/* A call (0x85) of a helper, not of a function of the program or the kernel (those have a source register). */
+	if ((insn & 0xf0ff) == 0x85 && helper < HELPERS)
+		set_of(slot)->bits[helper >> 6 & 3] |= 1ull << (helper & 63);
+	return 0;
+}
+
+static long scan_piece(u32 index, struct helper_scan *scan)
+{
+	u32 from = index * SCAN_INSNS, left = scan->count - from;
+	struct slot *slot = scan->slot;
+
+	if (!slot || from >= scan->count)
+		return 1;
+	if (left > SCAN_INSNS)
+		left = SCAN_INSNS;
+	KEEP(left);
+	if (left > SCAN_INSNS)
+		return 1;
+	if (bpf_probe_read_user(slot->path, left * 8, (const void *)scan->insns + (u64)from * 8)) {
+		scan->quality = QUALITY_FAULTED;
+		return 1;
+	}
+	bpf_loop(left, scan_insn, scan, 0);
+	return 0;
+}
+
+/*
+ * Finds the helpers that a program calls which is being loaded, into the slot's room for a path. The kernel rewrites the calls in its copy, so
+ * it is the caller's that is read: another thread could have changed it since.
+ */
+static __noinline u32 scan_helpers(struct slot *slot, u64 attr)
+{
+	struct helper_scan scan = {.slot = slot, .quality = QUALITY_UNRESOLVED};
+
+	if (!slot)
+		return QUALITY_UNAVAILABLE;
+	*set_of(slot) = (struct helper_set){};
+	/* union bpf_attr of BPF_PROG_LOAD: type, count, address. */
+	if (bpf_probe_read_user(&scan.count, sizeof(scan.count), (const void *)attr + 4) ||
+	    bpf_probe_read_user(&scan.insns, sizeof(scan.insns), (const void *)attr + 8))
+		return QUALITY_FAULTED;
+	bpf_loop(SCAN_PIECES, scan_piece, &scan, 0);
+	return scan.count > SCAN_PIECES * SCAN_INSNS && scan.quality == QUALITY_UNRESOLVED ? QUALITY_TRUNCATED : scan.quality;
+}
+
+#define HELPER_BYTES 8192
+
+static long put_helper(u32 helper, struct helper_scan *scan)
+{
+	struct slot *slot = scan->slot;
+	u32 used, length = scan->length;
+	long read;
+
+	if (!slot)
+		return 1;
+	if (!(set_of(slot)->bits[helper >> 6 & 3] >> (helper & 63) & 1))
+		return 0;
+	used = *(volatile u32 *)&slot->used;
+	KEEP(used);
+	KEEP(length);
+	if (used > BYTES_task - FIELD_HEAD - HELPER_BYTES - HELPER_NAME_BYTES || length > HELPER_BYTES)
+		return 1;
+	read = bpf_probe_read_kernel_str(slot->data + used + FIELD_HEAD + length, HELPER_NAME_BYTES,
+					 helper_names[helper & (HELPERS - 1)]);
+	if (read > 1 && read <= HELPER_NAME_BYTES)
+		scan->length = length + read;
+	return 0;
+}
+
+/* The names of the helpers that stand in the slot's room. */
+static __noinline int put_helpers_at(struct slot *slot, u32 index, u32 quality)
+{
+	struct helper_scan scan = {.slot = slot};
+	u32 length;
+
+	if (!slot)
+		return 0;
+	if (quality == QUALITY_UNRESOLVED || quality == QUALITY_TRUNCATED)
+		bpf_loop(HELPERS, put_helper, &scan, 0);
+	length = scan.length;
+	KEEP(length);
+	if (length > HELPER_BYTES + HELPER_NAME_BYTES)
+		return 0;
+	close_field(slot, BYTES_task, index, quality, length);
+	return 0;
+}
+
+#endif
+
+static __always_inline void put_helpers(struct run *run, u8 index, u64 attr)
+{
+#ifndef LEGACY
+	put_helpers_at(run->slot, index, scan_helpers(run->slot, attr));
+#endif
+}
+
 static __always_inline void put_prog(struct run *run, struct bpf_prog *prog)
 {
 	put_u32(run, FIELD(security_bpf_prog, type), BPF_CORE_READ(prog, type));
@@ -206,8 +338,13 @@ static __always_inline void tell_prog(struct run *run, struct bpf_prog *prog)
 		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)current_task());
 		struct call call = call_by_btf(regs, 0);
 
-		if (CALL_IS(&call, bpf))
-			put_u32(run, FIELD(security_bpf_prog, load), (u32)call_argument(&call, 0) == BPF_PROG_LOAD);
+		if (CALL_IS(&call, bpf)) {
+			bool load = (u32)forget(run->slot, call_argument(&call, 0)) == BPF_PROG_LOAD;
+
+			put_u32(run, FIELD(security_bpf_prog, load), load);
+			if (load)
+				put_helpers(run, FIELD(security_bpf_prog, helpers), forget(run->slot, call_argument(&call, 1)));
+		}
 	}
 #endif
 	submit(run);
@@ -240,7 +377,62 @@ SYSCALL_EXIT(security_bpf_prog)
 	if (prog)
 		put_prog(run, prog);
 	put_u32(run, FIELD(security_bpf_prog, load), command == BPF_PROG_LOAD);
+	if (command == BPF_PROG_LOAD)
+		put_helpers(run, FIELD(security_bpf_prog, helpers), call_argument(call, 1));
 	submit(run);
+}
+
+/*
+ * The helpers of loaded programs by the programs' ids, for when they are attached. An element that is evicted is given to another id at once:
+ * hence the sum (sum_word).
+ */
+struct kept_helpers {
+	struct helper_set set;
+	u64 quality;
+	u64 sum;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct kept_helpers));
+} task_bpf_helpers SEC(".maps");
+
+static __always_inline u64 copy_helpers(struct kept_helpers *to, const struct kept_helpers *from, u32 id)
+{
+	u64 sum = id;
+
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < HELPERS / 64; i++) {
+		to->set.bits[i] = *(volatile u64 *)&from->set.bits[i];
+		sum = sum_word(sum, to->set.bits[i]);
+	}
+	to->quality = *(volatile u64 *)&from->quality;
+	return sum_word(sum, to->quality);
+}
+
+/* Nothing is told here: what can not be kept is unavailable later. */
+SYSCALL_EXIT(bpf_helpers)
+{
+#ifndef LEGACY
+	struct bpf_prog *prog;
+	struct kept_helpers kept;
+	u64 quality;
+	u32 id;
+
+	if ((u32)call_argument(call, 0) != BPF_PROG_LOAD || call->ret < 0)
+		return;
+	prog = BEHIND_FD(call->task, call->ret, PROG_FILE);
+	if (!prog || !slot_claim(run))
+		return;
+	id = BPF_CORE_READ(prog, aux, id);
+	quality = scan_helpers(run->slot, call_argument(call, 1));
+	kept.set = *set_of(run->slot);
+	kept.quality = quality;
+	kept.sum = copy_helpers(&kept, &kept, id);
+	bpf_map_update_elem(&task_bpf_helpers, &id, &kept, BPF_ANY);
+#endif
 }
 
 /* ---- attachment ---- */
@@ -336,11 +528,27 @@ static __always_inline void put_perf_target(struct run *run, struct perf_event *
 	}
 }
 
+/* What was kept of a program when it was loaded; nothing if that was before Tarsius, or long ago. */
+static __always_inline void put_kept_helpers(struct run *run, u32 id)
+{
+#ifndef LEGACY
+	struct kept_helpers *kept = bpf_map_lookup_elem(&task_bpf_helpers, &id), copy;
+
+	if (!kept || copy_helpers(&copy, kept, id) != *(volatile u64 *)&kept->sum)
+		return;
+	*set_of(run->slot) = copy.set;
+	put_helpers_at(run->slot, FIELD(bpf_attach, prog_helpers), copy.quality);
+#endif
+}
+
 static __always_inline void put_attached_prog(struct run *run, struct bpf_prog *prog)
 {
+	u32 id = BPF_CORE_READ(prog, aux, id);
+
 	put_u32(run, FIELD(bpf_attach, prog_type), BPF_CORE_READ(prog, type));
 	put_kernel_string(run, FIELD(bpf_attach, prog_name), BPF_CORE_READ(prog, aux)->name);
-	put_u32(run, FIELD(bpf_attach, prog_id), BPF_CORE_READ(prog, aux, id));
+	put_u32(run, FIELD(bpf_attach, prog_id), id);
+	put_kept_helpers(run, id);
 }
 
 SYSCALL_EXIT(bpf_attach_perf)

@@ -16,7 +16,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             let line = told.one("name", "marked_prog");
             assert_eq!(line.parsed("type"), "BPF_PROG_TYPE_SOCKET_FILTER");
             assert!(line.get("id").is_u64());
-            line.assert_where_told(&[("load", json!(true))]);
+            line.assert_where_told(&[("load", json!(true)), ("helpers", json!(["bpf_ktime_get_ns"]))]);
         },
         ..Trigger::NONE
     },
@@ -70,12 +70,12 @@ fn raise_limit() {
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
 }
 
-/// The smallest program: `r0 = 0; exit`.
+/// A small program: calls `bpf_ktime_get_ns` (5), then `r0 = 0; exit`.
 fn program(kind: u32, name: &CStr) -> i32 {
     raise_limit();
-    let code: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
+    let code: [u64; 3] = [0x0000_0005_0000_0085, 0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
     let pointers = [(8, code.as_ptr() as u64), (16, c"GPL".as_ptr() as u64)];
-    bpf(PROG_LOAD, &[(0, kind), (4, 2)], &[(48, name)], &pointers)
+    bpf(PROG_LOAD, &[(0, kind), (4, 3)], &[(48, name)], &pointers)
 }
 
 /// An array of one word.
@@ -92,6 +92,7 @@ fn attach(_: &Path) {
 fn attached(told: &Told<'_>) {
     let line = told.one("prog_name", "marked_attach");
     line.assert(&[("symbol_name", json!("sched_process_wait")), ("attach_type", json!(0))]);
+    line.assert_where_told(&[("prog_helpers", json!(["bpf_ktime_get_ns"]))]);
     assert_eq!(line.parsed("attach_type"), "raw_tracepoint");
     assert_eq!(line.parsed("prog_type"), "BPF_PROG_TYPE_RAW_TRACEPOINT");
 }
