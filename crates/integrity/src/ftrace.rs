@@ -180,7 +180,7 @@ vfs_read (1)   D   \tdirect-->bpf_trampoline_1+0x0/0x10 [bpf]
             flags: "R I".into(),
             count: Some(1),
         };
-        assert_eq!(parse(text), [hook.clone()]);
+        assert_eq!(parse(text), std::slice::from_ref(&hook));
         let hidden = text.replace("thunk+0x10/0x60 [rk]", "0xffffffffc09ff010");
         let callback = "0xffffffffc09ff010".to_string();
         assert_eq!(parse(&hidden), [Hook { callback, offset: 0, owner: "hidden".into(), ..hook }]);
