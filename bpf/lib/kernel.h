@@ -246,6 +246,9 @@ struct fdtable {
 };
 
 struct files_struct {
+	struct {
+		int counter;
+	} count;
 	struct fdtable *fdt;
 };
 
@@ -387,6 +390,7 @@ struct module {
 
 struct bpf_prog_aux {
 	u32 id;
+	const char *attach_func_name; /* what a program by BTF is for: a function, a tracepoint, an LSM hook */
 	char name[16];
 };
 
@@ -394,9 +398,19 @@ enum bpf_prog_type {
 	BPF_PROG_TYPE_UNSPEC = 0,
 };
 
+enum bpf_attach_type {
+	BPF_CGROUP_INET_INGRESS = 0,
+};
+
 struct bpf_prog {
 	enum bpf_prog_type type;
+	enum bpf_attach_type expected_attach_type;
 	struct bpf_prog_aux *aux;
+};
+
+struct bpf_map {
+	u32 id;
+	char name[16];
 };
 
 struct seq_file;
@@ -428,6 +442,10 @@ struct trace_event_raw_cgroup {
 };
 
 struct trace_event_raw_module_load {
+	u32 __data_loc_name;
+};
+
+struct trace_event_raw_module_free {
 	u32 __data_loc_name;
 };
 

@@ -55,6 +55,10 @@ pub(crate) struct Watch {
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
 
+    /// The kernel's memory that print_mem_dump shows: a symbol and how many bytes, 256 if not said
+    #[arg(long, value_name = "SYMBOL[:BYTES]", value_delimiter = ',')]
+    pub(crate) dump: Vec<integrity::Dump>,
+
     /// Memory for all rings together: 64M, 512K, 1G
     #[arg(short, long, value_name = "SIZE", default_value = "64M", value_parser = size)]
     pub(crate) buffers: u64,

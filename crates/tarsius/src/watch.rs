@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
-    cgroup_mkdir, cgroup_rmdir, existing_process, lost_events, sched_process_exec, sched_process_exit,
+    cgroup_mkdir, cgroup_rmdir, existing_process, module_load, sched_process_exec, sched_process_exit,
     sched_process_fork,
 };
 use context::Context;
 use event::Event;
+use integrity::Checker;
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use policy::{Scope, Selection};
@@ -63,14 +64,34 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         avoid: options.avoid.clone(),
         ..sensor::Options::default()
     };
-    let wanted = |e: &catalogue::Event| selection.contains(e.id) || IDENTITY.contains(&e.id);
+    let looked_for: Vec<u16> =
+        integrity::LOOKED_FOR.into_iter().filter(|&event| selection.contains(event)).collect();
+    // A module that came is a reason to look.
+    let modules = |event: u16| event == module_load::EVENT_ID && !looked_for.is_empty();
+    let wanted = |e: &catalogue::Event| selection.contains(e.id) || IDENTITY.contains(&e.id) || modules(e.id);
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
-    let mut pipeline =
-        Pipeline { context, selection, scope, outputs, counts: HashMap::new(), undecoded: vec![] };
+    let mut pipeline = Pipeline {
+        context,
+        selection,
+        scope,
+        outputs,
+        counts: HashMap::new(),
+        undecoded: vec![],
+        checker: None,
+    };
     sensor.existing(|record| pipeline.record(record))?;
     // Again, for the cgroups made since the first walk.
     pipeline.context.containers.walk()?;
     scope::begin(&mut pipeline, &mut sensor)?;
+    pipeline.made_here(&integrity::info(env!("CARGO_PKG_VERSION")));
+    pipeline.made_here(&integrity::init_namespaces());
+    if !looked_for.is_empty() {
+        pipeline.checker = Some(Checker::start(integrity::Options {
+            events: looked_for,
+            tracefs: features.tracefs.mount.clone(),
+            dumps: options.dump.clone(),
+        }));
+    }
     announce(&sensor, &pipeline, options);
 
     let started = Instant::now();
@@ -88,6 +109,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     sensor.finish(|record| pipeline.record(record));
     pipeline.note_undecoded(&mut sensor);
+    for record in pipeline.checker.take().map(|mut c| c.finish()).unwrap_or_default() {
+        pipeline.made_here(&record);
+    }
     account = pipeline.account(&sensor, account);
     pipeline.outputs.finish();
     pipeline.say();
@@ -106,6 +130,9 @@ fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
     for choice in sensor.plan().missing().filter(|c| pipeline.selects(c.event)) {
         let why: Vec<String> = choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect();
         eprintln!("tarsius: {} can not be taken on this kernel ({})", choice.event, why.join("; "));
+    }
+    for (event, why) in pipeline.checker.iter().flat_map(Checker::missing) {
+        eprintln!("tarsius: {event} can not be taken on this kernel ({why})");
     }
     for (program, why) in &sensor.plan().unsupported {
         eprintln!("tarsius: without {program}: {why}");
@@ -145,6 +172,8 @@ pub(crate) struct Pipeline {
     outputs: Outputs,
     counts: HashMap<u16, u64>,
     undecoded: Vec<Vec<u8>>,
+    /// Looks whether the kernel is what it should be; none if nobody wants to know.
+    checker: Option<Checker>,
 }
 
 impl Pipeline {
@@ -155,7 +184,21 @@ impl Pipeline {
             return;
         };
         self.context.observe(&event);
+        if event.definition.id == module_load::EVENT_ID
+            && let Some(checker) = &self.checker
+        {
+            checker.module_came();
+        }
         if self.selection.contains(event.definition.id) && self.scope.matches(&event, &self.context) {
+            self.give(&event);
+        }
+    }
+
+    /// Gives out a record that user space made: of nobody, so whatever the scope.
+    fn made_here(&mut self, record: &[u8]) {
+        if let Ok(event) = Event::decode(record)
+            && self.selection.contains(event.definition.id)
+        {
             self.give(&event);
         }
     }
@@ -172,6 +215,9 @@ impl Pipeline {
     fn round(&mut self, sensor: &mut Sensor) {
         sensor.drain(|record| self.record(record));
         self.note_undecoded(sensor);
+        for record in self.checker.as_ref().map(Checker::records).unwrap_or_default() {
+            self.made_here(&record);
+        }
         self.flush();
     }
 
@@ -203,12 +249,7 @@ impl Pipeline {
             eprintln!("tarsius: {error}");
         }
         for loss in losses {
-            let record = lost::record(&loss, before.time, now.time);
-            if let Ok(event) = Event::decode(&record)
-                && self.selection.contains(lost_events::EVENT_ID)
-            {
-                self.give(&event);
-            }
+            self.made_here(&lost::record(&loss, before.time, now.time));
         }
         now
     }

@@ -81,6 +81,9 @@ macro_rules! families {
     };
 }
 families!(
+    bpf "../../../families/bpf/triggers.rs"
+    integrity "../../../families/integrity/triggers.rs"
+    module "../../../families/module/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
 );
 
@@ -188,10 +191,10 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_string())).unwrap_or_default()
 }
 
-/// The tier of an event of which all programs have rows in a ledger.
+/// The tier of an event of which the first program has rows in a ledger: it is of this tier only. Those beside it may have had nothing to do.
 fn taken_by(event: &Event, account: &Account) -> Option<&'static Tier> {
     let rows = account.ledger["rows"].as_array().unwrap();
     let loaded = |name: &str| rows.iter().any(|r| r["probe"] == name);
     let tiers: &'static [Tier] = event.tiers;
-    tiers.iter().find(|t| t.programs.iter().all(|p| loaded(p.get().name)))
+    tiers.iter().find(|t| t.programs.first().is_none_or(|p| loaded(p.get().name)))
 }

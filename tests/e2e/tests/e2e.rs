@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod endure;
 mod events;
+mod integrity;
 mod loss;
 mod session;
 
@@ -24,7 +25,8 @@ fn main() {
     // They watch one machine, and each wants its load alone.
     arguments.test_threads = Some(1);
     let root = root();
-    let trials = [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS].concat();
+    let trials =
+        [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS, integrity::TESTS].concat();
     let tests = trials.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             test(name);
