@@ -293,6 +293,15 @@ struct thread_info {
 	unsigned long flags;
 };
 
+struct filename {
+	const char *name;
+};
+
+/* What a path is walked by (fs/namei.c). */
+struct nameidata {
+	struct filename *name;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -309,6 +318,7 @@ struct task_struct {
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
+	struct nameidata *nameidata;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;

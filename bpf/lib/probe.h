@@ -29,6 +29,7 @@
 #include "field.h"
 #include "path.h"
 #include "syscall.h"
+#include "caller.h"
 
 #define EVENT(name) EVENT_##name
 #define WANTED(name) (cfg.events[INDEX_##name])
@@ -66,6 +67,8 @@ static __always_inline bool claim(struct run *run, u16 event)
 		return false;
 	put_header(run, event);
 	put_current(run, task);
+	if (is_compat(task))
+		run->slot->header.flags |= RECORD_COMPAT;
 	return true;
 }
 

@@ -9,6 +9,7 @@ pub mod acts;
 pub mod endure;
 mod lines;
 pub mod objects;
+pub mod truth;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the caller's memory says, beside what the kernel acted on. The kernel copies a name once, when it likes; another thread can write
+ * over the original before, meanwhile and after. Events tell what the kernel acted on. The flag `rewritten` tells of the original:
+ *
+ *   true    it was seen to change during the call, or it does not say what the kernel acted on, and no link can explain it
+ *   false   it says what the kernel acted on
+ *   none    neither: a link was followed, or the kernel's copy is not to be had, and the memory was not seen to change
+ */
+#pragma once
+
+enum verdict { NOT_REWRITTEN = 0, REWRITTEN = 1, UNDECIDED = 2 };
+
+static __always_inline void put_verdict(struct run *run, u8 index, u32 verdict)
+{
+	if (verdict == UNDECIDED)
+		put_nothing(run, index, QUALITY_UNAVAILABLE);
+	else
+		put_u32(run, index, verdict);
+}
+
+static long sum_step(u32 index, struct slot **at)
+{
+	struct slot *slot = *at;
+
+	if (!slot)
+		return 1;
+	slot->compare.sum = sum_word(slot->compare.sum, slot->path[index & (PATH_BYTES - 1)]);
+	return 0;
+}
+
+/* Before Linux 5.17 the verifier walks through each round: there a sum is over the beginning. */
+#define SUMMED 256
+
+/* The sum over a string; 0 if it could not be read. */
+static __noinline u64 sum_string(struct slot *slot, u64 from, u32 source)
+{
+	long length;
+
+	if (!slot)
+		return 0;
+	if (source == FROM_KERNEL)
+		length = bpf_probe_read_kernel_str(slot->path, PATH_BYTES, (const void *)from);
+	else
+		length = bpf_probe_read_user_str(slot->path, PATH_BYTES, (const void *)from);
+	if (length <= 0 || length > PATH_BYTES)
+		return 0;
+	slot->compare.sum = length;
+#ifdef LEGACY
+	for (u32 i = 0; i < SUMMED && i < length; i++)
+		sum_step(i, &slot);
+#else
+	bpf_loop(length, sum_step, &slot, 0);
+#endif
+	return slot->compare.sum | 1;
+}
+
+/* From the end: the caller's name against the kernel's path. */
+static long compare_step(u32 index, struct slot **at)
+{
+	struct slot *slot = *at;
+	u32 path;
+	u8 a, b;
+
+	if (!slot)
+		return 1;
+	path = slot->compare.end - 1 - index;
+	KEEP(path);
+	slot->compare.differs = 1;
+	if (path >= COMPARED_BYTES)
+		return 1;
+	a = slot->path[(slot->compare.length - 1 - index) & (PATH_BYTES - 1)];
+	b = slot->data[path];
+	if (a != b)
+		return 1;
+	slot->compare.differs = 0;
+	if (a == '/')
+		slot->compare.last = 1;
+	return 0;
+}
+
+enum fit { FITS, FITS_IN_LAST_NAME, FITS_NOT, UNREADABLE };
+
+/*
+ * How a name in the caller's memory fits the kernel's path in the field that stands at `offset`: the path ends in it (is it, if it begins with a
+ * slash), or only their last names are the same.
+ */
+static __noinline int fit_of(struct slot *slot, u64 name, u32 offset)
+{
+	u32 head, length, before;
+	long read;
+
+	if (!slot || offset >= COMPARED_BYTES)
+		return UNREADABLE;
+	head = *(u32 *)(slot->data + (offset & ~3u));
+	length = head >> 16;
+	if ((head >> 8 & 0xff) != QUALITY_OK)
+		return UNREADABLE;
+	read = bpf_probe_read_user_str(slot->path, PATH_BYTES, (const void *)name);
+	if (read <= 1 || read > PATH_BYTES)
+		return UNREADABLE;
+	slot->compare.length = read - 1;
+	slot->compare.end = offset + FIELD_HEAD + length;
+	slot->compare.last = 0;
+	slot->compare.differs = 0;
+	/* A slash at the end names the same directory. */
+	if (slot->path[(read - 2) & (PATH_BYTES - 1)] == '/')
+		return UNREADABLE;
+#ifdef LEGACY
+	for (u32 i = 0; i < SUMMED && i < read - 1; i++)
+		if (compare_step(i, &slot))
+			break;
+	if (read - 1 > SUMMED)
+		return UNREADABLE;
+#else
+	bpf_loop(read - 1, compare_step, &slot, 0);
+#endif
+	if (slot->compare.differs)
+		return slot->compare.last ? FITS_IN_LAST_NAME : FITS_NOT;
+	if (slot->path[0] == '/')
+		return length == read - 1 ? FITS : FITS_IN_LAST_NAME;
+	before = offset + FIELD_HEAD + length - read;
+	KEEP(before);
+	if (before >= COMPARED_BYTES)
+		return UNREADABLE;
+	if (slot->data[before] == '/')
+		return FITS;
+	return slot->compare.last ? FITS_IN_LAST_NAME : FITS_NOT;
+}
+
+/* Sums over what the caller's memory said at the entry of a call, kept for its end. */
+struct caller {
+	u64 sums[2];
+	u64 check; /* over the sums and the task: see sum_word() */
+};
+
+/* clang-format off */
+#define DEFINE_CALLERS(name)                                                                       \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                               \
+		__uint(max_entries, 16384);                                                        \
+		__uint(key_size, 4);                                                               \
+		__uint(value_size, sizeof(struct caller));                                         \
+	} name SEC(".maps")
+/* clang-format on */
+
+/* What is forgotten here costs a verdict, not an event. */
+static __always_inline void keep_caller(void *map, u64 first, u64 second)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct caller caller = {.sums = {first, second}};
+
+	caller.check = sum_word(sum_word(FROM_TASK(current_task(), start_boottime), first), second);
+	bpf_map_update_elem(map, &tid, &caller, BPF_ANY);
+}
+
+/* The sums kept for this call; zero for none. Each word is read once. */
+static __always_inline struct caller caller_of(void *map)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct caller *kept = bpf_map_lookup_elem(map, &tid);
+	struct caller caller = {};
+
+	if (!kept)
+		return caller;
+	caller.sums[0] = *(volatile u64 *)&kept->sums[0];
+	caller.sums[1] = *(volatile u64 *)&kept->sums[1];
+	caller.check = *(volatile u64 *)&kept->check;
+	if (sum_word(sum_word(FROM_TASK(current_task(), start_boottime), caller.sums[0]), caller.sums[1]) != caller.check)
+		return (struct caller){};
+	return caller;
+}
+
+/* At a call's end: the name in the caller's memory, its sum at the entry, and the field with the kernel's path. */
+static __always_inline u32 verdict_on(struct run *run, u64 name, u64 before, u32 offset)
+{
+	u64 now = sum_string(run->slot, name, FROM_USER);
+
+	if (before && now && before != now)
+		return REWRITTEN;
+	return fit_of(run->slot, name, offset) == FITS ? NOT_REWRITTEN : UNDECIDED;
+}
+
+/* The same where the kernel's path is that of the name itself, so that no link at its end can explain another last name. */
+static __always_inline u32 verdict_on_name(struct run *run, u64 name, u64 before, u32 offset)
+{
+	u64 now = sum_string(run->slot, name, FROM_USER);
+	int fit;
+
+	if (before && now && before != now)
+		return REWRITTEN;
+	fit = fit_of(run->slot, name, offset);
+	return fit == FITS ? NOT_REWRITTEN : fit == FITS_NOT ? REWRITTEN : UNDECIDED;
+}
