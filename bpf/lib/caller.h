@@ -32,19 +32,25 @@ static long sum_step(u32 index, struct slot **at)
 /* Before Linux 5.17 the verifier walks through each round: there a sum is over the beginning. */
 #define SUMMED 256
 
-/* The sum over a string; 0 if it could not be read. */
-static __noinline u64 sum_string(struct slot *slot, u64 from, u32 source)
+/* Reads a string to where it is summed up and compared: once, so that both are of the same. False if it could not be read whole. */
+static __always_inline bool read_name(struct slot *slot, u64 from, u32 source)
 {
 	long length;
 
-	if (!slot)
-		return 0;
 	if (source == FROM_KERNEL)
 		length = bpf_probe_read_kernel_str(slot->path, PATH_BYTES, (const void *)from);
 	else
 		length = bpf_probe_read_user_str(slot->path, PATH_BYTES, (const void *)from);
 	if (length <= 0 || length > PATH_BYTES)
-		return 0;
+		return false;
+	slot->compare.length = length - 1;
+	return true;
+}
+
+static __always_inline u64 sum_name(struct slot *slot)
+{
+	u32 length = slot->compare.length;
+
 	slot->compare.sum = length;
 #ifdef LEGACY
 	for (u32 i = 0; i < SUMMED && i < length; i++)
@@ -53,6 +59,14 @@ static __noinline u64 sum_string(struct slot *slot, u64 from, u32 source)
 	bpf_loop(length, sum_step, &slot, 0);
 #endif
 	return slot->compare.sum | 1;
+}
+
+/* The sum over a string; 0 if it could not be read. */
+static __noinline u64 sum_string(struct slot *slot, u64 from, u32 source)
+{
+	if (!slot || !read_name(slot, from, source))
+		return 0;
+	return sum_name(slot);
 }
 
 /* From the end: the caller's name against the kernel's path. */
@@ -82,44 +96,38 @@ static long compare_step(u32 index, struct slot **at)
 enum fit { FITS, FITS_IN_LAST_NAME, FITS_NOT, UNREADABLE };
 
 /*
- * How a name in the caller's memory fits the kernel's path in the field that stands at `offset`: the path ends in it (is it, if it begins with a
+ * How the name that was read fits the kernel's path in the field that stands at `offset`: the path ends in it (is it, if it begins with a
  * slash), or only their last names are the same.
  */
-static __noinline int fit_of(struct slot *slot, u64 name, u32 offset)
+static __always_inline enum fit fit_of(struct slot *slot, u32 offset)
 {
-	u32 head, length, before;
-	long read;
+	u32 head, length, before, name = slot->compare.length;
 
-	if (!slot || offset >= COMPARED_BYTES)
+	offset &= ~3u;
+	if (offset >= COMPARED_BYTES)
 		return UNREADABLE;
-	head = *(u32 *)(slot->data + (offset & ~3u));
+	head = *(u32 *)(slot->data + offset);
 	length = head >> 16;
-	if ((head >> 8 & 0xff) != QUALITY_OK)
+	/* A slash at the end names the same directory. */
+	if ((head >> 8 & 0xff) != QUALITY_OK || !name || slot->path[(name - 1) & (PATH_BYTES - 1)] == '/')
 		return UNREADABLE;
-	read = bpf_probe_read_user_str(slot->path, PATH_BYTES, (const void *)name);
-	if (read <= 1 || read > PATH_BYTES)
-		return UNREADABLE;
-	slot->compare.length = read - 1;
 	slot->compare.end = offset + FIELD_HEAD + length;
 	slot->compare.last = 0;
 	slot->compare.differs = 0;
-	/* A slash at the end names the same directory. */
-	if (slot->path[(read - 2) & (PATH_BYTES - 1)] == '/')
-		return UNREADABLE;
 #ifdef LEGACY
-	for (u32 i = 0; i < SUMMED && i < read - 1; i++)
+	if (name > SUMMED)
+		return UNREADABLE;
+	for (u32 i = 0; i < SUMMED && i < name; i++)
 		if (compare_step(i, &slot))
 			break;
-	if (read - 1 > SUMMED)
-		return UNREADABLE;
 #else
-	bpf_loop(read - 1, compare_step, &slot, 0);
+	bpf_loop(name, compare_step, &slot, 0);
 #endif
 	if (slot->compare.differs)
 		return slot->compare.last ? FITS_IN_LAST_NAME : FITS_NOT;
 	if (slot->path[0] == '/')
-		return length == read - 1 ? FITS : FITS_IN_LAST_NAME;
-	before = offset + FIELD_HEAD + length - read;
+		return length == name ? FITS : FITS_IN_LAST_NAME;
+	before = offset + FIELD_HEAD + length - name - 1;
 	KEEP(before);
 	if (before >= COMPARED_BYTES)
 		return UNREADABLE;
@@ -154,7 +162,7 @@ static __always_inline void keep_caller(void *map, u64 first, u64 second)
 	bpf_map_update_elem(map, &tid, &caller, BPF_ANY);
 }
 
-/* The sums kept for this call; zero for none. Each word is read once. */
+/* The sums kept for this call, once; zero for none. Each word is read once. */
 static __always_inline struct caller caller_of(void *map)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -166,29 +174,30 @@ static __always_inline struct caller caller_of(void *map)
 	caller.sums[0] = *(volatile u64 *)&kept->sums[0];
 	caller.sums[1] = *(volatile u64 *)&kept->sums[1];
 	caller.check = *(volatile u64 *)&kept->check;
+	bpf_map_delete_elem(map, &tid);
 	if (sum_word(sum_word(FROM_TASK(current_task(), start_boottime), caller.sums[0]), caller.sums[1]) != caller.check)
 		return (struct caller){};
 	return caller;
 }
 
-/* At a call's end: the name in the caller's memory, its sum at the entry, and the field with the kernel's path. */
-static __always_inline u32 verdict_on(struct run *run, u64 name, u64 before, u32 offset)
+/*
+ * The name that an event tells, or that is in the caller's memory, against its sum at the entry and the kernel's path in the field at `offset`.
+ * `own`: the path is that of the name itself, so that no link at its end can explain another last name.
+ */
+static __noinline u32 verdict_on(struct slot *slot, u64 name, u32 source, u64 before, u32 offset_and_own)
 {
-	u64 now = sum_string(run->slot, name, FROM_USER);
+	enum fit fit;
 
-	if (before && now && before != now)
+	if (!slot || !read_name(slot, name, source))
+		return UNDECIDED;
+	if (before && sum_name(slot) != before)
 		return REWRITTEN;
-	return fit_of(run->slot, name, offset) == FITS ? NOT_REWRITTEN : UNDECIDED;
+	fit = fit_of(slot, offset_and_own);
+	if (fit == FITS)
+		return NOT_REWRITTEN;
+	return fit == FITS_NOT && offset_and_own & 1 ? REWRITTEN : UNDECIDED;
 }
 
-/* The same where the kernel's path is that of the name itself, so that no link at its end can explain another last name. */
-static __always_inline u32 verdict_on_name(struct run *run, u64 name, u64 before, u32 offset)
-{
-	u64 now = sum_string(run->slot, name, FROM_USER);
-	int fit;
-
-	if (before && now && before != now)
-		return REWRITTEN;
-	fit = fit_of(run->slot, name, offset);
-	return fit == FITS ? NOT_REWRITTEN : fit == FITS_NOT ? REWRITTEN : UNDECIDED;
-}
+/* Fields stand at multiples of 4. */
+#define OWN_NAME 1
+#define NO_FIELD ~0u

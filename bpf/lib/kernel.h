@@ -454,6 +454,7 @@ struct trace_event_raw_task_rename {
 };
 
 struct trace_event_raw_sched_process_exec {
+	pid_t old_pid;
 	u32 __data_loc_filename;
 };
 

@@ -91,12 +91,6 @@ static __always_inline void put_open(struct run *run, struct file *file, u32 fla
 	put_u64(run, FIELD(security_file_open, ctime), ctime_of(inode));
 }
 
-static __always_inline void put_name_to_open(struct run *run, u64 name)
-{
-	if (name)
-		put_user_string(run, FIELD(security_file_open, syscall_pathname), name);
-}
-
 /*
  * While the kernel opens a file, the task has what it walks by, and in it the kernel's copy of the caller's name. Told where a system call
  * or a ring's request named the file, not where the kernel opens one of its own accord, as for an execution.
@@ -156,6 +150,19 @@ SYSCALL_ENTER(caller_open)
 		keep_caller(&task_names, sum_string(run->slot, name_to_open(call), FROM_USER), 0);
 }
 
+/* The verdict is on the name that is told. */
+static __always_inline void put_name_and_verdict(struct run *run, u64 name, u32 path)
+{
+	u32 told = *(volatile u32 *)&run->slot->used;
+	u64 before = caller_of(&task_names).sums[0];
+
+	put_user_string(run, FIELD(security_file_open, syscall_pathname), name);
+	KEEP(told);
+	if (told < COMPARED_BYTES && path != NO_FIELD)
+		put_verdict(run, FIELD(security_file_open, rewritten),
+			    verdict_on(run->slot, (u64)(run->slot->data + told + FIELD_HEAD), FROM_KERNEL, before, path));
+}
+
 SYSCALL_EXIT(security_file_open)
 {
 	u32 offset;
@@ -172,10 +179,8 @@ SYSCALL_EXIT(security_file_open)
 	/* None if another thread has closed it by now. */
 	if (file)
 		put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags & O_ONCE));
-	put_name_to_open(run, name);
-	if (file && name)
-		put_verdict(run, FIELD(security_file_open, rewritten),
-			    verdict_on(run, name, caller_of(&task_names).sums[0], offset));
+	if (name)
+		put_name_and_verdict(run, name, file ? offset : NO_FIELD);
 	submit(run);
 }
 
@@ -323,7 +328,7 @@ static __always_inline void tell_unlink(struct run *run, const struct path *dire
 
 		if (name)
 			put_verdict(run, FIELD(security_inode_unlink, rewritten),
-				    verdict_on_name(run, name, caller_of(&task_names).sums[0], 0));
+				    verdict_on(run->slot, name, FROM_USER, caller_of(&task_names).sums[0], OWN_NAME));
 	}
 #endif
 	put_u64(run, FIELD(security_inode_unlink, inode), BPF_CORE_READ(inode, i_ino));
@@ -437,8 +442,8 @@ static __always_inline void put_verdict_on_rename(struct run *run, u32 old_offse
 	if (!at && !CALL_IS(&call, rename))
 		return;
 	before = caller_of(&task_names);
-	old = verdict_on_name(run, argument(run, &call, at, 1, 0), before.sums[0], old_offset);
-	new = verdict_on_name(run, argument(run, &call, at, 3, 1), before.sums[1], new_offset);
+	old = verdict_on(run->slot, argument(run, &call, at, 1, 0), FROM_USER, before.sums[0], old_offset | OWN_NAME);
+	new = verdict_on(run->slot, argument(run, &call, at, 3, 1), FROM_USER, before.sums[1], new_offset | OWN_NAME);
 	put_verdict(run, FIELD(security_inode_rename, rewritten),
 		    old == REWRITTEN || new == REWRITTEN ? REWRITTEN : old | new);
 #endif

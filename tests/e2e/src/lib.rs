@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 pub mod acts;
+pub mod attack;
 pub mod endure;
 mod lines;
 pub mod objects;

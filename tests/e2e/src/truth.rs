@@ -48,7 +48,8 @@ pub fn longest_path(dir: &Path) -> PathBuf {
 }
 
 /// Names that only bytes can tell.
-pub const ODD_NAMES: [&[u8]; 4] = [b"line\nbreak", b"not\xff\xfeutf8", b"back\\slash \"quoted\"", b"\x1b[31mred"];
+pub const ODD_NAMES: [&[u8]; 4] =
+    [b"line\nbreak", b"not\xff\xfeutf8", b"back\\slash \"quoted\"", b"\x1b[31mred"];
 
 /// A system call by the 32-bit gate; pointers must lie below 4 GiB.
 #[cfg(target_arch = "x86_64")]
@@ -109,7 +110,14 @@ fn memfd_empty_path(_: &Path, _: &[String]) {
         let child = libc::fork();
         if child == 0 {
             let argv = [c"empty-path".as_ptr(), null()];
-            libc::syscall(libc::SYS_execveat, fd, c"".as_ptr(), argv.as_ptr(), [null::<i8>()].as_ptr(), libc::AT_EMPTY_PATH);
+            libc::syscall(
+                libc::SYS_execveat,
+                fd,
+                c"".as_ptr(),
+                argv.as_ptr(),
+                [null::<i8>()].as_ptr(),
+                libc::AT_EMPTY_PATH,
+            );
             libc::_exit(1);
         }
         let mut status = 0;
@@ -248,12 +256,13 @@ fn overlay(dir: &Path, _: &[String]) {
             fs::create_dir(at(name)).unwrap();
         }
         fs::write(at("layers/lower/low"), b"x").unwrap();
-        let options = format!(
-            "lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work",
-            at("layers").display()
-        );
+        let options =
+            format!("lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work", at("layers").display());
         let (merged, options) = (c(&at("merged")), CString::new(options).unwrap());
-        check(libc::mount(c"o".as_ptr(), merged.as_ptr(), c"overlay".as_ptr(), 0, options.as_ptr().cast()).into());
+        check(
+            libc::mount(c"o".as_ptr(), merged.as_ptr(), c"overlay".as_ptr(), 0, options.as_ptr().cast())
+                .into(),
+        );
     }
     open(&c(&at("merged/low")), libc::O_RDONLY | libc::O_NONBLOCK);
     open(&c(&at("merged/low")), libc::O_RDWR);

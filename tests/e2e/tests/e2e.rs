@@ -24,7 +24,8 @@ fn main() {
     // They watch one machine, and each wants its load alone.
     arguments.test_threads = Some(1);
     let root = root();
-    let trials = [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS, truth::TESTS].concat();
+    let trials =
+        [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS, truth::TESTS].concat();
     let trials = trials.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             if !root {
