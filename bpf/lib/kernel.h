@@ -302,6 +302,21 @@ struct nameidata {
 	struct filename *name;
 };
 
+/* Workers of io_uring (io_uring/io-wq.c): each works for the task that submits. */
+struct io_wq {
+	struct task_struct *task;
+};
+struct io_worker {
+	struct io_wq *wq;
+};
+/* before 6.4 */
+struct io_wqe {
+	struct io_wq *wq;
+};
+struct io_worker___divided {
+	struct io_wqe *wqe;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -314,6 +329,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	u64 start_boottime;
 	u64 self_exec_id;
+	void *worker_private;
 	const struct cred *real_cred;
 	const struct cred *cred;
 	char comm[16];
