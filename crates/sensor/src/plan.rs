@@ -66,7 +66,9 @@ impl Plan {
         let Some(choice) = self.choices.iter().find(|c| c.event == event.name) else { return 0 };
         let own = choice.tier.map_or(&[][..], |t| t.programs);
         let helped = SUPPORTS.iter().any(|s| {
-            s.tells && self.programs.contains_key(s.program.get().name) && s.serves.iter().any(|p| own.contains(p))
+            s.tells
+                && self.programs.contains_key(s.program.get().name)
+                && s.serves.iter().any(|p| own.contains(p))
         });
         1 | u8::from(helped) << 1
     }

@@ -10,6 +10,7 @@ pub mod attack;
 pub mod endure;
 mod lines;
 pub mod objects;
+pub mod rings;
 pub mod truth;
 
 use std::fs::{self, File};

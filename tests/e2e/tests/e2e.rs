@@ -6,6 +6,7 @@ mod cli;
 mod endure;
 mod events;
 mod loss;
+mod rings;
 mod session;
 mod truth;
 
@@ -25,7 +26,8 @@ fn main() {
     arguments.test_threads = Some(1);
     let root = root();
     let trials =
-        [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS, truth::TESTS].concat();
+        [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS, truth::TESTS, rings::TESTS]
+            .concat();
     let trials = trials.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             if !root {
