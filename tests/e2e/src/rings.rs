@@ -12,7 +12,12 @@ use io_uring::{IoUring, opcode, types};
 use crate::acts::{Act, c, check};
 
 /// Every act of this file by name.
-pub(crate) const ACTS: &[(&str, Act)] = &[("ring_files", ring_files), ("ring_sockets", ring_sockets)];
+pub(crate) const ACTS: &[(&str, Act)] = &[
+    ("ring_files", ring_files),
+    ("ring_sockets", ring_sockets),
+    ("ring_full", ring_full),
+    ("ring_many", ring_many),
+];
 
 /// Name of the thread that submits, and the file where its id is left.
 pub const SUBMITTER: &str = "submitter";
@@ -39,7 +44,8 @@ impl Ring {
         let mark = if self.mode == "alike" { 7 } else { self.marks };
         let flags = match self.mode.as_str() {
             "async" => Flags::ASYNC,
-            "silent" => Flags::SKIP_SUCCESS,
+            // The next waits for it, however it ends.
+            "silent" => Flags::SKIP_SUCCESS | Flags::IO_HARDLINK,
             _ => Flags::empty(),
         };
         // SAFETY: what the request points to lives until its completion was seen.
@@ -50,8 +56,8 @@ impl Ring {
     fn run(&mut self, entry: Entry) -> i32 {
         self.push(entry);
         if self.mode == "silent" {
-            // Its end is seen by that of another, which is submitted behind it and waits for it.
-            let after = opcode::Nop::new().build().user_data(u64::MAX).flags(Flags::IO_DRAIN);
+            // Its end is seen by that of another, which waits for it.
+            let after = opcode::Nop::new().build().user_data(u64::MAX);
             // SAFETY: points to nothing.
             unsafe { self.ring.submission().push(&after).unwrap() };
         }
@@ -97,7 +103,7 @@ fn ring_files(dir: &Path, args: &[String]) {
         done(ring.run(opcode::SymlinkAt::new(at, c"made".as_ptr(), c"soft".as_ptr()).build()));
         done(ring.run(opcode::RenameAt::new(at, c"hard".as_ptr(), at, c"folder/moved".as_ptr()).build()));
         let missing = ring.run(opcode::UnlinkAt::new(at, c"missing".as_ptr()).build());
-        // Silent only where all goes well; but the failure may be told after the end was seen.
+        // Silent only where all goes well; but a failure may be told after the next request's end.
         assert!(missing == -libc::ENOENT || args[0] == "silent", "{missing}");
         done(ring.run(opcode::UnlinkAt::new(at, c"soft".as_ptr()).build()));
         let moved = c(&dir.join("folder/moved"));
@@ -143,5 +149,61 @@ fn ring_sockets(dir: &Path, args: &[String]) {
         let connect = opcode::Connect::new(types::Fd(socket), (&raw const address).cast(), length).build();
         assert_eq!(ring.run(connect), 0);
         drop(local);
+    });
+}
+
+/// How many files `ring_full` removes: more than its ring has room for completions.
+pub const REMOVED: usize = 12;
+
+/// Removes files, and never looks at the completions: the ring runs over.
+fn ring_full(dir: &Path, _: &[String]) {
+    as_submitter(dir, || {
+        let mut ring = IoUring::new(2).unwrap();
+        let names: Vec<_> = (0..REMOVED).map(|n| c(&dir.join(format!("file{n}")))).collect();
+        for (n, name) in names.iter().enumerate() {
+            fs::write(dir.join(format!("file{n}")), b"x").unwrap();
+            let unlink = opcode::UnlinkAt::new(types::Fd(libc::AT_FDCWD), name.as_ptr()).build();
+            // SAFETY: the name lives until the end of the act.
+            unsafe { ring.submission().push(&unlink.user_data(n as u64)).unwrap() };
+            ring.submit().unwrap();
+            while dir.join(format!("file{n}")).exists() {
+                std::thread::yield_now();
+            }
+        }
+        // The completions that ran over come when there is room.
+        let mut seen = 0;
+        while seen < REMOVED {
+            ring.submit_and_wait(1).unwrap();
+            seen += ring.completion().count();
+        }
+    });
+}
+
+/// Argument: a port. Accepts three connections by one request; opens a file into the ring's own table.
+fn ring_many(dir: &Path, args: &[String]) {
+    let port: u16 = args[0].parse().unwrap();
+    as_submitter(dir, || {
+        let mut ring = IoUring::new(8).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).build().user_data(1);
+        // SAFETY: points to nothing.
+        unsafe { ring.submission().push(&accept).unwrap() };
+        ring.submit().unwrap();
+        for _ in 0..3 {
+            let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            ring.submit_and_wait(1).unwrap();
+            check(ring.completion().next().unwrap().result().into());
+        }
+        ring.submitter().register_files(&[-1]).unwrap();
+        let path = c(&dir.join("own-table"));
+        let slot = types::DestinationSlot::try_from_slot_target(0).unwrap();
+        let open = opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr())
+            .flags(libc::O_CREAT | libc::O_RDWR)
+            .mode(0o600)
+            .file_index(Some(slot));
+        // SAFETY: the path lives until the end of the act.
+        unsafe { ring.submission().push(&open.build().user_data(2)).unwrap() };
+        ring.submit_and_wait(1).unwrap();
+        assert_eq!(ring.completion().next().unwrap().result(), 0);
     });
 }

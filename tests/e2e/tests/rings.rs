@@ -1,6 +1,6 @@
 //! Through rings of io_uring: the same events as by system calls.
 
-use e2e::rings::SUBMITTER;
+use e2e::rings::{REMOVED, SUBMITTER};
 use e2e::{Account, Act, Line, watch_act};
 use serde_json::{Value, json};
 
@@ -15,6 +15,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("ring_sockets_plain", |t| sockets(t, "plain")),
     ("ring_sockets_async", |t| sockets(t, "async")),
     ("ring_sockets_polled", |t| sockets(t, "polled")),
+    ("ring_full", full),
+    ("ring_many", many),
     ("ring_ops", ops),
 ];
 
@@ -137,6 +139,41 @@ fn sockets(test: &str, mode: &str) {
             assert_by_ring(&act, mode, accept);
             assert_eq!(accept.get("newfd"), accept.get("returnValue"));
         }
+    });
+}
+
+fn full(test: &str) {
+    tiers(test, |tier| {
+        let (account, act) = watch("ring_full", &[], "security_inode_unlink", tier);
+        let mut results = 0;
+        for n in 0..REMOVED {
+            let path = act.dir.path().join(format!("file{n}"));
+            let line = account.lines.one("security_inode_unlink", "pathname", path.to_str().unwrap());
+            assert_by_ring(&act, "plain", line);
+            results += usize::from(line.get("returnValue") == 0);
+        }
+        // Told all the same, if without a result.
+        if tier == "tracepoint" {
+            assert!(results >= 4 && results < REMOVED, "{results}");
+        }
+    });
+}
+
+fn many(test: &str) {
+    tiers(test, |tier| {
+        let port = 20000 + (std::process::id() % 20000) as u16;
+        let events = "socket_accept,security_file_open,security_inode_create";
+        let (account, act) = watch("ring_many", &[&port.to_string()], events, tier);
+        if has_tracepoint() {
+            let four = json!({"sa_family": "AF_INET", "sin_addr": "127.0.0.1", "sin_port": port});
+            let accepted = account.lines.with("socket_accept", "local_addr", four);
+            assert_eq!(accepted.len(), 3, "{:?}", account.lines.of("socket_accept"));
+            accepted.iter().for_each(|l| assert_by_ring(&act, "plain", l));
+        }
+        let path = act.dir.path().join("own-table");
+        let open = account.lines.one("security_file_open", "pathname", path.to_str().unwrap());
+        assert_by_ring(&act, "plain", open);
+        assert_eq!(open.quality("pathname"), if tier == "tracepoint" { "unresolved" } else { "ok" });
     });
 }
 
