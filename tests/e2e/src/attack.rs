@@ -19,12 +19,25 @@ pub(crate) const ACTS: &[(&str, Act)] = &[
     ("attack_rename", attack_rename),
     ("attack_connect", attack_connect),
     ("attack_exec", attack_exec),
-    ("fault_open", |dir, args| {
-        fault(dir, args, |path| unsafe { libc::open(path, libc::O_RDWR | libc::O_NONBLOCK) })
-    }),
-    ("fault_unlink", |dir, args| fault(dir, args, |path| unsafe { libc::unlink(path) })),
-    ("fault_rename", |dir, args| fault(dir, args, |path| unsafe { libc::rename(path, c"new".as_ptr()) })),
+    ("fault_open", |dir, args| fault(dir, args, open)),
+    ("fault_unlink", |dir, args| fault(dir, args, unlink)),
+    ("fault_rename", |dir, args| fault(dir, args, rename)),
 ];
+
+fn open(path: *const libc::c_char) -> i32 {
+    // SAFETY: a string, that of `fault`.
+    unsafe { libc::open(path, libc::O_RDWR | libc::O_NONBLOCK) }
+}
+
+fn unlink(path: *const libc::c_char) -> i32 {
+    // SAFETY: a string, that of `fault` or of `which_goes`.
+    unsafe { libc::unlink(path) }
+}
+
+fn rename(path: *const libc::c_char) -> i32 {
+    // SAFETY: a string, that of `fault`; and another.
+    unsafe { libc::rename(path, c"new".as_ptr()) }
+}
 
 /// The two names between which memory changes: written with one store each, so that the kernel copies one or the other.
 pub const NAMES: [&str; 2] = ["aaaa", "bbbb"];
@@ -141,8 +154,7 @@ fn which_goes(dir: &Path, args: &[String], act: impl Fn(*const libc::c_char) -> 
 }
 
 fn attack_unlink(dir: &Path, args: &[String]) {
-    // SAFETY: a string at any moment.
-    which_goes(dir, args, |name| unsafe { libc::unlink(name) });
+    which_goes(dir, args, unlink);
 }
 
 fn attack_rename(dir: &Path, args: &[String]) {

@@ -276,10 +276,11 @@ impl Verdicts {
         verdict
     }
 
-    /// Where two processors run, memory is hit at every moment, and never seen to be hit only where nothing is compared.
+    /// Where two processors run, memory is hit at every moment. In a guest they may run by turns; `fault` does not depend on it.
     fn assert_seen(&self, what: &str) {
         println!("{what}: {self:?}");
-        let parallel = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
+        let parallel = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1)
+            && std::env::var_os("TARSIUS_VM").is_none();
         assert!(self.rewritten > 0 || !parallel, "{what}: {self:?}");
     }
 }
