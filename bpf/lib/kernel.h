@@ -296,6 +296,30 @@ struct thread_info {
 	unsigned long flags;
 };
 
+struct filename {
+	const char *name;
+};
+
+/* What a path is walked by (fs/namei.c). */
+struct nameidata {
+	struct filename *name;
+};
+
+/* Workers of io_uring (io_uring/io-wq.c): each works for the task that submits. */
+struct io_wq {
+	struct task_struct *task;
+};
+struct io_worker {
+	struct io_wq *wq;
+};
+/* before 6.4 */
+struct io_wqe {
+	struct io_wq *wq;
+};
+struct io_worker___divided {
+	struct io_wqe *wqe;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -308,10 +332,12 @@ struct task_struct {
 	struct pid *thread_pid;
 	u64 start_boottime;
 	u64 self_exec_id;
+	void *worker_private;
 	const struct cred *real_cred;
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
+	struct nameidata *nameidata;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
@@ -462,6 +488,7 @@ struct trace_event_raw_task_rename {
 };
 
 struct trace_event_raw_sched_process_exec {
+	pid_t old_pid;
 	u32 __data_loc_filename;
 };
 

@@ -42,6 +42,17 @@ struct walk {
 	u32 nameless;  /* a file without a name: a pipe */
 };
 
+/* Where comparing a name of the caller's with a path has come to (caller.h). */
+struct compare {
+	u64 sum;
+	u32 length; /* of the name */
+	u32 end;    /* of the path, in slot->data */
+	u32 last;   /* the last names are the same */
+	u32 differs;
+};
+
+#define COMPARED_BYTES 16384
+
 #define MAX_SLOTS 8
 
 struct slot {
@@ -51,6 +62,7 @@ struct slot {
 	u32 too_big; /* a field did not fit */
 	u64 scratch; /* for forget() */
 	struct walk walk;
+	struct compare compare;
 	u8 path[PATH_BYTES + NAME_BYTES];
 	struct record_header header;
 	u8 data[];

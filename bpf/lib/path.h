@@ -200,6 +200,8 @@ static __always_inline bool begins_with(const unsigned char *name, const char *p
 }
 
 #define AT_FDCWD -100
+/* With a field's index: the name is the kernel's copy, not in user memory. */
+#define COPIED_NAME 256
 
 /*
  * A path as the caller named it, relative to a directory's descriptor: the kernel's path of that directory, a slash, and the string in
@@ -214,6 +216,7 @@ static __noinline int put_named_path_at(struct slot *slot, u32 max, u32 index, s
 	u32 used, length = 0;
 	u64 built;
 	char first = 0;
+	bool copied;
 	long read;
 
 	if (!slot)
@@ -224,7 +227,10 @@ static __noinline int put_named_path_at(struct slot *slot, u32 max, u32 index, s
 		slot->too_big = 1;
 		return 0;
 	}
-	if (bpf_probe_read_user(&first, 1, (const void *)name)) {
+	copied = index & COPIED_NAME;
+	index &= COPIED_NAME - 1;
+	if (copied ? bpf_probe_read_kernel(&first, 1, (const void *)name) :
+		     bpf_probe_read_user(&first, 1, (const void *)name)) {
 		close_field(slot, max, index, QUALITY_FAULTED, 0);
 		return 0;
 	}
@@ -266,7 +272,12 @@ static __noinline int put_named_path_at(struct slot *slot, u32 max, u32 index, s
 	if (length > PATH_BYTES + 1)
 		return 0;
 	if (first) {
-		read = bpf_probe_read_user_str(slot->data + used + FIELD_HEAD + length, STRING_BYTES + 1, (const void *)name);
+		if (copied)
+			read = bpf_probe_read_kernel_str(slot->data + used + FIELD_HEAD + length, STRING_BYTES + 1,
+							 (const void *)name);
+		else
+			read = bpf_probe_read_user_str(slot->data + used + FIELD_HEAD + length, STRING_BYTES + 1,
+						       (const void *)name);
 		if (read > 0 && read <= STRING_BYTES + 1)
 			length += read - 1;
 		else
@@ -281,6 +292,12 @@ static __noinline int put_named_path_at(struct slot *slot, u32 max, u32 index, s
 static __always_inline void put_named_path(struct run *run, u8 index, s32 directory, u64 name)
 {
 	put_named_path_at(run->slot, run->max, index, directory, name);
+}
+
+/* The same of a name that the kernel has copied already. */
+static __always_inline void put_copied_path(struct run *run, u8 index, s32 directory, u64 name)
+{
+	put_named_path_at(run->slot, run->max, index | COPIED_NAME, directory, name);
 }
 
 /* Nanoseconds since the epoch at which an inode was last changed. */

@@ -29,6 +29,7 @@
 #include "field.h"
 #include "path.h"
 #include "syscall.h"
+#include "caller.h"
 
 #define EVENT(name) EVENT_##name
 #define WANTED(name) (cfg.events[INDEX_##name])
@@ -57,6 +58,16 @@ static __always_inline void put_current(struct run *run, struct task_struct *tas
 	put_task(&run->slot->header, task);
 }
 
+#ifndef LEGACY
+/* The task is in io_uring_enter: it carries out requests, of its own accord does that call nothing that an event is about. */
+static __always_inline bool is_in_ring_call(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)task);
+
+	return NUMBER_OF(regs) == NR_io_uring_enter;
+}
+#endif
+
 /* Claims a slot for an event of the current task, if it is in scope, and fills the header with the task's identity. */
 static __always_inline bool claim(struct run *run, u16 event)
 {
@@ -66,6 +77,16 @@ static __always_inline bool claim(struct run *run, u16 event)
 		return false;
 	put_header(run, event);
 	put_current(run, task);
+	if (is_compat(task))
+		run->slot->header.flags |= RECORD_COMPAT;
+#ifndef LEGACY
+	if (FROM_TASK(task, flags) & PF_IO_WORKER) {
+		run->slot->header.flags |= RECORD_IO_URING;
+		put_submitter(&run->slot->header, task);
+	} else if (is_in_ring_call(task)) {
+		run->slot->header.flags |= RECORD_IO_URING;
+	}
+#endif
 	return true;
 }
 

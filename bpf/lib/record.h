@@ -21,6 +21,7 @@ enum record_flags {
 	RECORD_KTHREAD = 1 << 2, /* by a kernel thread */
 	RECORD_SYSCALL = 1 << 3, /* syscall is a number */
 	RECORD_IN_TREE = 1 << 4, /* by a task that is in every tree that it must be in */
+	RECORD_IO_URING = 1 << 5, /* by a request in a ring of io_uring */
 };
 
 enum quality {

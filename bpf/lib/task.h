@@ -132,6 +132,34 @@ static __always_inline void put_task(struct record_header *header, struct task_s
 		header->flags |= RECORD_KTHREAD;
 }
 
+#define PF_IO_WORKER 0x00000010
+
+/*
+ * A worker of io_uring is a thread of the process for which it works, of the kernel's making: in its place stands the thread that submitted. The
+ * one that polls a ring takes what any thread has written there: in its place stands the process.
+ */
+static __always_inline void put_submitter(struct record_header *header, struct task_struct *task)
+{
+	struct io_worker *worker = BPF_CORE_READ(task, worker_private);
+	struct task_struct *submitter;
+
+	if (!worker)
+		submitter = BPF_CORE_READ(task, group_leader);
+	else if (bpf_core_field_exists(worker->wq))
+		submitter = BPF_CORE_READ(worker, wq, task);
+	else
+		submitter = BPF_CORE_READ((struct io_worker___divided *)worker, wqe, wq, task);
+	/* The maker of the workers of a ring that is polled is the thread that polls. */
+	if (worker && BPF_CORE_READ(submitter, flags) & PF_IO_WORKER)
+		submitter = BPF_CORE_READ(submitter, group_leader);
+	if (!submitter || (u32)BPF_CORE_READ(submitter, tgid) != header->pid)
+		return;
+	header->start_time = BPF_CORE_READ(submitter, start_boottime);
+	header->tid = BPF_CORE_READ(submitter, pid);
+	header->ns_tid = pid_in_namespace(BPF_CORE_READ(submitter, thread_pid));
+	bpf_probe_read_kernel(header->comm, sizeof(header->comm), &submitter->comm);
+}
+
 static __always_inline void put_nobody(struct record_header *header, enum origin origin)
 {
 	__builtin_memset(&header->start_time, 0, sizeof(*header) - __builtin_offsetof(struct record_header, start_time));

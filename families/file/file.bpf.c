@@ -91,10 +91,24 @@ static __always_inline void put_open(struct run *run, struct file *file, u32 fla
 	put_u64(run, FIELD(security_file_open, ctime), ctime_of(inode));
 }
 
-static __always_inline void put_name_to_open(struct run *run, u64 name)
+/*
+ * While the kernel opens a file, the task has what it walks by, and in it the kernel's copy of the caller's name. Told where a system call
+ * or a ring's request named the file, not where the kernel opens one of its own accord, as for an execution.
+ */
+static __always_inline void put_copied_name(struct run *run, u64 name)
 {
-	if (name)
-		put_user_string(run, FIELD(security_file_open, syscall_pathname), name);
+	const char *copy = BPF_CORE_READ(current_task(), nameidata, name, name);
+	u64 sum, now;
+
+	if (!copy || !(name || run->slot->header.flags & RECORD_IO_URING))
+		return;
+	put_kernel_string(run, FIELD(security_file_open, syscall_pathname), copy);
+	if (!name)
+		return;
+	sum = sum_string(run->slot, (u64)copy, FROM_KERNEL);
+	now = sum_string(run->slot, name, FROM_USER);
+	if (sum && now)
+		put_u32(run, FIELD(security_file_open, rewritten), sum != now);
 }
 
 static __always_inline void tell_open(struct run *run, struct file *file)
@@ -107,7 +121,7 @@ static __always_inline void tell_open(struct run *run, struct file *file)
 		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)current_task());
 		struct call call = call_by_btf(regs, 0);
 
-		put_name_to_open(run, forget(run->slot, name_to_open(&call)));
+		put_copied_name(run, forget(run->slot, name_to_open(&call)));
 	}
 #endif
 	submit(run);
@@ -127,8 +141,31 @@ int BPF_KPROBE(security_file_open__kprobe, struct file *file)
 	return 0;
 }
 
+DEFINE_CALLERS(task_names);
+
+/* Keeps what the caller's memory says at the entry of a call. */
+SYSCALL_ENTER(caller_open)
+{
+	if (in_scope(call->task) && slot_claim(run))
+		keep_caller(&task_names, sum_string(run->slot, name_to_open(call), FROM_USER), 0);
+}
+
+/* The verdict is on the name that is told. */
+static __always_inline void put_name_and_verdict(struct run *run, u64 name, u32 path)
+{
+	u32 told = *(volatile u32 *)&run->slot->used;
+	u64 before = caller_of(&task_names).sums[0];
+
+	put_user_string(run, FIELD(security_file_open, syscall_pathname), name);
+	KEEP(told);
+	if (told < COMPARED_BYTES && path != NO_FIELD)
+		put_verdict(run, FIELD(security_file_open, rewritten),
+			    verdict_on(run->slot, (u64)(run->slot->data + told + FIELD_HEAD), FROM_KERNEL, before, path));
+}
+
 SYSCALL_EXIT(security_file_open)
 {
+	u32 offset;
 	struct file *file;
 	u64 name;
 	u32 flags;
@@ -138,10 +175,12 @@ SYSCALL_EXIT(security_file_open)
 	flags = forget(run->slot, flags_to_open(call));
 	name = forget(run->slot, name_to_open(call));
 	file = file_of_fd(call->task, call->ret);
+	offset = run->slot->used;
 	/* None if another thread has closed it by now. */
 	if (file)
 		put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags & O_ONCE));
-	put_name_to_open(run, name);
+	if (name)
+		put_name_and_verdict(run, name, file ? offset : NO_FIELD);
 	submit(run);
 }
 
@@ -261,6 +300,20 @@ SYSCALL_EXIT(security_inode_mknod)
 
 /* ---- unlink and rmdir ---- */
 
+/* Where the caller's memory has the name that a call removes; 0 if it is no such call. */
+static __always_inline u64 name_to_remove(const struct call *call)
+{
+	if (CALL_IS(call, unlink))
+		return call_argument(call, 0);
+	return CALL_IS(call, unlinkat) ? call_argument(call, 1) : 0;
+}
+
+SYSCALL_ENTER(caller_unlink)
+{
+	if (in_scope(call->task) && slot_claim(run))
+		keep_caller(&task_names, sum_string(run->slot, forget(run->slot, name_to_remove(call)), FROM_USER), 0);
+}
+
 static __always_inline void tell_unlink(struct run *run, const struct path *directory, struct dentry *dentry)
 {
 	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
@@ -268,6 +321,16 @@ static __always_inline void tell_unlink(struct run *run, const struct path *dire
 	if (!claim(run, EVENT(security_inode_unlink)))
 		return;
 	put_path_of(run, FIELD(security_inode_unlink, pathname), directory, dentry);
+#ifndef LEGACY
+	{
+		struct call call = call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+		u64 name = forget(run->slot, name_to_remove(&call));
+
+		if (name)
+			put_verdict(run, FIELD(security_inode_unlink, rewritten),
+				    verdict_on(run->slot, name, FROM_USER, caller_of(&task_names).sums[0], OWN_NAME));
+	}
+#endif
 	put_u64(run, FIELD(security_inode_unlink, inode), BPF_CORE_READ(inode, i_ino));
 	put_u32(run, FIELD(security_inode_unlink, dev), dev_of(inode));
 	put_u64(run, FIELD(security_inode_unlink, ctime), ctime_of(inode));
@@ -300,11 +363,26 @@ static __always_inline void put_removed(struct run *run, const struct call *call
 	put_named_path(run, index, directory(run, call, at, 0), argument(run, call, at, 1, 0));
 }
 
+/* Where the kernel's own path is not to be had: whether the memory has changed since the entry, of either name where there are two. */
+static __always_inline void put_change(struct run *run, u8 index, u64 first, u64 second)
+{
+	struct caller before = caller_of(&task_names);
+	u64 now = sum_string(run->slot, first, FROM_USER);
+	bool changed = before.sums[0] && now && now != before.sums[0];
+
+	if (second) {
+		now = sum_string(run->slot, second, FROM_USER);
+		changed |= before.sums[1] && now && now != before.sums[1];
+	}
+	put_verdict(run, index, changed ? REWRITTEN : UNDECIDED);
+}
+
 SYSCALL_EXIT(security_inode_unlink)
 {
 	if (call->ret || removes_directory(call) || !claim_call(run, call, EVENT(security_inode_unlink)))
 		return;
 	put_removed(run, call, FIELD(security_inode_unlink, pathname));
+	put_change(run, FIELD(security_inode_unlink, rewritten), forget(run->slot, name_to_remove(call)), 0);
 	submit(run);
 }
 
@@ -340,11 +418,46 @@ SYSCALL_EXIT(security_inode_rmdir)
 
 /* ---- rename ---- */
 
+SYSCALL_ENTER(caller_rename)
+{
+	bool at = !CALL_IS(call, rename);
+	u64 old, new;
+
+	if (!in_scope(call->task) || !slot_claim(run))
+		return;
+	old = argument(run, call, at, 1, 0);
+	new = argument(run, call, at, 3, 1);
+	keep_caller(&task_names, sum_string(run->slot, old, FROM_USER), sum_string(run->slot, new, FROM_USER));
+}
+
+/* The kernel's paths stand in the fields at those offsets. */
+static __always_inline void put_verdict_on_rename(struct run *run, u32 old_offset, u32 new_offset)
+{
+#ifndef LEGACY
+	struct call call = call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+	bool at = CALL_IS(&call, renameat) || CALL_IS(&call, renameat2);
+	struct caller before;
+	u32 old, new;
+
+	if (!at && !CALL_IS(&call, rename))
+		return;
+	before = caller_of(&task_names);
+	old = verdict_on(run->slot, argument(run, &call, at, 1, 0), FROM_USER, before.sums[0], old_offset | OWN_NAME);
+	new = verdict_on(run->slot, argument(run, &call, at, 3, 1), FROM_USER, before.sums[1], new_offset | OWN_NAME);
+	put_verdict(run, FIELD(security_inode_rename, rewritten),
+		    old == REWRITTEN || new == REWRITTEN ? REWRITTEN : old | new);
+#endif
+}
+
 static __always_inline void tell_rename(struct run *run, const struct path *old_directory, struct dentry *old,
 					const struct path *new_directory, struct dentry *new)
 {
+	u32 first = run->slot->used, second;
+
 	put_path_of(run, FIELD(security_inode_rename, old_path), old_directory, old);
+	second = run->slot->used;
 	put_path_of(run, FIELD(security_inode_rename, new_path), new_directory, new);
+	put_verdict_on_rename(run, first, second);
 	submit(run);
 }
 
@@ -400,6 +513,7 @@ SYSCALL_EXIT(security_inode_rename)
 	new = argument(run, call, at, 3, 1);
 	put_named_path(run, FIELD(security_inode_rename, old_path), old_directory, old);
 	put_named_path(run, FIELD(security_inode_rename, new_path), new_directory, new);
+	put_change(run, FIELD(security_inode_rename, rewritten), old, new);
 	submit(run);
 }
 

@@ -3,13 +3,83 @@
 
 /* ---- connect ---- */
 
+/* An address in the caller's memory at the entry of connect, kept for when the kernel has copied it. */
+struct named_address {
+	u64 words[ADDRESS_BYTES / 8];
+	u64 check; /* over the words and the task: see sum_word() */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct named_address));
+} task_addresses SEC(".maps");
+
+SYSCALL_ENTER(caller_connect)
+{
+	struct named_address named = {};
+	u32 tid = bpf_get_current_pid_tgid();
+	u32 length = call_argument(call, 2);
+
+	if (!in_scope(call->task))
+		return;
+	if (length > ADDRESS_BYTES)
+		length = ADDRESS_BYTES;
+	KEEP(length);
+	if (length > ADDRESS_BYTES || bpf_probe_read_user(named.words, length, (const void *)call_argument(call, 1))) {
+		bpf_map_delete_elem(&task_addresses, &tid);
+		return;
+	}
+	named.check = FROM_TASK(call->task, start_boottime);
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < ADDRESS_BYTES / 8; i++)
+		named.check = sum_word(named.check, named.words[i]);
+	bpf_map_update_elem(&task_addresses, &tid, &named, BPF_ANY);
+}
+
+/* The kernel's copy against what was kept: that many words, and of the first only what the mask leaves. */
+static __always_inline void put_connect_verdict(struct run *run, const u64 *copy, u32 words, u64 mask)
+{
+#ifndef LEGACY
+	u32 tid = bpf_get_current_pid_tgid();
+	struct named_address *kept = bpf_map_lookup_elem(&task_addresses, &tid);
+	struct call call = call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+	u64 check = FROM_TASK(call.task, start_boottime);
+	bool same = true;
+
+	/* A ring's request is of another memory. */
+	if (!kept || !CALL_IS(&call, connect) || run->slot->header.flags & RECORD_IO_URING)
+		return;
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < ADDRESS_BYTES / 8; i++) {
+		u64 word = *(volatile u64 *)&kept->words[i];
+
+		check = sum_word(check, word);
+		if (i == 0)
+			same &= (word & mask) == (copy[0] & mask);
+		else if (i < words)
+			same &= word == copy[i];
+	}
+	if (check == *(volatile u64 *)&kept->check)
+		put_u32(run, FIELD(security_socket_connect, rewritten), !same);
+	bpf_map_delete_elem(&task_addresses, &tid);
+#endif
+}
+
 static __always_inline void tell_connect(struct run *run, struct socket *sock, struct sockaddr *address, int length)
 {
+	u64 copy[ADDRESS_BYTES / 8] = {};
+	u32 bytes = length;
+
 	if (!claim(run, EVENT(security_socket_connect)))
 		return;
 	put_sockfd(run, FIELD(security_socket_connect, sockfd), sock);
 	put_u32(run, FIELD(security_socket_connect, type), BPF_CORE_READ(sock, type));
 	put_address(run, FIELD(security_socket_connect, remote_addr), address, length);
+	KEEP(bytes);
+	if (bytes <= ADDRESS_BYTES && !bpf_probe_read_kernel(copy, bytes, address))
+		put_connect_verdict(run, copy, ADDRESS_BYTES / 8, ~0ULL);
 	submit(run);
 }
 
@@ -29,10 +99,13 @@ int BPF_KPROBE(security_socket_connect__kprobe, struct socket *sock, struct sock
 
 static __always_inline void tell_connect_inet(struct run *run, u32 type, const void *address, u32 length)
 {
+	bool four = length == sizeof(struct address_in);
 	if (!claim(run, EVENT(security_socket_connect)))
 		return;
 	put_u32(run, FIELD(security_socket_connect, type), type);
 	put_fixed(run, FIELD(security_socket_connect, remote_addr), address, length);
+	/* The flow label and the interface of IPv6 are not told here. */
+	put_connect_verdict(run, address, four ? 1 : 3, four ? ~0ULL : 0xffffffff);
 	submit(run);
 }
 

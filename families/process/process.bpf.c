@@ -156,7 +156,38 @@ static __always_inline void put_stdin(struct run *run, struct task_struct *task)
 	put_file_path(run, FIELD(sched_process_exec, stdin_path), file);
 }
 
-static __always_inline void tell_exec(struct run *run, const char *filename, const char *interp)
+DEFINE_CALLERS(life_names);
+
+/* Of the calls whose name the kernel takes as it is: by a descriptor it makes one up. */
+SYSCALL_ENTER(caller_exec)
+{
+	u64 name;
+	char first = 0;
+
+	if (!slot_claim(run))
+		return;
+	name = forget(run->slot, CALL_IS(call, execveat) ? call_argument(call, 1) : call_argument(call, 0));
+	bpf_probe_read_user(&first, 1, (const void *)name);
+	if (CALL_IS(call, execveat) && (s32)call_argument(call, 0) != AT_FDCWD && first != '/')
+		caller_of(&life_names);
+	else
+		keep_caller(&life_names, sum_string(run->slot, name, FROM_USER), 0);
+}
+
+/* What stood in the old memory at the entry, against the kernel's copy. Not for a thread that took its leader's place, and number. */
+static __always_inline void put_exec_verdict(struct run *run, const char *filename, u32 old_tid)
+{
+	struct caller before = caller_of(&life_names);
+	u64 copied;
+
+	if (old_tid != (u32)bpf_get_current_pid_tgid() || !before.sums[0])
+		return;
+	copied = sum_string(run->slot, (u64)filename, FROM_KERNEL);
+	if (copied)
+		put_u32(run, FIELD(sched_process_exec, rewritten), copied != before.sums[0]);
+}
+
+static __always_inline void tell_exec(struct run *run, const char *filename, const char *interp, u32 old_tid)
 {
 	struct task_struct *task = current_task();
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
@@ -166,6 +197,7 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 	if (!claim_anyone(run, EVENT(sched_process_exec)))
 		return;
 	put_kernel_string(run, FIELD(sched_process_exec, cmdpath), filename);
+	put_exec_verdict(run, filename, old_tid);
 	put_file_path(run, FIELD(sched_process_exec, pathname), file);
 	put_u32(run, FIELD(sched_process_exec, dev), dev_of(inode));
 	put_u64(run, FIELD(sched_process_exec, inode), BPF_CORE_READ(inode, i_ino));
@@ -189,14 +221,15 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(sched_process_exec__btf, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
 {
-	RUN(sched_process_exec__btf, tell_exec(&run, bprm->filename, bprm->interp));
+	RUN(sched_process_exec__btf, tell_exec(&run, bprm->filename, bprm->interp, old_pid));
 	return 0;
 }
 
 SEC("tp/sched/sched_process_exec")
 int sched_process_exec__perf(struct trace_event_raw_sched_process_exec *ctx)
 {
-	RUN(sched_process_exec__perf, tell_exec(&run, (const char *)ctx + (ctx->__data_loc_filename & 0xffff), NULL));
+	RUN(sched_process_exec__perf,
+	    tell_exec(&run, (const char *)ctx + (ctx->__data_loc_filename & 0xffff), NULL, ctx->old_pid));
 	return 0;
 }
 

@@ -95,6 +95,8 @@ struct SupportEntry {
     contexts: Vec<String>,
     #[serde(default)]
     slot: bool,
+    #[serde(default)]
+    tells: bool,
     doc: String,
 }
 
@@ -677,9 +679,10 @@ fn tables(
         line(
             w,
             format!(
-                "Support {{ program: {}, serves: {}, doc: {:?} }},",
+                "Support {{ program: {}, serves: {}, tells: {}, doc: {:?} }},",
                 place(&s.name)?,
                 list(serves),
+                s.tells,
                 s.doc
             ),
         );

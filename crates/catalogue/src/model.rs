@@ -459,6 +459,8 @@ pub struct Support {
     pub program: ProgramRef,
     /// It is loaded when one of these is.
     pub serves: &'static [ProgramRef],
+    /// It tells of events that those do not see: the kernel's table of wanted events says of which.
+    pub tells: bool,
     /// What it does.
     pub doc: &'static str,
 }

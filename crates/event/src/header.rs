@@ -59,11 +59,20 @@ impl Flags {
     /// By a task that is in every tree that it must be in: see [`Flags::in_tree`].
     pub const IN_TREE: u8 = 1 << 4;
 
-    const ALL: u8 = Self::COMPAT | Self::RETURN | Self::KTHREAD | Self::SYSCALL | Self::IN_TREE;
+    /// By a request in a ring of io_uring.
+    pub const IO_URING: u8 = 1 << 5;
+
+    const ALL: u8 =
+        Self::COMPAT | Self::RETURN | Self::KTHREAD | Self::SYSCALL | Self::IN_TREE | Self::IO_URING;
 
     /// By a 32-bit system call.
     pub const fn compat(self) -> bool {
         self.0 & Self::COMPAT != 0
+    }
+
+    /// By a request in a ring of io_uring: by the task that submitted it, whichever task carried it out.
+    pub const fn io_uring(self) -> bool {
+        self.0 & Self::IO_URING != 0
     }
 
     /// By a kernel thread.

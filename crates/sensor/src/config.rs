@@ -34,7 +34,7 @@ pub(crate) struct Config {
     pub(crate) comm: Mode,
     pub(crate) mnt_ns: Mode,
     pub(crate) pid_ns: Mode,
-    pub(crate) events: Vec<bool>,
+    pub(crate) events: Vec<u8>,
 }
 
 impl Config {
@@ -55,7 +55,7 @@ impl Config {
             self.mnt_ns as u32,
             self.pid_ns as u32,
         ];
-        words.iter().flat_map(|w| w.to_ne_bytes()).chain(self.events.iter().map(|&e| u8::from(e))).collect()
+        words.iter().flat_map(|w| w.to_ne_bytes()).chain(self.events.iter().copied()).collect()
     }
 
     /// Writes the configuration where the object's symbol `cfg` stands in its read-only data.

@@ -194,7 +194,7 @@ fn set_maps(
         comm: options.scope.comms.0,
         mnt_ns: options.scope.mnt_namespaces.0,
         pid_ns: options.scope.pid_namespaces.0,
-        events: catalogue::EVENTS.iter().map(|e| plan.choices.iter().any(|c| c.event == e.name)).collect(),
+        events: catalogue::EVENTS.iter().map(|e| plan.wanted(e)).collect(),
     };
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();

@@ -88,6 +88,18 @@ impl Plan {
         })
     }
 
+    /// What the kernel's table of wanted events says of one: 1 if it is wanted, and 2 if a program that serves others tells of it too.
+    pub fn wanted(&self, event: &Event) -> u8 {
+        let Some(choice) = self.choices.iter().find(|c| c.event == event.name) else { return 0 };
+        let own = choice.tier.map_or(&[][..], |t| t.programs);
+        let helped = SUPPORTS.iter().any(|s| {
+            s.tells
+                && self.programs.contains_key(s.program.get().name)
+                && s.serves.iter().any(|p| own.contains(p))
+        });
+        1 | u8::from(helped) << 1
+    }
+
     /// Events asked for that can not be taken on this kernel.
     pub fn missing(&self) -> impl Iterator<Item = &Choice> {
         self.choices.iter().filter(|c| c.tier.is_none())

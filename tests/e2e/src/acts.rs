@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{calls, endure, trigger};
+use crate::{attack, calls, endure, rings, trigger, truth};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -44,7 +44,14 @@ pub const ACTS: &[(&str, Act)] = &[
 
 /// Runs the act of that name, after its cue.
 pub fn perform(name: &str, dir: &Path, args: &[String]) {
-    let act = ACTS.iter().find(|(n, _)| *n == name).unwrap().1;
+    let act = ACTS
+        .iter()
+        .chain(truth::ACTS)
+        .chain(attack::ACTS)
+        .chain(rings::ACTS)
+        .find(|(n, _)| *n == name)
+        .unwrap()
+        .1;
     super::cue();
     act(dir, args);
 }

@@ -6,11 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 pub mod acts;
+pub mod attack;
 pub mod calls;
 pub mod endure;
 mod lines;
 pub mod objects;
+pub mod rings;
 pub mod trigger;
+pub mod truth;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -84,6 +84,7 @@ families!(
     bpf "../../../families/bpf/triggers.rs"
     integrity "../../../families/integrity/triggers.rs"
     module "../../../families/module/triggers.rs"
+    io_uring "../../../families/io_uring/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
 );
 

@@ -8,7 +8,9 @@ mod endure;
 mod events;
 mod integrity;
 mod loss;
+mod rings;
 mod session;
+mod truth;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -25,8 +27,17 @@ fn main() {
     // They watch one machine, and each wants its load alone.
     arguments.test_threads = Some(1);
     let root = root();
-    let trials =
-        [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS, integrity::TESTS].concat();
+    let trials = [
+        session::TESTS,
+        events::TESTS,
+        loss::TESTS,
+        cli::TESTS,
+        endure::TESTS,
+        integrity::TESTS,
+        truth::TESTS,
+        rings::TESTS,
+    ]
+    .concat();
     let tests = trials.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             test(name);

@@ -41,7 +41,11 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     string(out, who.boot_id());
     out.extend_from_slice(b",\"origin\":\"");
     out.extend_from_slice(header.origin.name().as_bytes());
-    out.extend_from_slice(b"\"}\n");
+    out.push(b'"');
+    if header.flags.io_uring() {
+        out.extend_from_slice(b",\"via\":\"io_uring\"");
+    }
+    out.extend_from_slice(b"}\n");
 }
 
 fn policies(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {

@@ -36,6 +36,7 @@ pub fn schema() -> Value {
             "host": string(),
             "boot_id": string(),
             "origin": { "enum": ["current", "owner", "unknown"] },
+            "via": { "const": "io_uring" },
         },
         "required": [
             "timestamp", "id", "name", "workload", "data", "seq", "lane", "cpu", "slot", "host", "boot_id", "origin",

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the caller's memory says, beside what the kernel acted on. The kernel copies a name once, when it likes; another thread can write
+ * over the original before, meanwhile and after. Events tell what the kernel acted on. The flag `rewritten` tells of the original:
+ *
+ *   true    it was seen to change during the call, or it does not say what the kernel acted on, and no link can explain it
+ *   false   it says what the kernel acted on
+ *   none    neither: a link was followed, or the kernel's copy is not to be had, and the memory was not seen to change
+ */
+#pragma once
+
+enum verdict { NOT_REWRITTEN = 0, REWRITTEN = 1, UNDECIDED = 2 };
+
+static __always_inline void put_verdict(struct run *run, u8 index, u32 verdict)
+{
+	if (verdict == UNDECIDED)
+		put_nothing(run, index, QUALITY_UNAVAILABLE);
+	else
+		put_u32(run, index, verdict);
+}
+
+static long sum_step(u32 index, struct slot **at)
+{
+	struct slot *slot = *at;
+
+	if (!slot)
+		return 1;
+	slot->compare.sum = sum_word(slot->compare.sum, slot->path[index & (PATH_BYTES - 1)]);
+	return 0;
+}
+
+/* Before Linux 5.17 the verifier walks through each round: there a sum is over the beginning. */
+#define SUMMED 256
+
+/* Reads a string to where it is summed up and compared: once, so that both are of the same. False if it could not be read whole. */
+static __always_inline bool read_name(struct slot *slot, u64 from, u32 source)
+{
+	long length;
+
+	if (source == FROM_KERNEL)
+		length = bpf_probe_read_kernel_str(slot->path, PATH_BYTES, (const void *)from);
+	else
+		length = bpf_probe_read_user_str(slot->path, PATH_BYTES, (const void *)from);
+	if (length <= 0 || length > PATH_BYTES)
+		return false;
+	slot->compare.length = length - 1;
+	return true;
+}
+
+static __always_inline u64 sum_name(struct slot *slot)
+{
+	u32 length = slot->compare.length;
+
+	slot->compare.sum = length;
+#ifdef LEGACY
+	for (u32 i = 0; i < SUMMED && i < length; i++)
+		sum_step(i, &slot);
+#else
+	bpf_loop(length, sum_step, &slot, 0);
+#endif
+	return slot->compare.sum | 1;
+}
+
+/* The sum over a string; 0 if it could not be read. */
+static __noinline u64 sum_string(struct slot *slot, u64 from, u32 source)
+{
+	if (!slot || !read_name(slot, from, source))
+		return 0;
+	return sum_name(slot);
+}
+
+/* From the end: the caller's name against the kernel's path. */
+static long compare_step(u32 index, struct slot **at)
+{
+	struct slot *slot = *at;
+	u32 path;
+	u8 a, b;
+
+	if (!slot)
+		return 1;
+	path = slot->compare.end - 1 - index;
+	KEEP(path);
+	slot->compare.differs = 1;
+	if (path >= COMPARED_BYTES)
+		return 1;
+	a = slot->path[(slot->compare.length - 1 - index) & (PATH_BYTES - 1)];
+	b = slot->data[path];
+	if (a != b)
+		return 1;
+	slot->compare.differs = 0;
+	if (a == '/')
+		slot->compare.last = 1;
+	return 0;
+}
+
+enum fit { FITS, FITS_IN_LAST_NAME, FITS_NOT, UNREADABLE };
+
+/*
+ * How the name that was read fits the kernel's path in the field that stands at `offset`: the path ends in it (is it, if it begins with a
+ * slash), or only their last names are the same.
+ */
+static __always_inline enum fit fit_of(struct slot *slot, u32 offset)
+{
+	u32 head, length, before, name = slot->compare.length;
+
+	offset &= ~3u;
+	if (offset >= COMPARED_BYTES)
+		return UNREADABLE;
+	head = *(u32 *)(slot->data + offset);
+	length = head >> 16;
+	/* A slash at the end names the same directory. */
+	if ((head >> 8 & 0xff) != QUALITY_OK || !name || slot->path[(name - 1) & (PATH_BYTES - 1)] == '/')
+		return UNREADABLE;
+	slot->compare.end = offset + FIELD_HEAD + length;
+	slot->compare.last = 0;
+	slot->compare.differs = 0;
+#ifdef LEGACY
+	if (name > SUMMED)
+		return UNREADABLE;
+	for (u32 i = 0; i < SUMMED && i < name; i++)
+		if (compare_step(i, &slot))
+			break;
+#else
+	bpf_loop(name, compare_step, &slot, 0);
+#endif
+	if (slot->compare.differs)
+		return slot->compare.last ? FITS_IN_LAST_NAME : FITS_NOT;
+	if (slot->path[0] == '/')
+		return length == name ? FITS : FITS_IN_LAST_NAME;
+	before = offset + FIELD_HEAD + length - name - 1;
+	KEEP(before);
+	if (before >= COMPARED_BYTES)
+		return UNREADABLE;
+	if (slot->data[before] == '/')
+		return FITS;
+	return slot->compare.last ? FITS_IN_LAST_NAME : FITS_NOT;
+}
+
+/* Sums over what the caller's memory said at the entry of a call, kept for its end. */
+struct caller {
+	u64 sums[2];
+	u64 check; /* over the sums and the task: see sum_word() */
+};
+
+/* clang-format off */
+#define DEFINE_CALLERS(name)                                                                       \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                               \
+		__uint(max_entries, 16384);                                                        \
+		__uint(key_size, 4);                                                               \
+		__uint(value_size, sizeof(struct caller));                                         \
+	} name SEC(".maps")
+/* clang-format on */
+
+/* What is forgotten here costs a verdict, not an event. */
+static __always_inline void keep_caller(void *map, u64 first, u64 second)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct caller caller = {.sums = {first, second}};
+
+	caller.check = sum_word(sum_word(FROM_TASK(current_task(), start_boottime), first), second);
+	bpf_map_update_elem(map, &tid, &caller, BPF_ANY);
+}
+
+/* The sums kept for this call, once; zero for none. Each word is read once. */
+static __always_inline struct caller caller_of(void *map)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct caller *kept = bpf_map_lookup_elem(map, &tid);
+	struct caller caller = {};
+
+	if (!kept)
+		return caller;
+	caller.sums[0] = *(volatile u64 *)&kept->sums[0];
+	caller.sums[1] = *(volatile u64 *)&kept->sums[1];
+	caller.check = *(volatile u64 *)&kept->check;
+	bpf_map_delete_elem(map, &tid);
+	if (sum_word(sum_word(FROM_TASK(current_task(), start_boottime), caller.sums[0]), caller.sums[1]) != caller.check)
+		return (struct caller){};
+	return caller;
+}
+
+/*
+ * The name that an event tells, or that is in the caller's memory, against its sum at the entry and the kernel's path in the field at `offset`.
+ * `own`: the path is that of the name itself, so that no link at its end can explain another last name.
+ */
+static __noinline u32 verdict_on(struct slot *slot, u64 name, u32 source, u64 before, u32 offset_and_own)
+{
+	enum fit fit;
+
+	if (!slot || !read_name(slot, name, source))
+		return UNDECIDED;
+	if (before && sum_name(slot) != before)
+		return REWRITTEN;
+	fit = fit_of(slot, offset_and_own);
+	if (fit == FITS)
+		return NOT_REWRITTEN;
+	return fit == FITS_NOT && offset_and_own & 1 ? REWRITTEN : UNDECIDED;
+}
+
+/* Fields stand at multiples of 4. */
+#define OWN_NAME 1
+#define NO_FIELD ~0u
