@@ -29,6 +29,7 @@
 #include "field.h"
 #include "path.h"
 #include "syscall.h"
+#include "mapping.h"
 
 #define EVENT(name) EVENT_##name
 #define WANTED(name) (cfg.events[INDEX_##name])
@@ -96,6 +97,15 @@ static __always_inline bool claim_call(struct run *run, const struct call *call,
 	if (call->number >= COMPAT_BASE)
 		header->flags |= RECORD_COMPAT;
 	header->ret = call->ret;
+	return true;
+}
+
+/* The same at the call's entry: it has no return value yet. */
+static __always_inline bool claim_entry(struct run *run, const struct call *call, u16 event)
+{
+	if (!claim_call(run, call, event))
+		return false;
+	run->slot->header.flags &= ~RECORD_RETURN;
 	return true;
 }
 
