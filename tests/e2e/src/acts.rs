@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::endure;
+use crate::{endure, trigger};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -24,7 +24,6 @@ pub const ACTS: &[(&str, Act)] = &[
     ("mounts", mounts),
     ("sockets", sockets),
     ("credentials", credentials),
-    ("namespaces", namespaces),
     ("memory", memory),
     ("deep", deep),
     ("opens", opens),
@@ -39,6 +38,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("late_container", endure::late_container),
     ("preempt_until_over", endure::preempt_until_over),
     ("read_secret", endure::read_secret),
+    ("triggers", trigger::perform),
 ];
 
 /// Runs the act of that name, after its cue.
@@ -233,20 +233,6 @@ fn credentials(_: &Path, _: &[String]) {
             libc::syscall(libc::SYS_setreuid, -1, 0);
             libc::syscall(libc::SYS_setresuid, 41, 41, 41);
             libc::syscall(libc::SYS_setuid, 0);
-            libc::_exit(0);
-        }
-        libc::waitpid(child, std::ptr::null_mut(), 0);
-    }
-}
-
-fn namespaces(_: &Path, _: &[String]) {
-    // SAFETY: plain system calls in a child that ends.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            let own = libc::open(c"/proc/self/ns/uts".as_ptr(), libc::O_RDONLY);
-            libc::unshare(libc::CLONE_NEWUTS | libc::CLONE_NEWIPC);
-            libc::setns(own, libc::CLONE_NEWUTS);
             libc::_exit(0);
         }
         libc::waitpid(child, std::ptr::null_mut(), 0);

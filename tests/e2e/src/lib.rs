@@ -9,6 +9,7 @@ pub mod acts;
 pub mod endure;
 mod lines;
 pub mod objects;
+pub mod trigger;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -237,6 +238,11 @@ pub fn kernel() -> &'static serde_json::Value {
 /// The kernel refuses LSM, kprobe and fentry programs on some machines: then the tests of those tiers are skipped there.
 pub fn has_hook(hook: &str) -> bool {
     kernel()["hooks"][hook] == "yes"
+}
+
+/// Where cgroup v2 is mounted.
+pub fn cgroup_root() -> Option<PathBuf> {
+    kernel()["cgroup2"]["mount"].as_str().map(PathBuf::from)
 }
 
 /// Guests are many times slower.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod cli;
+mod conformance;
 mod endure;
 mod events;
 mod loss;
@@ -24,17 +25,20 @@ fn main() {
     arguments.test_threads = Some(1);
     let root = root();
     let trials = [session::TESTS, events::TESTS, loss::TESTS, cli::TESTS, endure::TESTS].concat();
-    let trials = trials.into_iter().map(|(name, test)| {
+    let tests = trials.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
-            if !root {
-                println!("SKIP {name}: not root");
-                return Ok(());
-            }
             test(name);
             Ok(())
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let mut trials: Vec<Trial> = tests.chain(conformance::trials()).collect();
+    if !root {
+        let names = trials.iter().map(|t| t.name().to_string());
+        trials = names
+            .map(|name| Trial::test(name.clone(), move || Ok(println!("SKIP {name}: not root"))))
+            .collect();
+    }
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// Every test gets its own name, to say by it that it is skipped.

@@ -17,8 +17,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("sockets_lsm", sockets_lsm),
     ("credentials", |_| credentials("tracepoint")),
     ("credentials_kprobe", credentials_kprobe),
-    ("namespaces", |_| namespaces("tracepoint")),
-    ("namespaces_kprobe", namespaces_kprobe),
     ("memory", memory),
     ("deep_path", deep_path),
     ("path_beyond_the_limit", path_beyond_the_limit),
@@ -74,10 +72,6 @@ fn sockets_lsm(test: &str) {
 
 fn credentials_kprobe(test: &str) {
     needs(test, "kprobe", || credentials("kprobe"));
-}
-
-fn namespaces_kprobe(test: &str) {
-    needs(test, "kprobe", || namespaces("kprobe"));
 }
 
 fn quality(lines: &Lines, event: &str, field: &str, value: impl Into<Value>) -> String {
@@ -228,23 +222,6 @@ fn credentials(tier: &str) {
 
 fn libc_pr_capbset_drop() -> i64 {
     24
-}
-
-fn namespaces(tier: &str) {
-    let (account, _act) = watch("namespaces", &[], "setns,unshare,switch_task_ns", tier);
-    let lines = &account.lines;
-    let unshare = lines.one("unshare", "returnValue", 0);
-    assert_eq!(unshare.parsed("flags"), "CLONE_NEWUTS|CLONE_NEWIPC");
-    let setns = lines.one("setns", "returnValue", 0);
-    assert_eq!(setns.parsed("nstype"), "CLONE_NEWUTS");
-    let switches = lines.of("switch_task_ns");
-    assert_eq!(switches.len(), 2, "{switches:?}");
-    assert!(switches[0].get("new_uts").is_u64() && switches[0].get("new_ipc").is_u64());
-    assert_eq!(switches[0].get("new_mnt"), Value::Null);
-    let own = std::fs::read_link("/proc/self/ns/uts").unwrap();
-    let own: u64 = own.to_str().unwrap().trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
-    assert_eq!(switches[1].get("new_uts"), own);
-    assert_eq!(switches[1].get("new_ipc"), Value::Null);
 }
 
 fn memory(_: &str) {
