@@ -81,6 +81,7 @@ macro_rules! families {
     };
 }
 families!(
+    memory "../../../families/memory/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
 );
 
