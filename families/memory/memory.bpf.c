@@ -422,14 +422,15 @@ static __always_inline bool contains(const struct mapping *mapping, u64 address)
 static __always_inline enum mapping_kind kind_of(const struct mapping *mapping)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 brk_start = BPF_CORE_READ(mapping->mm, start_brk), brk_end = BPF_CORE_READ(mapping->mm, brk);
+	struct mm_struct *mm = mapping->mm;
+	u64 brk_start = BPF_CORE_READ(mm, start_brk), brk_end = BPF_CORE_READ(mm, brk);
 	u64 thread_data;
 
 	if (mapping->file)
 		return OF_FILE;
-	if (mapping->start == (u64)BPF_CORE_READ(mapping->mm, context.vdso))
+	if (mapping->start == (u64)BPF_CORE_READ(mm, context.vdso))
 		return VDSO;
-	if (contains(mapping, BPF_CORE_READ(mapping->mm, start_stack)) || mapping->flags & VM_GROWSDOWN)
+	if (contains(mapping, BPF_CORE_READ(mm, start_stack)) || mapping->flags & VM_GROWSDOWN)
 		return MAIN_STACK;
 	if (mapping->start < brk_end && mapping->end > brk_start)
 		return HEAP;
@@ -498,12 +499,13 @@ SYSCALL_ENTER(suspicious_syscall_source)
 SYSCALL_ENTER(stack_pivot)
 {
 	u64 sp = STACK_OF(call->regs);
-	u64 signal_stack = BPF_CORE_READ(call->task, sas_ss_sp);
+	struct task_struct *task = call->task;
+	u64 signal_stack = BPF_CORE_READ(task, sas_ss_sp);
 	struct mapping stack = {};
 	enum mapping_kind kind;
 
-	if (BPF_CORE_READ(call->task, vfork_done) ||
-	    (signal_stack && sp - signal_stack <= BPF_CORE_READ(call->task, sas_ss_size)))
+	if (BPF_CORE_READ(task, vfork_done) ||
+	    (signal_stack && sp - signal_stack <= BPF_CORE_READ(task, sas_ss_size)))
 		return;
 	if (find_mapping(sp, &stack))
 		return;
