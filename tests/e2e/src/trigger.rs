@@ -81,8 +81,11 @@ macro_rules! families {
     };
 }
 families!(
+    file "../../../families/file/triggers.rs"
     memory "../../../families/memory/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
+    net "../../../families/net/triggers.rs"
+    process "../../../families/process/triggers.rs"
 );
 
 fn triggers(family: &str) -> &'static [Trigger] {
