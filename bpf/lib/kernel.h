@@ -108,6 +108,10 @@ struct timespec64 {
 	long tv_nsec;
 };
 
+struct timezone {
+	int tz_minuteswest, tz_dsttime;
+};
+
 struct ns_common {
 	unsigned int inum;
 };

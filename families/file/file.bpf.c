@@ -797,7 +797,6 @@ static __always_inline bool has_places(struct file *file)
 		put_u64(run, FIELD(event, count), call_argument(call, 2));                         \
 		if (has_places(file))                                                              \
 			put_u64(run, FIELD(event, pos), forget(run->slot, place_of(call, file)));  \
-		put_u64(run, FIELD(event, returnValue), call->ret);                                \
 		submit(run);                                                                       \
 	}
 /* clang-format on */
@@ -874,7 +873,6 @@ SYSCALL_EXIT(magic_write)
 	from = written(call);
 	length = forget(run->slot, from.length < call->ret ? from.length : call->ret);
 	put_magic(run->slot, run->max, forget(run->slot, from.base), length);
-	put_u64(run, FIELD(magic_write, returnValue), call->ret);
 	submit(run);
 }
 

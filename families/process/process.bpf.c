@@ -418,7 +418,11 @@ static long argument_step(u32 n, struct arguments *to)
 	u64 string = 0;
 	long read;
 
-	if (bpf_probe_read_user(&string, to->wide, (const void *)(to->from + n * to->wide))) {
+	if (to->wide == 4)
+		read = bpf_probe_read_user(&string, 4, (const void *)(to->from + n * 4));
+	else
+		read = bpf_probe_read_user(&string, 8, (const void *)(to->from + n * 8));
+	if (read) {
 		to->quality = QUALITY_FAULTED;
 		return 1;
 	}
@@ -445,7 +449,7 @@ static long argument_step(u32 n, struct arguments *to)
 
 static __noinline int put_arguments_at(struct slot *slot, u32 max, u32 index, u64 from, u32 wide)
 {
-	struct arguments to = {.slot = slot, .from = from, .wide = wide == 4 ? 4 : 8};
+	struct arguments to = {.slot = slot, .from = from, .wide = wide};
 	u32 length;
 	u8 *at;
 

@@ -57,7 +57,9 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         event: "process_execute_failed",
         act: |_| {
             let name = CString::new("missing").unwrap();
-            let argv = [name.as_ptr(), c"second".as_ptr(), ptr::null()];
+            // Not a constant, whose page nobody has touched yet: the program can not fault it in.
+            let second = CString::new("second").unwrap();
+            let argv = [name.as_ptr(), second.as_ptr(), ptr::null()];
             // SAFETY: strings and an array that end.
             assert_eq!(unsafe { libc::execv(name.as_ptr(), argv.as_ptr()) }, -1);
         },

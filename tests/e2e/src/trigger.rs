@@ -81,11 +81,13 @@ macro_rules! families {
     };
 }
 families!(
+    cred "../../../families/cred/triggers.rs"
     file "../../../families/file/triggers.rs"
     memory "../../../families/memory/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
     net "../../../families/net/triggers.rs"
     process "../../../families/process/triggers.rs"
+    system "../../../families/system/triggers.rs"
 );
 
 fn triggers(family: &str) -> &'static [Trigger] {
