@@ -108,6 +108,10 @@ struct timespec64 {
 	long tv_nsec;
 };
 
+struct timezone {
+	int tz_minuteswest, tz_dsttime;
+};
+
 struct ns_common {
 	unsigned int inum;
 };
@@ -192,6 +196,7 @@ struct super_block {
 
 struct inode {
 	umode_t i_mode;
+	s64 i_size;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	dev_t i_rdev;
@@ -237,6 +242,7 @@ struct file {
 	struct inode *f_inode;
 	unsigned int f_flags;
 	unsigned int f_mode;
+	s64 f_pos;
 	void *private_data;
 };
 
@@ -257,9 +263,23 @@ struct fs_struct {
 	struct path pwd;
 };
 
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
 struct mm_struct {
 	struct file *exe_file;
+	unsigned long start_brk, brk, start_stack;
 	unsigned long arg_start, arg_end, env_start, env_end;
+	unsigned long saved_auxv[1];
+	mm_context_t context;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start, vm_end;
+	struct mm_struct *vm_mm;
+	unsigned long vm_flags;
+	struct file *vm_file;
 };
 
 struct kernfs_node {
@@ -284,8 +304,13 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct rlimit {
+	unsigned long rlim_cur, rlim_max;
+};
+
 struct signal_struct {
 	int group_exit_code;
+	struct rlimit rlim[16];
 	struct {
 		int counter;
 	} live;
@@ -320,6 +345,37 @@ struct io_worker___divided {
 	struct io_wqe *wqe;
 };
 
+
+typedef struct {
+	u64 sig;
+} sigset_t;
+
+struct sigaction {
+	void *sa_handler;
+	unsigned long sa_flags;
+	sigset_t sa_mask;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct sighand_struct {
+	struct k_sigaction action[64];
+};
+
+/* What the C library hangs a thread's data on: x86, then arm64. */
+struct thread_struct {
+	unsigned long fsbase;
+};
+struct thread_struct___arm64 {
+	struct {
+		unsigned long tp_value;
+	} uw;
+};
+
+struct completion;
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -341,7 +397,16 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	struct sighand_struct *sighand;
 	struct css_set *cgroups;
+	unsigned in_execve : 1;
+	struct completion *vfork_done;
+	unsigned long sas_ss_sp, sas_ss_size;
+	struct thread_struct thread;
+};
+/* arm64 */
+struct task_struct___arm64 {
+	struct thread_struct___arm64 thread;
 };
 
 struct linux_binprm {
@@ -484,7 +549,22 @@ struct trace_event_raw_sys_exit {
 };
 
 struct trace_event_raw_task_rename {
-	char oldcomm[16];
+	char oldcomm[16], newcomm[16];
+};
+
+struct trace_event_raw_sched_switch {
+	char prev_comm[16];
+	pid_t prev_pid;
+	char next_comm[16];
+	pid_t next_pid;
+};
+
+struct trace_event_raw_sched_prepare_exec {
+	u32 __data_loc_filename;
+};
+
+struct trace_event_raw_cap_capable {
+	int cap, ret;
 };
 
 struct trace_event_raw_sched_process_exec {

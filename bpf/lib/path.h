@@ -325,3 +325,20 @@ static __always_inline u32 dev_of(struct inode *inode)
 {
 	return encode_dev(BPF_CORE_READ(inode, i_sb, s_dev));
 }
+
+/* Which inode it is: the fields `dev` and `inode` of an event that has them. */
+#define PUT_INODE(run, event, from)                                                         \
+	do {                                                                                \
+		struct inode *inode_ = (from);                                              \
+		put_u32(run, FIELD(event, dev), dev_of(inode_));                            \
+		put_u64(run, FIELD(event, inode), BPF_CORE_READ(inode_, i_ino));            \
+	} while (0)
+
+/* The same, and the fields `pathname` and `ctime`, of an open file. */
+#define PUT_FILE(run, event, from)                                                          \
+	do {                                                                                \
+		struct file *file_ = (from);                                                \
+		put_file_path(run, FIELD(event, pathname), file_);                          \
+		PUT_INODE(run, event, BPF_CORE_READ(file_, f_inode));                       \
+		put_u64(run, FIELD(event, ctime), ctime_of(BPF_CORE_READ(file_, f_inode))); \
+	} while (0)

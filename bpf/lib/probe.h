@@ -30,6 +30,7 @@
 #include "path.h"
 #include "syscall.h"
 #include "caller.h"
+#include "mapping.h"
 
 #define EVENT(name) EVENT_##name
 #define WANTED(name) (cfg.events[INDEX_##name])
@@ -122,6 +123,15 @@ static __always_inline bool claim_call(struct run *run, const struct call *call,
 		/* What the caller sees: 32 bits, negative only where it is an error. */
 		header->ret = (u32)call->ret >= (u32)-MAX_ERRNO ? (s64)(s32)call->ret : (u32)call->ret;
 	}
+	return true;
+}
+
+/* The same at the call's entry: it has no return value yet. */
+static __always_inline bool claim_entry(struct run *run, const struct call *call, u16 event)
+{
+	if (!claim_call(run, call, event))
+		return false;
+	run->slot->header.flags &= ~RECORD_RETURN;
 	return true;
 }
 

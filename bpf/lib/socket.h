@@ -8,6 +8,9 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 
+/* In the type that a socket is asked for, beside flags. */
+#define SOCK_TYPE_MASK 0xf
+
 #define S_IFSOCK_BITS 0140000
 #define S_IFMT_BITS 0170000
 

@@ -118,6 +118,14 @@ static __always_inline struct call call_by_perf(s64 number, s64 ret)
 #endif
 }
 
+#ifndef LEGACY
+/* The system call that the current task is in, for a hook that does not tell. A kernel thread is in none: what comes then is no known call. */
+static __always_inline struct call current_call(void)
+{
+	return call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+}
+#endif
+
 /* Goes on with the call's handler of the next stage that there is; comes back when there is none. */
 static __always_inline void next_handler(void *ctx, void *handlers, u32 number, u32 stage)
 {

@@ -120,3 +120,44 @@ SYSCALL_EXIT(security_task_prctl)
 	put_u64(run, FIELD(security_task_prctl, arg5), call_argument(call, 4));
 	submit(run);
 }
+
+/* ---- capabilities ---- */
+
+static __always_inline void tell_capable(struct run *run, s32 cap, s32 ret)
+{
+	if (!claim(run, EVENT(cap_capable)))
+		return;
+	put_u32(run, FIELD(cap_capable, cap), cap);
+	put_u32(run, FIELD(cap_capable, granted), ret == 0);
+	submit(run);
+}
+
+SEC("tp_btf/cap_capable")
+int BPF_PROG(cap_capable__btf, const struct cred *cred, struct user_namespace *target, const struct user_namespace *capable,
+	     int cap, int ret)
+{
+	RUN(cap_capable__btf, tell_capable(&run, cap, ret));
+	return 0;
+}
+
+SEC("tp/capability/cap_capable")
+int cap_capable__perf(struct trace_event_raw_cap_capable *ctx)
+{
+	RUN(cap_capable__perf, tell_capable(&run, ctx->cap, ctx->ret));
+	return 0;
+}
+
+static __always_inline void tell_capable_asked(struct run *run, s32 cap)
+{
+	if (!claim(run, EVENT(cap_capable)))
+		return;
+	put_u32(run, FIELD(cap_capable, cap), cap);
+	submit(run);
+}
+
+SEC("kprobe/cap_capable")
+int BPF_KPROBE(cap_capable__kprobe, const struct cred *cred, struct user_namespace *target, int cap)
+{
+	RUN(cap_capable__kprobe, tell_capable_asked(&run, cap));
+	return 0;
+}

@@ -863,3 +863,194 @@ SYSCALL_EXIT(security_sb_umount)
 	put_u32(run, FIELD(security_sb_umount, flags), CALL_IS(call, umount2) ? call_argument(call, 1) : 0);
 	submit(run);
 }
+
+/* ---- reading and writing ---- */
+
+#define S_IFIFO 0010000
+#define S_IFSOCK 0140000
+#define O_APPEND 02000
+
+/* A call that names the place in the file; the others use the file's own. */
+static __always_inline bool names_place(const struct call *call)
+{
+	return CALL_IS(call, pwrite64) || CALL_IS(call, pread64) || CALL_IS(call, pwritev) || CALL_IS(call, preadv) ||
+	       CALL_IS(call, pwritev2) || CALL_IS(call, preadv2);
+}
+
+/* Where in the file the call began. After it, the file's place is behind what it moved. */
+static __always_inline s64 place_of(const struct call *call, struct file *file)
+{
+	s64 named = -1;
+
+	if (names_place(call)) {
+		named = call_argument(call, 3);
+		if (call->number >= COMPAT_BASE)
+			named |= call_argument(call, 4) << 32;
+	}
+	if (named != -1)
+		return named;
+	return BPF_CORE_READ(file, f_pos) - (call->ret > 0 ? call->ret : 0);
+}
+
+static __always_inline bool has_places(struct file *file)
+{
+	u32 type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+
+	return type != S_IFIFO && type != S_IFSOCK;
+}
+
+/* clang-format off */
+#define TRANSFER(event, count)                                                                     \
+	SYSCALL_EXIT(event)                                                                        \
+	{                                                                                          \
+		struct file *file = file_of_fd(call->task, call_argument(call, 0));                \
+		if (!file || !claim_call(run, call, EVENT(event)))                                 \
+			return;                                                                    \
+		put_file_path(run, FIELD(event, pathname), file);                                  \
+		PUT_INODE(run, event, BPF_CORE_READ(file, f_inode));                               \
+		put_u64(run, FIELD(event, count), call_argument(call, 2));                         \
+		if (has_places(file))                                                              \
+			put_u64(run, FIELD(event, pos), forget(run->slot, place_of(call, file)));  \
+		submit(run);                                                                       \
+	}
+/* clang-format on */
+
+TRANSFER(vfs_write, count)
+TRANSFER(vfs_writev, vlen)
+TRANSFER(vfs_read, count)
+TRANSFER(vfs_readv, vlen)
+
+/* ---- the first bytes of a file ---- */
+
+#define MAGIC_BYTES 32
+
+struct vector {
+	u64 base, length;
+};
+
+/* Where the bytes are that a call wrote first. */
+static __always_inline struct vector written(const struct call *call)
+{
+	struct vector vector = {call_argument(call, 1), call_argument(call, 2)};
+
+	if (CALL_IS(call, write) || CALL_IS(call, pwrite64))
+		return vector;
+	if (call->number >= COMPAT_BASE) {
+		u32 narrow[2] = {};
+
+		bpf_probe_read_user(narrow, sizeof(narrow), (const void *)vector.base);
+		return (struct vector){narrow[0], narrow[1]};
+	}
+	bpf_probe_read_user(&vector, sizeof(vector), (const void *)vector.base);
+	return vector;
+}
+
+static __noinline int put_magic(struct slot *slot, u32 max, u64 from, u64 length)
+{
+	u32 bytes = length < MAGIC_BYTES ? length : MAGIC_BYTES, quality = QUALITY_OK;
+	u8 *at;
+
+	if (!slot)
+		return 0;
+	at = field_room(slot, max, MAGIC_BYTES + 4);
+	if (!at)
+		return 0;
+	KEEP(bytes);
+	if (bytes > MAGIC_BYTES)
+		return 0;
+	if (bytes && bpf_probe_read_user(at + FIELD_HEAD, bytes, (const void *)from)) {
+		bytes = 0;
+		quality = QUALITY_FAULTED;
+	}
+	close_field(slot, max, FIELD(magic_write, bytes), quality, bytes);
+	return 0;
+}
+
+SYSCALL_EXIT(magic_write)
+{
+	struct file *file;
+	struct vector from;
+	u64 length;
+
+	if (call->ret <= 0)
+		return;
+	file = file_of_fd(call->task, call_argument(call, 0));
+	if (!file || !is_regular(BPF_CORE_READ(file, f_inode, i_mode)) || place_of(call, file))
+		return;
+	/* Whatever place such a call names, it wrote at the end. */
+	if (BPF_CORE_READ(file, f_flags) & O_APPEND && BPF_CORE_READ(file, f_inode, i_size) != call->ret)
+		return;
+	if (!claim_call(run, call, EVENT(magic_write)))
+		return;
+	put_file_path(run, FIELD(magic_write, pathname), file);
+	PUT_INODE(run, magic_write, BPF_CORE_READ(file, f_inode));
+	from = written(call);
+	length = forget(run->slot, from.length < call->ret ? from.length : call->ret);
+	put_magic(run->slot, run->max, forget(run->slot, from.base), length);
+	submit(run);
+}
+
+/* ---- modification ---- */
+
+/* The change time of the file that a call is about to write to, and which task it was: see life_cred_before. */
+struct ctime_before {
+	u64 start_time;
+	u64 ctime;
+	u64 inode;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct ctime_before));
+} task_ctime_before SEC(".maps");
+
+/* The regular file to which a call writes. */
+static __always_inline struct file *file_written_to(const struct call *call)
+{
+	bool third = CALL_IS(call, copy_file_range) || CALL_IS(call, splice);
+	struct file *file = file_of_fd(call->task, third ? call_argument(call, 2) : call_argument(call, 0));
+
+	return file && is_regular(BPF_CORE_READ(file, f_inode, i_mode)) ? file : NULL;
+}
+
+SYSCALL_ENTER(file_modification_enter)
+{
+	struct file *file = file_written_to(call);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	u32 tid = bpf_get_current_pid_tgid();
+	struct ctime_before before;
+
+	if (!file)
+		return;
+	before.start_time = FROM_TASK(call->task, start_boottime);
+	before.ctime = ctime_of(inode);
+	before.inode = (u64)inode;
+	if (bpf_map_update_elem(&task_ctime_before, &tid, &before, BPF_ANY))
+		ledger_count(run, UNTRACKED);
+}
+
+SYSCALL_EXIT(file_modification)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct ctime_before *before = bpf_map_lookup_elem(&task_ctime_before, &tid);
+	struct file *file;
+	struct inode *inode;
+	u64 now;
+
+	if (!before)
+		return;
+	file = file_written_to(call);
+	inode = BPF_CORE_READ(file, f_inode);
+	now = ctime_of(inode);
+	if (file && before->start_time == FROM_TASK(call->task, start_boottime) && before->inode == (u64)inode &&
+	    before->ctime != now && claim_call(run, call, EVENT(file_modification))) {
+		put_file_path(run, FIELD(file_modification, file_path), file);
+		PUT_INODE(run, file_modification, inode);
+		put_u64(run, FIELD(file_modification, old_ctime), before->ctime);
+		put_u64(run, FIELD(file_modification, new_ctime), now);
+		submit(run);
+	}
+	bpf_map_delete_elem(&task_ctime_before, &tid);
+}

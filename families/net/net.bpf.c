@@ -431,3 +431,150 @@ SYSCALL_EXIT(net_owner__accept)
 	if ((family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		keep_owner(run, cookie_of(sk));
 }
+
+/* ---- socket ---- */
+
+static __always_inline void put_creation(struct run *run, u32 family, u32 type, u32 protocol, u32 kern)
+{
+	put_u32(run, FIELD(security_socket_create, family), family);
+	put_u32(run, FIELD(security_socket_create, type), type & SOCK_TYPE_MASK);
+	put_u32(run, FIELD(security_socket_create, protocol), protocol);
+	put_u32(run, FIELD(security_socket_create, kern), kern);
+	submit(run);
+}
+
+static __always_inline void tell_creation(struct run *run, u32 family, u32 type, u32 protocol, u32 kern)
+{
+	if (claim(run, EVENT(security_socket_create)))
+		put_creation(run, family, type, protocol, kern);
+}
+
+SEC("lsm/socket_create")
+int BPF_PROG(security_socket_create__lsm, int family, int type, int protocol, int kern)
+{
+	RUN(security_socket_create__lsm, tell_creation(&run, family, type, protocol, kern));
+	return 0;
+}
+
+SEC("kprobe/security_socket_create")
+int BPF_KPROBE(security_socket_create__kprobe, int family, int type, int protocol, int kern)
+{
+	RUN(security_socket_create__kprobe, tell_creation(&run, family, type, protocol, kern));
+	return 0;
+}
+
+SYSCALL_EXIT(security_socket_create)
+{
+	if (claim_call(run, call, EVENT(security_socket_create)))
+		put_creation(run, call_argument(call, 0), call_argument(call, 1), call_argument(call, 2), 0);
+}
+
+/* ---- permission to accept ---- */
+
+static __always_inline void tell_accepting(struct run *run, struct socket *sock)
+{
+	if (!claim(run, EVENT(security_socket_accept)))
+		return;
+	put_sockfd(run, FIELD(security_socket_accept, sockfd), sock);
+	put_local(run, FIELD(security_socket_accept, local_addr), BPF_CORE_READ(sock, sk));
+	submit(run);
+}
+
+SEC("lsm/socket_accept")
+int BPF_PROG(security_socket_accept__lsm, struct socket *sock)
+{
+	RUN(security_socket_accept__lsm, tell_accepting(&run, sock));
+	return 0;
+}
+
+SEC("kprobe/security_socket_accept")
+int BPF_KPROBE(security_socket_accept__kprobe, struct socket *sock)
+{
+	RUN(security_socket_accept__kprobe, tell_accepting(&run, sock));
+	return 0;
+}
+
+SYSCALL_EXIT(security_socket_accept)
+{
+	s32 fd = call_argument(call, 0);
+	struct sock *sk = sock_of_fd(call->task, fd);
+
+	if (!sk || !claim_call(run, call, EVENT(security_socket_accept)))
+		return;
+	put_u32(run, FIELD(security_socket_accept, sockfd), fd);
+	put_local(run, FIELD(security_socket_accept, local_addr), sk);
+	submit(run);
+}
+
+/* ---- options ---- */
+
+static __always_inline void put_option(struct run *run, const struct sock *sk, u32 level, u32 name)
+{
+	put_u32(run, FIELD(security_socket_setsockopt, level), level);
+	put_u32(run, FIELD(security_socket_setsockopt, optname), name);
+	put_local(run, FIELD(security_socket_setsockopt, local_addr), sk);
+	submit(run);
+}
+
+static __always_inline void tell_option(struct run *run, struct socket *sock, u32 level, u32 name)
+{
+	if (!claim(run, EVENT(security_socket_setsockopt)))
+		return;
+	put_sockfd(run, FIELD(security_socket_setsockopt, sockfd), sock);
+	put_option(run, BPF_CORE_READ(sock, sk), level, name);
+}
+
+SEC("lsm/socket_setsockopt")
+int BPF_PROG(security_socket_setsockopt__lsm, struct socket *sock, int level, int optname)
+{
+	RUN(security_socket_setsockopt__lsm, tell_option(&run, sock, level, optname));
+	return 0;
+}
+
+SEC("kprobe/security_socket_setsockopt")
+int BPF_KPROBE(security_socket_setsockopt__kprobe, struct socket *sock, int level, int optname)
+{
+	RUN(security_socket_setsockopt__kprobe, tell_option(&run, sock, level, optname));
+	return 0;
+}
+
+SYSCALL_EXIT(security_socket_setsockopt)
+{
+	s32 fd = call_argument(call, 0);
+	struct sock *sk = sock_of_fd(call->task, fd);
+
+	if (!sk || !claim_call(run, call, EVENT(security_socket_setsockopt)))
+		return;
+	put_u32(run, FIELD(security_socket_setsockopt, sockfd), fd);
+	put_option(run, sk, call_argument(call, 1), call_argument(call, 2));
+}
+
+/* ---- further descriptors ---- */
+
+#define F_DUPFD 0
+#define F_DUPFD_CLOEXEC 1030
+
+static __always_inline bool duplicates(const struct call *call)
+{
+	u32 command;
+
+	if (!CALL_IS(call, fcntl) && !CALL_IS(call, fcntl64))
+		return true;
+	command = call_argument(call, 1);
+	return command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+}
+
+SYSCALL_EXIT(socket_dup)
+{
+	struct sock *sk;
+
+	if (call->ret < 0 || !duplicates(call))
+		return;
+	sk = sock_of_fd(call->task, call->ret);
+	if (!sk || !claim_call(run, call, EVENT(socket_dup)))
+		return;
+	put_u32(run, FIELD(socket_dup, oldfd), CALL_IS(call, pidfd_getfd) ? call_argument(call, 1) : call_argument(call, 0));
+	put_u32(run, FIELD(socket_dup, newfd), call->ret);
+	put_remote(run, FIELD(socket_dup, remote_addr), sk);
+	submit(run);
+}

@@ -305,3 +305,235 @@ int existing_process__iter(struct bpf_iter__task *ctx)
 	RUN(existing_process__iter, tell_existing(&run, ctx));
 	return 0;
 }
+
+/* ---- names ---- */
+
+static __always_inline void tell_task_rename(struct run *run, const void *before, const void *after)
+{
+	if (!claim(run, EVENT(task_rename)))
+		return;
+	put_kernel_string(run, FIELD(task_rename, old_name), before);
+	put_kernel_string(run, FIELD(task_rename, new_name), after);
+	submit(run);
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(task_rename__btf, struct task_struct *task, const char *comm)
+{
+	RUN(task_rename__btf, tell_task_rename(&run, task->comm, comm));
+	return 0;
+}
+
+SEC("tp/task/task_rename")
+int task_rename__perf(struct trace_event_raw_task_rename *ctx)
+{
+	RUN(task_rename__perf, tell_task_rename(&run, ctx->oldcomm, ctx->newcomm));
+	return 0;
+}
+
+/* ---- working directory ---- */
+
+static __always_inline void tell_pwd(struct run *run, const struct path *path)
+{
+	if (!claim(run, EVENT(set_fs_pwd)))
+		return;
+	put_path(run, FIELD(set_fs_pwd, resolved_path), path);
+#ifndef LEGACY
+	{
+		struct call call = current_call();
+
+		if (CALL_IS(&call, chdir))
+			put_user_string(run, FIELD(set_fs_pwd, unresolved_path), call_argument(&call, 0));
+	}
+#endif
+	submit(run);
+}
+
+SEC("kprobe/set_fs_pwd")
+int BPF_KPROBE(set_fs_pwd__kprobe, void *fs, const struct path *path)
+{
+	RUN(set_fs_pwd__kprobe, tell_pwd(&run, path));
+	return 0;
+}
+
+SYSCALL_EXIT(set_fs_pwd)
+{
+	struct task_struct *task = call->task;
+
+	if (call->ret || !claim_call(run, call, EVENT(set_fs_pwd)))
+		return;
+	put_path_at(run->slot, run->max, FIELD(set_fs_pwd, resolved_path), BPF_CORE_READ(task, fs, pwd.dentry),
+		    BPF_CORE_READ(task, fs, pwd.mnt));
+	if (CALL_IS(call, chdir))
+		put_user_string(run, FIELD(set_fs_pwd, unresolved_path), call_argument(call, 0));
+	submit(run);
+}
+
+/* ---- limits ---- */
+
+static __always_inline void put_limit(struct run *run, u32 resource, u64 cur, u64 max)
+{
+	put_u32(run, FIELD(security_task_setrlimit, resource), resource);
+	put_u64(run, FIELD(security_task_setrlimit, new_rlim_cur), cur);
+	put_u64(run, FIELD(security_task_setrlimit, new_rlim_max), max);
+	submit(run);
+}
+
+static __always_inline void tell_limit(struct run *run, struct task_struct *target, u32 resource, struct rlimit *limit)
+{
+	if (!claim(run, EVENT(security_task_setrlimit)))
+		return;
+	put_u32(run, FIELD(security_task_setrlimit, target_host_pid), BPF_CORE_READ(target, tgid));
+	put_limit(run, resource, BPF_CORE_READ(limit, rlim_cur), BPF_CORE_READ(limit, rlim_max));
+}
+
+SEC("lsm/task_setrlimit")
+int BPF_PROG(security_task_setrlimit__lsm, struct task_struct *target, unsigned int resource, struct rlimit *limit)
+{
+	RUN(security_task_setrlimit__lsm, tell_limit(&run, target, resource, limit));
+	return 0;
+}
+
+SEC("kprobe/security_task_setrlimit")
+int BPF_KPROBE(security_task_setrlimit__kprobe, struct task_struct *target, unsigned int resource, struct rlimit *limit)
+{
+	RUN(security_task_setrlimit__kprobe, tell_limit(&run, target, resource, limit));
+	return 0;
+}
+
+/* As the caller's memory has the limit now. The number of another process is the caller's, which is the host's in the first pid namespace only. */
+SYSCALL_EXIT(security_task_setrlimit)
+{
+	bool by_pid = CALL_IS(call, prlimit64);
+	u64 limit[2] = {}, from;
+	u32 resource, pid;
+
+	if (call->ret || (by_pid && !call_argument(call, 2)) || !claim_call(run, call, EVENT(security_task_setrlimit)))
+		return;
+	pid = by_pid ? call_argument(call, 0) : 0;
+	resource = forget(run->slot, by_pid ? call_argument(call, 1) : call_argument(call, 0));
+	from = forget(run->slot, by_pid ? call_argument(call, 2) : call_argument(call, 1));
+	if (!pid || pid == run->slot->header.ns_pid)
+		put_u32(run, FIELD(security_task_setrlimit, target_host_pid), run->slot->header.pid);
+	else if (run->slot->header.ns_pid == run->slot->header.pid)
+		put_u32(run, FIELD(security_task_setrlimit, target_host_pid), pid);
+	if (call->number == NR_COMPAT_setrlimit) {
+		u32 narrow[2] = {};
+
+		if (!bpf_probe_read_user(narrow, sizeof(narrow), (const void *)from))
+			put_limit(run, resource, narrow[0], narrow[1]);
+		else
+			put_u32(run, FIELD(security_task_setrlimit, resource), resource);
+	} else if (!bpf_probe_read_user(limit, sizeof(limit), (const void *)from)) {
+		put_limit(run, resource, limit[0], limit[1]);
+	} else {
+		put_u32(run, FIELD(security_task_setrlimit, resource), resource);
+	}
+	submit(run);
+}
+
+/* ---- failed executions ---- */
+
+#define ARGUMENTS 48
+#define ARGUMENTS_BYTES 4096
+
+/* Strings to which an array of pointers in the caller's memory leads: argv and envp of a call that failed, so that its memory is still there. */
+struct arguments {
+	struct slot *slot;
+	u64 from;
+	u32 base, length, quality, wide;
+};
+
+static long argument_step(u32 n, struct arguments *to)
+{
+	u32 at = to->length;
+	struct slot *slot = to->slot;
+	u64 string = 0;
+	long read;
+
+	if (to->wide == 4)
+		read = bpf_probe_read_user(&string, 4, (const void *)(to->from + n * 4));
+	else
+		read = bpf_probe_read_user(&string, 8, (const void *)(to->from + n * 8));
+	if (read) {
+		to->quality = QUALITY_FAULTED;
+		return 1;
+	}
+	if (!string)
+		return 1;
+	if (n == ARGUMENTS - 1 || at >= ARGUMENTS_BYTES - 1) {
+		to->quality = QUALITY_TRUNCATED;
+		return 1;
+	}
+	if (!slot)
+		return 1;
+	at &= ARGUMENTS_BYTES - 1;
+	/* In the slot's room for paths, which is of no use to this field. */
+	read = bpf_probe_read_user_str(&slot->path[at], NAME_BYTES, (const void *)string);
+	if (read <= 0) {
+		to->quality = QUALITY_FAULTED;
+		return 1;
+	}
+	if (read == NAME_BYTES)
+		to->quality = QUALITY_TRUNCATED;
+	to->length = at + read;
+	return 0;
+}
+
+static __noinline int put_arguments_at(struct slot *slot, u32 max, u32 index, u64 from, u32 wide)
+{
+	struct arguments to = {.slot = slot, .from = from, .wide = wide};
+	u32 length;
+	u8 *at;
+
+	if (!slot)
+		return 0;
+#ifdef LEGACY
+	for (u32 n = 0; n < ARGUMENTS; n++)
+		if (argument_step(n, &to))
+			break;
+#else
+	bpf_loop(ARGUMENTS, argument_step, &to, 0);
+#endif
+	at = field_room(slot, max, ARGUMENTS_BYTES + NAME_BYTES + 4);
+	if (!at)
+		return 0;
+	length = to.length;
+	KEEP(length);
+	if (length > ARGUMENTS_BYTES + NAME_BYTES)
+		return 0;
+	if (length)
+		bpf_probe_read_kernel(at + FIELD_HEAD, length, slot->path);
+	close_field(slot, max, index, to.quality, length);
+	return 0;
+}
+
+SYSCALL_EXIT(process_execute_failed)
+{
+	bool at = CALL_IS(call, execveat);
+	u32 wide = call->number >= COMPAT_BASE ? 4 : 8;
+	struct file *input;
+	u64 name, argv, envp;
+	s32 folder;
+
+	if (call->ret >= 0 || !claim_call(run, call, EVENT(process_execute_failed)))
+		return;
+	folder = forget(run->slot, at ? call_argument(call, 0) : (u64)AT_FDCWD);
+	name = forget(run->slot, at ? call_argument(call, 1) : call_argument(call, 0));
+	argv = forget(run->slot, at ? call_argument(call, 2) : call_argument(call, 1));
+	envp = forget(run->slot, at ? call_argument(call, 3) : call_argument(call, 2));
+	put_u32(run, FIELD(process_execute_failed, dirfd), folder);
+	put_u32(run, FIELD(process_execute_failed, flags), at ? call_argument(call, 4) : 0);
+	put_named_path(run, FIELD(process_execute_failed, pathname), folder, name);
+	put_u32(run, FIELD(process_execute_failed, kernel_invoked), 0);
+	input = file_of_fd(call->task, 0);
+	if (input) {
+		put_u32(run, FIELD(process_execute_failed, stdin_type), BPF_CORE_READ(input, f_inode, i_mode) & S_IFMT);
+		put_file_path(run, FIELD(process_execute_failed, stdin_path), input);
+	}
+	if (argv)
+		put_arguments_at(run->slot, run->max, FIELD(process_execute_failed, argv), argv, wide);
+	if (envp && cfg.environment)
+		put_arguments_at(run->slot, run->max, FIELD(process_execute_failed, envp), envp, wide);
+	submit(run);
+}

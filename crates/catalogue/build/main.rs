@@ -721,7 +721,7 @@ fn tables(
         );
         line(w, format!("pub const EVENT_ID: u16 = {};", e.id));
         for (i, f) in e.fields.iter().enumerate() {
-            line(w, format!("pub const {}: usize = {i};", f.name.to_uppercase()));
+            line(w, format!("pub const {}: usize = {i};", f.name.to_uppercase().replace('.', "_")));
         }
         line(w, "}".into());
     }
@@ -739,7 +739,7 @@ fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed], syscall
         let _ = writeln!(o, "#define EVENT_{} {}", e.name, e.id);
         let _ = writeln!(o, "#define INDEX_{} {index}", e.name);
         for (i, f) in e.fields.iter().enumerate() {
-            let _ = writeln!(o, "#define FIELD_{}__{} {i}", e.name, f.name);
+            let _ = writeln!(o, "#define FIELD_{}__{} {i}", e.name, f.name.replace('.', "_"));
         }
     }
     let _ = writeln!(o, "\n#define EVENTS {}\n#define STAGES {}", events.len(), stages(programs));

@@ -19,18 +19,11 @@ pub type Act = fn(&Path, &[String]);
 /// Every act by name.
 pub const ACTS: &[(&str, Act)] = &[
     ("session", session),
-    ("files", files),
-    ("attributes", attributes),
-    ("mounts", mounts),
-    ("sockets", sockets),
-    ("credentials", credentials),
-    ("memory", memory),
     ("deep", deep),
     ("opens", opens),
     ("nothing", |_, _| {}),
     ("session_shell", |_, _| run("/bin/true", &[])),
     ("argv", argv),
-    ("bpf", bpf),
     ("open_until_over", endure::open_until_over),
     ("processes", endure::processes),
     ("containers", endure::containers),
@@ -137,7 +130,7 @@ fn traced() {
     }
 }
 
-fn files(dir: &Path, _: &[String]) {
+pub(crate) fn files(dir: &Path, _: &[String]) {
     std::env::set_current_dir(dir).unwrap();
     fs::write("new", b"x").unwrap();
     fs::hard_link("new", "hard").unwrap();
@@ -157,7 +150,7 @@ fn files(dir: &Path, _: &[String]) {
     let _ = fs::File::open("missing");
 }
 
-fn attributes(dir: &Path, _: &[String]) {
+pub(crate) fn attributes(dir: &Path, _: &[String]) {
     let file = dir.join("file");
     fs::write(&file, b"0123456789").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o4711)).unwrap();
@@ -173,7 +166,7 @@ fn attributes(dir: &Path, _: &[String]) {
     fs::OpenOptions::new().write(true).truncate(true).open(&file).unwrap();
 }
 
-fn mounts(dir: &Path, _: &[String]) {
+pub(crate) fn mounts(dir: &Path, _: &[String]) {
     let point = dir.join("mnt");
     fs::create_dir(&point).unwrap();
     // SAFETY: plain system calls with valid pointers; the mount is in a namespace of our own.
@@ -205,7 +198,7 @@ fn mounts(dir: &Path, _: &[String]) {
 }
 
 /// Argument: a UNIX socket's path is made in `dir`; prints nothing. All on loopback.
-fn sockets(dir: &Path, args: &[String]) {
+pub(crate) fn sockets(dir: &Path, args: &[String]) {
     let port: u16 = args[0].parse().unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -226,7 +219,7 @@ fn sockets(dir: &Path, args: &[String]) {
     drop((client, accepted));
 }
 
-fn credentials(_: &Path, _: &[String]) {
+pub(crate) fn credentials(_: &Path, _: &[String]) {
     // SAFETY: plain system calls in a child that ends.
     unsafe {
         let child = libc::fork();
@@ -245,26 +238,6 @@ fn credentials(_: &Path, _: &[String]) {
         }
         libc::waitpid(child, std::ptr::null_mut(), 0);
     }
-}
-
-fn memory(_: &Path, _: &[String]) {
-    memfd_exec();
-    traced();
-    let (from, mut to) = ([7u8; 16], [0u8; 16]);
-    let local = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: 16 };
-    let remote = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: 16 };
-    // SAFETY: both vectors point to 16 bytes of our own.
-    let n = unsafe {
-        libc::process_vm_writev(
-            std::process::id().cast_signed(),
-            &raw const local,
-            1,
-            &raw const remote,
-            1,
-            0,
-        )
-    };
-    assert_eq!((n, to), (16, from));
 }
 
 /// A path of 60 names, and one of more than 4,096 bytes, reached step by step.
@@ -312,23 +285,4 @@ fn argv(_: &Path, args: &[String]) {
     let bytes: usize = args[0].parse().unwrap();
     let words: Vec<String> = (0..bytes / 100).map(|n| format!("{n:099}")).collect();
     assert!(Command::new("/bin/true").args(words).env("TARSIUS_MARK", "seen").status().unwrap().success());
-}
-
-/// Loads the smallest BPF program: `r0 = 0; exit`.
-fn bpf(_: &Path, _: &[String]) {
-    // Kernels before 5.11 count programs and maps, the watch's too, as this user's locked memory.
-    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the limit is live memory. Where it may not be raised, it does not matter or the load below fails.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
-    let code: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
-    let licence = c"GPL";
-    let mut attribute = [0u8; 120];
-    attribute[0..4].copy_from_slice(&1u32.to_ne_bytes()); // BPF_PROG_TYPE_SOCKET_FILTER
-    attribute[4..8].copy_from_slice(&2u32.to_ne_bytes());
-    attribute[8..16].copy_from_slice(&(code.as_ptr() as u64).to_ne_bytes());
-    attribute[16..24].copy_from_slice(&(licence.as_ptr() as u64).to_ne_bytes());
-    attribute[48..52].copy_from_slice(b"mark");
-    // SAFETY: the attribute is zero-filled beyond what is set and points to live memory.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, 5, attribute.as_ptr(), 120) };
-    check(fd);
 }

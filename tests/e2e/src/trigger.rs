@@ -37,7 +37,7 @@ impl Trigger {
 pub struct Told<'a> {
     /// Its name.
     pub event: &'static str,
-    /// The folder of the act; gone by now.
+    /// The folder of the act.
     pub dir: &'a Path,
     /// The tier by which it was taken.
     pub tier: &'static str,
@@ -82,10 +82,18 @@ macro_rules! families {
 }
 families!(
     bpf "../../../families/bpf/triggers.rs"
+    cred "../../../families/cred/triggers.rs"
+    dns "../../../families/dns/triggers.rs"
+    file "../../../families/file/triggers.rs"
     integrity "../../../families/integrity/triggers.rs"
-    module "../../../families/module/triggers.rs"
     io_uring "../../../families/io_uring/triggers.rs"
+    ledger "../../../families/ledger/triggers.rs"
+    memory "../../../families/memory/triggers.rs"
+    module "../../../families/module/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
+    net "../../../families/net/triggers.rs"
+    process "../../../families/process/triggers.rs"
+    system "../../../families/system/triggers.rs"
 );
 
 fn triggers(family: &str) -> &'static [Trigger] {
