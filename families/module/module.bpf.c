@@ -176,10 +176,11 @@ SYSCALL_EXIT(do_init_module)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct module_before *before = bpf_map_lookup_elem(&task_module_before, &tid);
+	struct task_struct *task = call->task;
 
 	if (!before)
 		return; /* the call failed before, or its begin was not seen */
-	if (before->start_time == FROM_TASK(call->task, start_boottime) && claim_call(run, call, EVENT(do_init_module))) {
+	if (before->start_time == FROM_TASK(task, start_boottime) && claim_call(run, call, EVENT(do_init_module))) {
 		put_kernel_string(run, FIELD(do_init_module, name), before->name);
 		if (before->version[0])
 			put_kernel_string(run, FIELD(do_init_module, version), before->version);
