@@ -60,7 +60,8 @@ headers_tools() {
         mv "$file" "$file.elf"
         cat >"$file" <<EOF
 #!/bin/sh
-exec "$dir/${loader#./}" --argv0 "\$0" --library-path "$dir/lib/x86_64-linux-gnu:$dir/usr/lib/x86_64-linux-gnu:/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu" "$dir/${file#"$new"/}.elf" "\$@"
+libraries=$dir/lib/x86_64-linux-gnu:$dir/usr/lib/x86_64-linux-gnu:/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu
+exec "$dir/${loader#./}" --argv0 "\$0" --library-path "\$libraries" "$dir/${file#"$new"/}.elf" "\$@"
 EOF
         chmod +x "$file"
     done < <(find "$new"/usr/lib/linux-kbuild-* -type f -perm -u+x)

@@ -101,7 +101,7 @@ struct trace_uprobe {
 
 #pragma clang attribute pop
 
-/* What the kernel keeps behind a descriptor of the current task, if it is such a file: another thread may have put another there. */
+/* What the kernel keeps behind a descriptor of the current task, if it is such a file: another thread may have put another. */
 static __always_inline void *behind_fd(struct task_struct *task, s32 fd, const char *name, u32 length)
 {
 	struct file *file = file_of_fd(task, fd);
@@ -252,8 +252,8 @@ static long scan_piece(u32 index, struct helper_scan *scan)
 }
 
 /*
- * Finds the helpers that a program calls which is being loaded, into the slot's room for a path. The kernel rewrites the calls in its copy, so
- * it is the caller's that is read: another thread could have changed it since.
+ * Finds the helpers that a program calls which is being loaded, into the slot's room for a path. The kernel rewrites the calls in
+ * its copy, so it is the caller's that is read: another thread could have changed it since.
  */
 static __noinline u32 scan_helpers(struct slot *slot, u64 attr)
 {
@@ -383,8 +383,8 @@ SYSCALL_EXIT(security_bpf_prog)
 }
 
 /*
- * The helpers of loaded programs by the programs' ids, for when they are attached. An element that is evicted is given to another id at once:
- * hence the sum (sum_word).
+ * The helpers of loaded programs by the programs' ids, for when they are attached. An element that is evicted is given to another
+ * id at once: hence the sum (sum_word).
  */
 struct kept_helpers {
 	struct helper_set set;
@@ -437,7 +437,7 @@ SYSCALL_EXIT(bpf_helpers)
 
 /* ---- attachment ---- */
 
-/* Of the field attach_type: what perf and raw tracepoints are numbered by, as Tracee does; the rest is the kernel's own number, and this. */
+/* Values of attach_type: for raw tracepoints and what goes by perf as in Tracee, for the rest the kernel's number and 256. */
 enum attachment {
 	ATTACH_RAW_TRACEPOINT = 0,
 	ATTACH_TRACEPOINT = 1,

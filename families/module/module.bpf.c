@@ -2,19 +2,19 @@
 /* Kernel modules, and what code in the kernel makes known: files of proc and debugfs, devices, helpers in user space. */
 
 /* Few modules state these. */
-#define PUT_VERSIONS(run, event, version, src_version)                            \
-	do {                                                                      \
-		if (version)                                                      \
-			put_kernel_string(run, FIELD(event, version), version);   \
-		if (src_version)                                                  \
-			put_kernel_string(run, FIELD(event, src_version), src_version); \
+#define PUT_VERSIONS(run, event, stated, hash)                                  \
+	do {                                                                    \
+		if (stated)                                                     \
+			put_kernel_string(run, FIELD(event, version), stated);  \
+		if (hash)                                                       \
+			put_kernel_string(run, FIELD(event, src_version), hash); \
 	} while (0)
 
 /* ---- load ---- */
 
 /*
- * The file behind the descriptor that finit_module was called with: found in the table of descriptors, which the kernel itself looked at
- * before. Where threads share that table another file may stand there by now.
+ * The file behind the descriptor that finit_module was called with: found in the table of descriptors, which the kernel itself
+ * looked at before. Where threads share that table another file may stand there by now.
  */
 static __always_inline void put_module_file(struct run *run)
 {
@@ -176,10 +176,11 @@ SYSCALL_EXIT(do_init_module)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct module_before *before = bpf_map_lookup_elem(&task_module_before, &tid);
+	struct task_struct *task = call->task;
 
 	if (!before)
 		return; /* the call failed before, or its begin was not seen */
-	if (before->start_time == FROM_TASK(call->task, start_boottime) && claim_call(run, call, EVENT(do_init_module))) {
+	if (before->start_time == FROM_TASK(task, start_boottime) && claim_call(run, call, EVENT(do_init_module))) {
 		put_kernel_string(run, FIELD(do_init_module, name), before->name);
 		if (before->version[0])
 			put_kernel_string(run, FIELD(do_init_module, version), before->version);

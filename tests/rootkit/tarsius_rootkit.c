@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Does what rootkits do to a kernel, one thing for each parameter, so that a test can find it. What is changed does as before, and all of it
- * is undone when the module goes.
+ * Does what rootkits do to a kernel, one thing for each parameter, so that a test can find it. What is changed does as before, and
+ * all of it is undone when the module goes.
  *
  *   call=1  replaces an entry of sys_call_table
  *   seq=1   replaces the function that writes the lines of /proc/net/tcp
