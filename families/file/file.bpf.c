@@ -1020,11 +1020,12 @@ SYSCALL_ENTER(file_modification_enter)
 	struct file *file = file_written_to(call);
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	u32 tid = bpf_get_current_pid_tgid();
+	struct task_struct *task = call->task;
 	struct ctime_before before;
 
 	if (!file)
 		return;
-	before.start_time = FROM_TASK(call->task, start_boottime);
+	before.start_time = FROM_TASK(task, start_boottime);
 	before.ctime = ctime_of(inode);
 	before.inode = (u64)inode;
 	if (bpf_map_update_elem(&task_ctime_before, &tid, &before, BPF_ANY))
@@ -1035,6 +1036,7 @@ SYSCALL_EXIT(file_modification)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct ctime_before *before = bpf_map_lookup_elem(&task_ctime_before, &tid);
+	struct task_struct *task = call->task;
 	struct file *file;
 	struct inode *inode;
 	u64 now;
@@ -1044,7 +1046,7 @@ SYSCALL_EXIT(file_modification)
 	file = file_written_to(call);
 	inode = BPF_CORE_READ(file, f_inode);
 	now = ctime_of(inode);
-	if (file && before->start_time == FROM_TASK(call->task, start_boottime) && before->inode == (u64)inode &&
+	if (file && before->start_time == FROM_TASK(task, start_boottime) && before->inode == (u64)inode &&
 	    before->ctime != now && claim_call(run, call, EVENT(file_modification))) {
 		put_file_path(run, FIELD(file_modification, file_path), file);
 		PUT_INODE(run, file_modification, inode);

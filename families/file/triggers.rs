@@ -59,7 +59,11 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             assert_eq!(file.write_vectored(&[IoSlice::new(b"12"), IoSlice::new(b"345")]).unwrap(), 5);
         },
         check: |told| {
-            told.one("pathname", told.path("file")).assert(&[("vlen", json!(2)), ("pos", json!(0)), ("returnValue", json!(5))]);
+            told.one("pathname", told.path("file")).assert(&[
+                ("vlen", json!(2)),
+                ("pos", json!(0)),
+                ("returnValue", json!(5)),
+            ]);
         },
         ..Trigger::NONE
     },
@@ -70,7 +74,11 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             File::open("file").unwrap().read_exact_at(&mut [0; 3], 2).unwrap();
         },
         check: |told| {
-            told.one("pathname", told.path("file")).assert(&[("count", json!(3)), ("pos", json!(2)), ("returnValue", json!(3))]);
+            told.one("pathname", told.path("file")).assert(&[
+                ("count", json!(3)),
+                ("pos", json!(2)),
+                ("returnValue", json!(3)),
+            ]);
         },
         ..Trigger::NONE
     },
@@ -80,10 +88,17 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             fs::write("file", "12345").unwrap();
             let (mut a, mut b) = ([0; 2], [0; 9]);
             let mut file = File::open("file").unwrap();
-            assert_eq!(file.read_vectored(&mut [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)]).unwrap(), 5);
+            assert_eq!(
+                file.read_vectored(&mut [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)]).unwrap(),
+                5
+            );
         },
         check: |told| {
-            told.one("pathname", told.path("file")).assert(&[("vlen", json!(2)), ("pos", json!(0)), ("returnValue", json!(5))]);
+            told.one("pathname", told.path("file")).assert(&[
+                ("vlen", json!(2)),
+                ("pos", json!(0)),
+                ("returnValue", json!(5)),
+            ]);
         },
         ..Trigger::NONE
     },
@@ -96,7 +111,8 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             OpenOptions::new().append(true).open("program").unwrap().write_all(b"appended").unwrap();
         },
         check: |told| {
-            told.one("pathname", told.path("program")).assert(&[("returnValue", json!(13)), ("bytes", json!("f0VMRiBhbmQgbW9yZQ=="))]);
+            told.one("pathname", told.path("program"))
+                .assert(&[("returnValue", json!(13)), ("bytes", json!("f0VMRiBhbmQgbW9yZQ=="))]);
         },
         ..Trigger::NONE
     },

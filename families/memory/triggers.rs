@@ -22,7 +22,11 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         },
         check: |told| {
             for (alert, before, prot) in [(4, 3, 5), (3, 5, 7), (2, 1, 4)] {
-                told.one("alert", alert).assert(&[("prev_prot", json!(before)), ("prot", json!(prot)), ("len", json!(4096))]);
+                told.one("alert", alert).assert(&[
+                    ("prev_prot", json!(before)),
+                    ("prot", json!(prot)),
+                    ("len", json!(4096)),
+                ]);
             }
             told.one("alert", 1).assert(&[("prot", json!(6)), ("len", json!(4096))]);
         },
@@ -87,7 +91,8 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             check(call(libc::SYS_unshare, 0));
         },
         check: |told| {
-            told.one("syscall", libc::SYS_unshare).assert(&[("vma_type", json!("anonymous")), ("vma_size", json!(4096))]);
+            told.one("syscall", libc::SYS_unshare)
+                .assert(&[("vma_type", json!("anonymous")), ("vma_size", json!(4096))]);
         },
         ..Trigger::NONE
     },
@@ -116,7 +121,8 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             std::thread::spawn(|| check(unsafe { libc::unshare(0) }.into())).join().unwrap();
         },
         check: |told| {
-            told.one("syscall", libc::SYS_unshare).assert(&[("vma_type", json!("anonymous")), ("vma_size", json!(4096))]);
+            told.one("syscall", libc::SYS_unshare)
+                .assert(&[("vma_type", json!("anonymous")), ("vma_size", json!(4096))]);
         },
         ..Trigger::NONE
     },
@@ -138,7 +144,8 @@ fn map(prot: i32, file: Option<&File>) -> *mut u8 {
             assert_ne!(page, libc::MAP_FAILED);
             return page.cast();
         }
-        let around = libc::mmap(ptr::null_mut(), 3 * 4096, libc::PROT_NONE, private | libc::MAP_ANONYMOUS, -1, 0);
+        let around =
+            libc::mmap(ptr::null_mut(), 3 * 4096, libc::PROT_NONE, private | libc::MAP_ANONYMOUS, -1, 0);
         assert_ne!(around, libc::MAP_FAILED);
         let flags = private | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
         let page = libc::mmap(around.byte_add(4096), 4096, prot, flags, -1, 0);

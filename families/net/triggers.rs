@@ -64,7 +64,12 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         event: "security_socket_create",
         act: |_| {
             // SAFETY: a plain system call.
-            check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, libc::IPPROTO_UDP) }.into());
+            check(
+                unsafe {
+                    libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, libc::IPPROTO_UDP)
+                }
+                .into(),
+            );
         },
         check: |told| {
             told.one("protocol", 17).assert(&[("family", json!(2)), ("type", json!(2)), ("kern", json!(0))]);

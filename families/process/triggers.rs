@@ -92,7 +92,8 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             assert_eq!(unsafe { libc::execv(name.as_ptr(), argv.as_ptr()) }, -1);
         },
         check: |told| {
-            told.one("pathname", told.path("missing")).assert(&[("argv", json!(["missing", "second"])), ("dirfd", json!(-100))]);
+            told.one("pathname", told.path("missing"))
+                .assert(&[("argv", json!(["missing", "second"])), ("dirfd", json!(-100))]);
         },
         ..Trigger::NONE
     },
