@@ -10,18 +10,6 @@ use crate::trigger::{Told, Trigger};
 
 pub(super) const TRIGGERS: &[Trigger] = &[
     Trigger { event: "switch_task_ns", act: leave_and_return, check: switched, ..Trigger::NONE },
-    Trigger {
-        event: "setns",
-        act: leave_and_return,
-        check: |told| assert_eq!(told.one("returnValue", 0).parsed("nstype"), "CLONE_NEWUTS"),
-        ..Trigger::NONE
-    },
-    Trigger {
-        event: "unshare",
-        act: leave_and_return,
-        check: |told| assert_eq!(told.one("returnValue", 0).parsed("flags"), "CLONE_NEWUTS|CLONE_NEWIPC"),
-        ..Trigger::NONE
-    },
     Trigger { event: "cgroup_mkdir", act: cgroup, check: cgroup_told, needs: hierarchy, ..Trigger::NONE },
     Trigger { event: "cgroup_rmdir", act: cgroup, check: cgroup_told, needs: hierarchy, ..Trigger::NONE },
 ];

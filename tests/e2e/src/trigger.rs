@@ -112,11 +112,11 @@ pub(crate) fn perform(dir: &Path, args: &[String]) {
         let child = unsafe { libc::fork() };
         if child == 0 {
             std::env::set_current_dir(&own).unwrap();
-            fs::write(own.with_extension("pid"), std::process::id().to_string()).unwrap();
             let done = catch_unwind(|| (trigger.act)(&own)).is_ok();
             // SAFETY: ends the child without unwinding into its parent's code.
             unsafe { libc::_exit(i32::from(!done)) };
         }
+        fs::write(own.with_extension("pid"), child.to_string()).unwrap();
         let mut status = 0;
         // SAFETY: a child of ours, and a live place for its status.
         unsafe { libc::waitpid(child, &raw mut status, 0) };

@@ -1,6 +1,6 @@
 //! Each event: the act, and what is told of it.
 
-use e2e::{Account, Act, watch_act};
+use e2e::{Account, Act, Watch, watch_act};
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -86,7 +86,10 @@ fn environment(_: &str) {
 }
 
 fn existing_processes(_: &str) {
-    let (account, act) = watch_act("nothing", &[], "existing_process", &[]);
+    let mut act = Act::new("nothing", &[]);
+    let watch = Watch::start(&["--events", "existing_process", "--scope", &format!("pid={}", act.pid())]);
+    act.perform();
+    let account = watch.stop();
     let lines = account.lines.of("existing_process");
     let own: Vec<_> = lines.iter().filter(|l| *l.process("/host_pid") == act.pid()).collect();
     assert_eq!(own.len(), 1, "{lines:?}");
