@@ -69,7 +69,7 @@ fn the_layout_is_the_kernels() {
         .finish();
     let word = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().unwrap());
     assert_eq!(word(16), 176); // length
-    assert_eq!(word(20), 310 | 3 << 16); // event, probe
+    assert_eq!(word(20), 10_105 | 3 << 16); // event, probe
     assert_eq!(record[24..28], [1, 1, 0, 0b1010]); // lane, slot, origin, flags
     assert_eq!(word(28), 2); // cpu
     assert_eq!(word(64), 100); // pid

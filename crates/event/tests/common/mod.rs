@@ -106,6 +106,8 @@ pub(crate) fn payload(ty: Type) -> Vec<u8> {
         Type::Packet => packet().encode().into(),
         Type::DnsQuestions | Type::DnsAnswers => DNS.into(),
         Type::Bytes => vec![0, 255, 7, 8],
+        // Two, of whatever layout up to 128 bytes.
+        Type::Struct | Type::Structs => (0..=255).collect(),
     }
 }
 
@@ -151,6 +153,7 @@ fn any_payload(ty: Type) -> BoxedStrategy<Vec<u8>> {
             .boxed(),
         Type::DnsQuestions | Type::DnsAnswers => any_dns().boxed(),
         Type::Bytes => vec(any::<u8>(), 0..60).boxed(),
+        Type::Struct | Type::Structs => vec(any::<u8>(), 0..600).boxed(),
     }
 }
 
