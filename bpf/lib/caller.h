@@ -101,6 +101,10 @@ enum fit { FITS, FITS_IN_LAST_NAME, FITS_NOT, UNREADABLE };
  */
 static __always_inline enum fit fit_of(struct slot *slot, u32 offset)
 {
+#ifdef LEGACY
+	/* A loop with two ways out of each round is more than the verifier walks through. */
+	return UNREADABLE;
+#else
 	u32 head, length, before, name = slot->compare.length;
 
 	offset &= ~3u;
@@ -114,15 +118,7 @@ static __always_inline enum fit fit_of(struct slot *slot, u32 offset)
 	slot->compare.end = offset + FIELD_HEAD + length;
 	slot->compare.last = 0;
 	slot->compare.differs = 0;
-#ifdef LEGACY
-	if (name > SUMMED)
-		return UNREADABLE;
-	for (u32 i = 0; i < SUMMED && i < name; i++)
-		if (compare_step(i, &slot))
-			break;
-#else
 	bpf_loop(name, compare_step, &slot, 0);
-#endif
 	if (slot->compare.differs)
 		return slot->compare.last ? FITS_IN_LAST_NAME : FITS_NOT;
 	if (slot->path[0] == '/')
@@ -134,6 +130,7 @@ static __always_inline enum fit fit_of(struct slot *slot, u32 offset)
 	if (slot->data[before] == '/')
 		return FITS;
 	return slot->compare.last ? FITS_IN_LAST_NAME : FITS_NOT;
+#endif
 }
 
 /* Sums over what the caller's memory said at the entry of a call, kept for its end. */

@@ -143,8 +143,13 @@ struct request_key {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+#ifdef LEGACY
+	/* Those kernels have no tracepoint that tells of a request, and warn of memory that is allocated while tracing. */
+	__uint(max_entries, 1);
+#else
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 8192);
+#endif
 	__uint(key_size, sizeof(struct request_key));
 	__uint(value_size, sizeof(struct request));
 } task_requests SEC(".maps");
