@@ -9,7 +9,6 @@ use crate::suggest::nearest;
 /// Short names for what people ask for often.
 pub const ALIASES: &[(&str, &[&str])] = &[
     ("exec", &["sched_process_exec"]),
-    ("exit", &["sched_process_exit"]),
     ("create", &["security_inode_create"]),
     ("dns", &["net_packet_dns_request", "net_packet_dns_response"]),
     ("tcp", &["net_tcp_state"]),
@@ -166,12 +165,15 @@ mod tests {
     #[test]
     fn lists_wildcards_tags_and_exclusions() {
         assert_eq!(
-            names(&["exec, exit", "fork"]),
+            names(&["exec, sched_process_exit", "sched_process_fork"]),
             ["sched_process_fork", "sched_process_exec", "sched_process_exit"]
         );
         assert_eq!(names(&["-exec", "sched_process_*"]), ["sched_process_fork", "sched_process_exit"]);
         assert_eq!(names(&["dns"]), ["net_packet_dns_request", "net_packet_dns_response"]);
-        assert_eq!(names(&["tag=proc_life,-exit"]), ["sched_process_fork", "sched_process_exec"]);
+        assert_eq!(
+            names(&["*_process_fork,sched_process_e*,-*_exit"]),
+            ["sched_process_fork", "sched_process_exec"]
+        );
         assert_eq!(names(&["tag=proc_life", "-tag=proc"]), [""; 0]);
         assert_eq!(names(&["*_dns_req*"]), ["net_packet_dns_request"]);
     }

@@ -86,7 +86,7 @@ fn of_field(field: &Field) -> Value {
     properties.insert(key.into(), value);
     properties.insert("quality".into(), json!({ "$ref": "#/$defs/quality" }));
     let mut with_value = json!({ "required": [key] });
-    if field.format.is_some() {
+    if field.format.is_some() && field.layout.is_none() {
         properties.insert("parsed".into(), json!({ "type": "string", "minLength": 1 }));
         with_value["required"] = json!([key, "parsed"]);
     }
