@@ -532,6 +532,11 @@ struct trace_event_raw_cgroup {
 	u32 __data_loc_path;
 };
 
+struct trace_event_raw_cgroup_migrate {
+	int pid;
+	u32 __data_loc_dst_path, __data_loc_comm;
+};
+
 struct trace_event_raw_module_load {
 	u32 __data_loc_name;
 };

@@ -158,3 +158,28 @@ int cgroup_rmdir__perf(struct trace_event_raw_cgroup *ctx)
 	RUN(cgroup_rmdir__perf, tell_cgroup_removed(&run, ctx->id, (const char *)ctx + (ctx->__data_loc_path & 0xffff), ctx->root));
 	return 0;
 }
+
+static __always_inline void tell_attach(struct run *run, const char *path, const char *comm, u32 tid)
+{
+	if (!claim_anyone(run, EVENT(cgroup_attach_task)))
+		return;
+	put_kernel_string(run, FIELD(cgroup_attach_task, cgroup_path), path);
+	put_kernel_string(run, FIELD(cgroup_attach_task, comm), comm);
+	put_u32(run, FIELD(cgroup_attach_task, pid), tid);
+	submit(run);
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(cgroup_attach_task__btf, struct cgroup *cgroup, const char *path, struct task_struct *task)
+{
+	RUN(cgroup_attach_task__btf, tell_attach(&run, path, task->comm, BPF_CORE_READ(task, pid)));
+	return 0;
+}
+
+SEC("tp/cgroup/cgroup_attach_task")
+int cgroup_attach_task__perf(struct trace_event_raw_cgroup_migrate *ctx)
+{
+	RUN(cgroup_attach_task__perf, tell_attach(&run, (const char *)ctx + (ctx->__data_loc_dst_path & 0xffff),
+						  (const char *)ctx + (ctx->__data_loc_comm & 0xffff), ctx->pid));
+	return 0;
+}

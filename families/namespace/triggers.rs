@@ -12,6 +12,27 @@ pub(super) const TRIGGERS: &[Trigger] = &[
     Trigger { event: "switch_task_ns", act: leave_and_return, check: switched, ..Trigger::NONE },
     Trigger { event: "cgroup_mkdir", act: cgroup, check: cgroup_told, needs: hierarchy, ..Trigger::NONE },
     Trigger { event: "cgroup_rmdir", act: cgroup, check: cgroup_told, needs: hierarchy, ..Trigger::NONE },
+    Trigger {
+        event: "cgroup_attach_task",
+        act: |dir| {
+            let made = cgroup_of(dir);
+            fs::create_dir(&made).unwrap();
+            let child = std::process::Command::new("/bin/sleep").arg("60").spawn();
+            let mut child = child.unwrap();
+            fs::write(made.join("cgroup.procs"), child.id().to_string()).unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            crate::wait_until("the removal of a cgroup", || fs::remove_dir(&made).is_ok());
+        },
+        check: |told| {
+            let name = format!("/{}", cgroup_of(told.dir).file_name().unwrap().to_str().unwrap());
+            let moved = told.one("cgroup_path", name);
+            // The act's child; whether it executes its program by then is a race.
+            assert!(moved.get("pid").as_u64().unwrap() > told.pid.into(), "{moved:?}");
+        },
+        needs: hierarchy,
+        ..Trigger::NONE
+    },
 ];
 
 fn leave_and_return(_: &Path) {
@@ -36,9 +57,12 @@ fn hierarchy() -> Result<(), String> {
     crate::cgroup_root().map(drop).ok_or_else(|| "cgroup v2 is not mounted".to_string())
 }
 
+fn cgroup_of(dir: &Path) -> std::path::PathBuf {
+    crate::cgroup_root().unwrap().join(dir.parent().unwrap().file_name().unwrap())
+}
+
 fn cgroup(dir: &Path) {
-    let name = dir.parent().unwrap().file_name().unwrap();
-    let made = crate::cgroup_root().unwrap().join(name);
+    let made = cgroup_of(dir);
     fs::create_dir(&made).unwrap();
     fs::remove_dir(&made).unwrap();
 }

@@ -174,6 +174,11 @@ fn run() -> Result<(), String> {
     }
     let file = families.join("syscall/syscalls.tsv");
     events.extend(calls.iter().map(|c| ("syscall".to_string(), file.clone(), event_of(c))));
+    for (at, columns) in tsv::read(&families.join("syscall/aliases.tsv"), 2)? {
+        let [alias, name] = &columns[..] else { continue };
+        let event = events.iter_mut().find(|(_, _, e)| e.name == *name);
+        event.ok_or_else(|| format!("{at}: no system call {name}"))?.2.aliases.push(alias.clone());
+    }
     events.sort_by_key(|(_, _, e)| e.id);
 
     let programs = place_programs(&events, &supports, &numbers)?;

@@ -87,6 +87,8 @@ impl Selection {
 
 /// The events that one part of a list stands for.
 fn find(token: &str, excluding: bool) -> Result<Vec<&'static Event>, Error> {
+    // Tracee's names for whatever system call.
+    let token = if ["sys_enter", "sys_exit"].contains(&token) { "tag=syscalls" } else { token };
     if let Some(tag) = token.strip_prefix("tag=") {
         let found = tagged(tag);
         let known = || {

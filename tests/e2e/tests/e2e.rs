@@ -48,7 +48,12 @@ fn main() {
     if !root {
         let names = trials.iter().map(|t| t.name().to_string());
         trials = names
-            .map(|name| Trial::test(name.clone(), move || Ok(println!("SKIP {name}: not root"))))
+            .map(|name| {
+                Trial::test(name.clone(), move || {
+                    println!("SKIP {name}: not root");
+                    Ok(())
+                })
+            })
             .collect();
     }
     libtest_mimic::run(&arguments, trials).exit();
