@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use catalogue::{Field, Member, Quality};
+use catalogue::{Field, Format, Member, Quality};
 
 use super::Who;
 use super::text::{self, Encoding, base64, display, keyed_bytes, name, number, put};
@@ -80,7 +80,7 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
             Value::Struct(v) => {
                 name(out, "struct");
                 match v.iter().next() {
-                    Some(members) => structure(out, members),
+                    Some(members) => structure(out, definition.format, members),
                     None => out.extend_from_slice(b"{}"),
                 }
             }
@@ -91,7 +91,7 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
                     if n > 0 {
                         out.push(b',');
                     }
-                    structure(out, members);
+                    structure(out, definition.format, members);
                 }
                 out.push(b']');
             }
@@ -108,8 +108,12 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
     }
 }
 
-/// Its members; where it is a mere number, that.
-fn structure<'a>(out: &mut Vec<u8>, members: impl IntoIterator<Item = (&'static Member, MemberValue<'a>)>) {
+/// Its members; where it is a mere number, that, by its name in `of_numbers` if there is one.
+fn structure<'a>(
+    out: &mut Vec<u8>,
+    of_numbers: Option<Format>,
+    members: impl IntoIterator<Item = (&'static Member, MemberValue<'a>)>,
+) {
     let mut first = true;
     let mut mere = false;
     for (member, value) in members {
@@ -120,7 +124,7 @@ fn structure<'a>(out: &mut Vec<u8>, members: impl IntoIterator<Item = (&'static 
             out.extend_from_slice(b"\":");
         }
         first = false;
-        match (value, member.format, value.as_i64()) {
+        match (value, member.format.or(of_numbers.filter(|_| mere)), value.as_i64()) {
             (_, Some(format), Some(n)) => display(out, names::Named(format, n)),
             (MemberValue::Signed(n), ..) => number(out, n),
             (MemberValue::Unsigned(n) | MemberValue::Pointer(n), ..) => number(out, n),

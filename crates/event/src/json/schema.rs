@@ -80,7 +80,7 @@ fn of_field(field: &Field) -> Value {
     let mut properties = Map::new();
     properties.insert("name".into(), json!({ "const": field.name }));
     let (key, value) = match field.layout {
-        Some(layout) => of_layout(field.ty, layout),
+        Some(layout) => of_layout(field, layout),
         None => of_type(field.ty),
     };
     properties.insert(key.into(), value);
@@ -137,7 +137,7 @@ fn of_type(ty: Type) -> (&'static str, Value) {
 }
 
 /// The same of structures. In a 32-bit program's, members may be missing.
-fn of_layout(ty: Type, layout: &Layout) -> (&'static str, Value) {
+fn of_layout(field: &Field, layout: &Layout) -> (&'static str, Value) {
     let of_member = |member: &Member| match member.ty {
         _ if member.format.is_some() => string(),
         MemberType::Str => string(),
@@ -145,14 +145,18 @@ fn of_layout(ty: Type, layout: &Layout) -> (&'static str, Value) {
         _ => json!({ "type": "integer" }),
     };
     let one = match layout.members {
-        [member] if member.name.is_empty() => of_member(member),
+        [member] if member.name.is_empty() => field.format.map_or_else(|| of_member(member), |_| string()),
         members => {
             let properties: Map<String, Value> =
                 members.iter().map(|m| (m.name.to_string(), of_member(m))).collect();
             object(properties.into(), &[])
         }
     };
-    if ty == Type::Struct { ("struct", one) } else { ("structs", json!({ "type": "array", "items": one })) }
+    if field.ty == Type::Struct {
+        ("struct", one)
+    } else {
+        ("structs", json!({ "type": "array", "items": one }))
+    }
 }
 
 /// An object with these properties and no other.

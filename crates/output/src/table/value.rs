@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use catalogue::{Field, Member, Quality};
+use catalogue::{Field, Format, Member, Quality};
 use event::json::Who;
 use event::{Cred, DnsMessage, FieldValue, MemberValue, Packet, Question, SockAddr, UnixName, Value, names};
 
@@ -51,14 +51,16 @@ pub(super) fn write(
             (Value::Packet(packet), ..) => self::packet(out, &packet),
             (Value::Dns(message), ..) => quality = dns(out, &message),
             (Value::Bytes(v), ..) => text::hex(out, v),
-            (Value::Struct(v), ..) => v.iter().take(1).for_each(|members| structure(out, members)),
+            (Value::Struct(v), ..) => {
+                v.iter().take(1).for_each(|members| structure(out, field.format, members))
+            }
             (Value::Structs(v), ..) => {
                 out.push(b'[');
                 for (n, members) in v.iter().enumerate() {
                     if n > 0 {
                         out.push(b',');
                     }
-                    structure(out, members);
+                    structure(out, field.format, members);
                 }
                 out.push(b']');
             }
@@ -76,7 +78,11 @@ pub(super) fn write(
     }
 }
 
-fn structure<'a>(out: &mut Vec<u8>, members: impl IntoIterator<Item = (&'static Member, MemberValue<'a>)>) {
+fn structure<'a>(
+    out: &mut Vec<u8>,
+    of_numbers: Option<Format>,
+    members: impl IntoIterator<Item = (&'static Member, MemberValue<'a>)>,
+) {
     let mut first = true;
     let mut mere = false;
     for (member, value) in members {
@@ -87,7 +93,7 @@ fn structure<'a>(out: &mut Vec<u8>, members: impl IntoIterator<Item = (&'static 
             out.push(b'=');
         }
         first = false;
-        match (value, member.format, value.as_i64()) {
+        match (value, member.format.or(of_numbers.filter(|_| mere)), value.as_i64()) {
             (_, Some(format), Some(n)) => display(out, names::Named(format, n)),
             (MemberValue::Signed(n), ..) => number(out, n),
             (MemberValue::Unsigned(n), ..) => number(out, n),
