@@ -18,11 +18,12 @@ struct {
 
 SYSCALL_ENTER(caller_connect)
 {
+	struct task_struct *task = call->task;
 	struct named_address named = {};
 	u32 tid = bpf_get_current_pid_tgid();
 	u32 length = call_argument(call, 2);
 
-	if (!in_scope(call->task))
+	if (!in_scope(task))
 		return;
 	if (length > ADDRESS_BYTES)
 		length = ADDRESS_BYTES;
@@ -31,7 +32,7 @@ SYSCALL_ENTER(caller_connect)
 		bpf_map_delete_elem(&task_addresses, &tid);
 		return;
 	}
-	named.check = FROM_TASK(call->task, start_boottime);
+	named.check = FROM_TASK(task, start_boottime);
 #pragma clang loop unroll(full)
 	for (u32 i = 0; i < ADDRESS_BYTES / 8; i++)
 		named.check = sum_word(named.check, named.words[i]);
