@@ -1162,16 +1162,17 @@ struct watch_walk {
 
 static long watch_step(u32 index, struct watch_walk *walk)
 {
-	struct fsnotify_mark *mark = (void *)walk->at - bpf_core_field_offset(struct fsnotify_mark, g_list);
+	struct list_head *at = walk->at;
+	struct fsnotify_mark *mark = (void *)at - bpf_core_field_offset(struct fsnotify_mark, g_list);
 	struct inotify_inode_mark *watch = (void *)mark - bpf_core_field_offset(struct inotify_inode_mark, fsn_mark);
 
-	if (!walk->at || walk->at == walk->head)
+	if (!at || at == walk->head)
 		return 1;
 	if (BPF_CORE_READ(watch, wd) == walk->number) {
 		walk->connector = BPF_CORE_READ(mark, connector);
 		return 1;
 	}
-	walk->at = BPF_CORE_READ(walk->at, next);
+	walk->at = BPF_CORE_READ(at, next);
 	return 0;
 }
 
@@ -1183,6 +1184,7 @@ static __always_inline struct inode *inode_watched(struct file *file, s32 number
 {
 	struct fsnotify_group *group = BPF_CORE_READ(file, private_data);
 	struct watch_walk walk = {.number = number};
+	struct fsnotify_mark_connector *connector;
 	struct inode *inode;
 
 	walk.head = (void *)group + bpf_core_field_offset(struct fsnotify_group, marks_list);
@@ -1194,13 +1196,14 @@ static __always_inline struct inode *inode_watched(struct file *file, s32 number
 #else
 	bpf_loop(WATCHES, watch_step, &walk, 0);
 #endif
-	if (!walk.connector)
+	connector = walk.connector;
+	if (!connector)
 		return NULL;
-	inode = BPF_CORE_READ(walk.connector, obj);
-	if (BPF_CORE_READ(inode, i_fsnotify_marks) == walk.connector)
+	inode = BPF_CORE_READ(connector, obj);
+	if (BPF_CORE_READ(inode, i_fsnotify_marks) == connector)
 		return inode;
 	inode = (void *)inode - bpf_core_field_offset(struct inode, i_fsnotify_marks);
-	return BPF_CORE_READ(inode, i_fsnotify_marks) == walk.connector ? inode : NULL;
+	return BPF_CORE_READ(inode, i_fsnotify_marks) == connector ? inode : NULL;
 }
 
 SYSCALL_EXIT(inotify_watch)
@@ -1264,8 +1267,8 @@ static __always_inline u64 mask_of_dnotify(u64 asked)
 
 	mask |= asked & 1 ? 0x1 : 0; /* DN_ACCESS */
 	mask |= asked & 2 ? 0x2 : 0; /* DN_MODIFY */
-	mask |= asked & 4 ? 0x100 : 0; /* DN_CREATE */
-	mask |= asked & 8 ? 0x200 : 0; /* DN_DELETE */
+	mask |= asked & 4 ? 0x180 : 0; /* DN_CREATE: made there, or moved there */
+	mask |= asked & 8 ? 0x240 : 0; /* DN_DELETE: deleted, or moved away */
 	mask |= asked & 16 ? 0x10000000 : 0; /* DN_RENAME */
 	mask |= asked & 32 ? 0x4 : 0; /* DN_ATTRIB */
 	return mask | (asked & 0x80000000 ? 0x20000000 : 0); /* DN_MULTISHOT */

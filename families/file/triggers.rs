@@ -202,7 +202,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             let masks = [
                 ("FS_MODIFY", "file"),
                 ("FS_CREATE|FS_DELETE", if told.tier == "tracepoint" { "link" } else { "folder" }),
-                ("FS_ATTRIB|FS_CREATE|FS_EVENT_ON_CHILD", "folder"),
+                ("FS_ATTRIB|FS_MOVED_TO|FS_CREATE|FS_EVENT_ON_CHILD", "folder"),
                 ("FS_OPEN", "file"),
             ];
             assert_eq!(told.lines.0.len(), masks.len(), "{:?}", told.lines);
@@ -367,7 +367,6 @@ fn list_zeroed(dir: &Path) {
     let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").unwrap();
     fs::create_dir("mnt").unwrap();
     let options = format!("fd={},rootmode=40000,user_id=0,group_id=0\0", device.as_raw_fd());
-    let server = thread::spawn(move || serve(device));
     // SAFETY: strings that end with a NUL; the options live through the call.
     check(
         unsafe {
@@ -375,6 +374,7 @@ fn list_zeroed(dir: &Path) {
         }
         .into(),
     );
+    let server = thread::spawn(move || serve(device));
     let listed = fs::read_dir(dir.join("mnt")).unwrap().count();
     // SAFETY: a string that ends with a NUL.
     check(unsafe { libc::umount2(c"mnt".as_ptr(), libc::MNT_DETACH) }.into());
