@@ -200,6 +200,7 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	dev_t i_rdev;
+	struct fsnotify_mark_connector *i_fsnotify_marks;
 };
 /* 6.11 and later */
 struct inode___seconds {
@@ -244,6 +245,46 @@ struct file {
 	unsigned int f_mode;
 	s64 f_pos;
 	void *private_data;
+};
+
+struct address_space;
+
+struct page {
+	struct address_space *mapping; /* none of a pipe's own pages */
+	unsigned long index;
+};
+
+struct pipe_buffer {
+	struct page *page;
+	unsigned int offset, len, flags;
+};
+
+struct pipe_inode_info {
+	unsigned int head, tail, ring_size;
+	struct pipe_buffer *bufs;
+};
+
+/* What is watched for inotify, fanotify and fcntl: a group's marks, each on an object by its connector. */
+struct fsnotify_mark_connector {
+	void *obj; /* the inode; before 6.10 where the inode has its connector */
+};
+
+struct fsnotify_mark {
+	struct list_head g_list;
+	struct fsnotify_mark_connector *connector;
+};
+
+struct inotify_inode_mark {
+	struct fsnotify_mark fsn_mark;
+	int wd;
+};
+
+struct fsnotify_group {
+	struct list_head marks_list;
+};
+
+struct iov_iter {
+	unsigned long count;
 };
 
 struct fdtable {
@@ -477,6 +518,12 @@ struct module {
 	char name[56];
 	const char *version;
 	const char *srcversion;
+};
+
+/* What the kernel reads a file for. */
+enum kernel_read_file_id {
+	READING_MODULE = 2,
+	READING_MODULE_COMPRESSED = 7, /* 6.17 and later */
 };
 
 struct bpf_prog_aux {

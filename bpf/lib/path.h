@@ -170,6 +170,23 @@ static __always_inline void put_file_path(struct run *run, u8 index, struct file
 	put_path_at(run->slot, run->max, index, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
 }
 
+/* The same of a file that may not be the one that was meant: its path is marked then, if it has one. */
+static __always_inline void put_uncertain_path(struct run *run, u8 index, struct file *file, enum quality sure)
+{
+	u32 before = *(volatile u32 *)&run->slot->used;
+
+	put_file_path(run, index, file);
+	KEEP(before);
+	if (sure != QUALITY_OK && before < run->max - FIELD_HEAD && !run->slot->data[before + 1])
+		run->slot->data[before + 1] = sure;
+}
+
+/* Whether a descriptor still stands for the file that a call looked at before: where threads share the table, another may stand there. */
+static __always_inline enum quality sure_of_fd(struct task_struct *task)
+{
+	return FROM_TASK(task, files, count.counter) == 1 ? QUALITY_OK : QUALITY_UNRESOLVED;
+}
+
 /* The open file behind a descriptor of a task; NULL if there is none. */
 static __always_inline struct file *file_of_fd(struct task_struct *task, s32 fd)
 {

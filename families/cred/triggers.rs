@@ -29,6 +29,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
     },
     check: |told| {
         let line = told.with("cap", 18)[0];
+        assert_eq!(line.parsed("cap"), "CAP_SYS_CHROOT");
         if told.tier != "kprobe" {
             line.assert(&[("granted", json!(true))]);
         }

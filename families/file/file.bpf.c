@@ -1056,3 +1056,556 @@ SYSCALL_EXIT(file_modification)
 	}
 	bpf_map_delete_elem(&task_ctime_before, &tid);
 }
+
+/* ---- times ---- */
+
+/* A time as the kernel takes it. The marks for "now" and "not at all" (UTIME_NOW, UTIME_OMIT) are no number of nanoseconds. */
+static __always_inline void put_moment(struct run *run, u8 index, s64 seconds, s64 nanoseconds)
+{
+	if (nanoseconds >= 0 && nanoseconds < 1000000000)
+		put_u64(run, index, seconds * 1000000000 + nanoseconds);
+}
+
+static __always_inline void tell_utimes(struct run *run, const struct path *path, const struct timespec64 *times)
+{
+	struct timespec64 both[2];
+
+	if (!claim(run, EVENT(vfs_utimes)))
+		return;
+	put_path(run, FIELD(vfs_utimes, pathname), path);
+	PUT_INODE(run, vfs_utimes, BPF_CORE_READ(path, dentry, d_inode));
+	if (times && !bpf_probe_read_kernel(both, sizeof(both), times)) {
+		put_moment(run, FIELD(vfs_utimes, atime), both[0].tv_sec, both[0].tv_nsec);
+		put_moment(run, FIELD(vfs_utimes, mtime), both[1].tv_sec, both[1].tv_nsec);
+	}
+	submit(run);
+}
+
+SEC("kprobe/vfs_utimes")
+int BPF_KPROBE(vfs_utimes__kprobe, const struct path *path, const struct timespec64 *times)
+{
+	RUN(vfs_utimes__kprobe, tell_utimes(&run, path, times));
+	return 0;
+}
+
+/* The four words of two times, or the two that utime takes, as the caller's memory has them. */
+static __always_inline long read_times(const struct call *call, s64 words[4], u64 from)
+{
+	bool time64 = CALL_IS(call, utimensat_time64);
+	u32 count = CALL_IS(call, utime) ? 2 : 4;
+	s32 narrow[4] = {};
+	long error;
+
+	if (call->number < COMPAT_BASE || time64) {
+		error = bpf_probe_read_user(words, count * sizeof(words[0]), (const void *)from);
+		/* The upper half is padding there. */
+		if (call->number >= COMPAT_BASE) {
+			words[1] = (u32)words[1];
+			words[3] = (u32)words[3];
+		}
+		return error;
+	}
+	error = bpf_probe_read_user(narrow, count * sizeof(narrow[0]), (const void *)from);
+	for (u32 i = 0; i < 4; i++)
+		words[i] = narrow[i];
+	return error;
+}
+
+SYSCALL_EXIT(vfs_utimes)
+{
+	bool at = CALL_IS(call, futimesat) || CALL_IS(call, utimensat) || CALL_IS(call, utimensat_time64);
+	bool micro = CALL_IS(call, futimesat) || CALL_IS(call, utimes);
+	s64 words[4] = {};
+	u64 name, times;
+
+	if (call->ret || !claim_call(run, call, EVENT(vfs_utimes)))
+		return;
+	name = argument(run, call, at, 1, 0);
+	times = argument(run, call, at, 2, 1);
+	if (name) {
+		put_named_path(run, FIELD(vfs_utimes, pathname), directory(run, call, at, 0), name);
+	} else {
+		struct file *file = file_of_fd(call->task, forget(run->slot, call_argument(call, 0)));
+
+		if (file) {
+			put_file_path(run, FIELD(vfs_utimes, pathname), file);
+			PUT_INODE(run, vfs_utimes, BPF_CORE_READ(file, f_inode));
+		}
+	}
+	if (times && read_times(call, words, times)) {
+		put_nothing(run, FIELD(vfs_utimes, atime), QUALITY_FAULTED);
+		put_nothing(run, FIELD(vfs_utimes, mtime), QUALITY_FAULTED);
+	} else if (times && CALL_IS(call, utime)) {
+		put_moment(run, FIELD(vfs_utimes, atime), words[0], 0);
+		put_moment(run, FIELD(vfs_utimes, mtime), words[1], 0);
+	} else if (times) {
+		put_moment(run, FIELD(vfs_utimes, atime), words[0], micro ? words[1] * 1000 : words[1]);
+		put_moment(run, FIELD(vfs_utimes, mtime), words[2], micro ? words[3] * 1000 : words[3]);
+	}
+	submit(run);
+}
+
+/* ---- watches ---- */
+
+#ifdef LEGACY
+#define WATCHES 64
+#else
+#define WATCHES 65536
+#endif
+
+/* The watch of a number, among the marks of a group: the newest comes first. */
+struct watch_walk {
+	struct list_head *head, *at;
+	struct fsnotify_mark_connector *connector;
+	s32 number;
+};
+
+static long watch_step(u32 index, struct watch_walk *walk)
+{
+	struct list_head *at = walk->at;
+	struct fsnotify_mark *mark = (void *)at - bpf_core_field_offset(struct fsnotify_mark, g_list);
+	struct inotify_inode_mark *watch = (void *)mark - bpf_core_field_offset(struct inotify_inode_mark, fsn_mark);
+
+	if (!at || at == walk->head)
+		return 1;
+	if (BPF_CORE_READ(watch, wd) == walk->number) {
+		walk->connector = BPF_CORE_READ(mark, connector);
+		return 1;
+	}
+	walk->at = BPF_CORE_READ(at, next);
+	return 0;
+}
+
+/*
+ * What an inotify watch of that number is on. The list may change under the walk; what is found is the right one if the inode and its
+ * connector agree. A number is not used again while there are others.
+ */
+static __always_inline struct inode *inode_watched(struct file *file, s32 number)
+{
+	struct fsnotify_group *group = BPF_CORE_READ(file, private_data);
+	struct watch_walk walk = {.number = number};
+	struct fsnotify_mark_connector *connector;
+	struct inode *inode;
+
+	walk.head = (void *)group + bpf_core_field_offset(struct fsnotify_group, marks_list);
+	walk.at = BPF_CORE_READ(group, marks_list.next);
+#ifdef LEGACY
+	for (u32 i = 0; i < WATCHES; i++)
+		if (watch_step(i, &walk))
+			break;
+#else
+	bpf_loop(WATCHES, watch_step, &walk, 0);
+#endif
+	connector = walk.connector;
+	if (!connector)
+		return NULL;
+	inode = BPF_CORE_READ(connector, obj);
+	if (BPF_CORE_READ(inode, i_fsnotify_marks) == connector)
+		return inode;
+	inode = (void *)inode - bpf_core_field_offset(struct inode, i_fsnotify_marks);
+	return BPF_CORE_READ(inode, i_fsnotify_marks) == connector ? inode : NULL;
+}
+
+SYSCALL_EXIT(inotify_watch)
+{
+	struct inode *inode;
+	struct file *file;
+
+	if (call->ret < 0 || !claim_call(run, call, EVENT(inotify_watch)))
+		return;
+	put_named_path(run, FIELD(inotify_watch, pathname), AT_FDCWD, call_argument(call, 1));
+	file = file_of_fd(call->task, call_argument(call, 0));
+	inode = file ? inode_watched(file, call->ret) : NULL;
+	if (inode)
+		PUT_INODE(run, inotify_watch, inode);
+	submit(run);
+}
+
+#define FAN_MARK_ADD_OR_REMOVE 3
+#define FAN_MARK_MOUNT 0x10
+#define FAN_MARK_FILESYSTEM 0x100
+#define F_NOTIFY 1026
+#define IN_ALL_EVENTS 0xfff
+
+enum notify_object { OBJECT_INODE, OBJECT_MOUNT, OBJECT_FILESYSTEM, OBJECT_MOUNT_NAMESPACE };
+
+static __always_inline void put_notify(struct run *run, struct inode *inode, u64 mask, u32 object)
+{
+	if (inode)
+		PUT_INODE(run, security_path_notify, inode);
+	put_u64(run, FIELD(security_path_notify, mask), mask);
+	put_u32(run, FIELD(security_path_notify, obj_type), object);
+	submit(run);
+}
+
+static __always_inline void tell_notify(struct run *run, const struct path *path, u64 mask, u32 object)
+{
+	if (!claim(run, EVENT(security_path_notify)))
+		return;
+	put_path(run, FIELD(security_path_notify, pathname), path);
+	put_notify(run, BPF_CORE_READ(path, dentry, d_inode), mask, object);
+}
+
+SEC("lsm/path_notify")
+int BPF_PROG(security_path_notify__lsm, const struct path *path, u64 mask, unsigned int object)
+{
+	RUN(security_path_notify__lsm, tell_notify(&run, path, mask, object));
+	return 0;
+}
+
+SEC("kprobe/security_path_notify")
+int BPF_KPROBE(security_path_notify__kprobe, const struct path *path, u64 mask, unsigned int object)
+{
+	RUN(security_path_notify__kprobe, tell_notify(&run, path, mask, object));
+	return 0;
+}
+
+/* What fcntl's word for the events to be told of is in the kernel, which also looks at what is in the directory. */
+static __always_inline u64 mask_of_dnotify(u64 asked)
+{
+	u64 mask = 0x08000000; /* FS_EVENT_ON_CHILD */
+
+	mask |= asked & 1 ? 0x1 : 0; /* DN_ACCESS */
+	mask |= asked & 2 ? 0x2 : 0; /* DN_MODIFY */
+	mask |= asked & 4 ? 0x180 : 0; /* DN_CREATE: made there, or moved there */
+	mask |= asked & 8 ? 0x240 : 0; /* DN_DELETE: deleted, or moved away */
+	mask |= asked & 16 ? 0x10000000 : 0; /* DN_RENAME */
+	mask |= asked & 32 ? 0x4 : 0; /* DN_ATTRIB */
+	return mask | (asked & 0x80000000 ? 0x20000000 : 0); /* DN_MULTISHOT */
+}
+
+static __always_inline u32 object_of_fanotify(u32 flags)
+{
+	if (!(flags & FAN_MARK_FILESYSTEM))
+		return flags & FAN_MARK_MOUNT ? OBJECT_MOUNT : OBJECT_INODE;
+	return flags & FAN_MARK_MOUNT ? OBJECT_MOUNT_NAMESPACE : OBJECT_FILESYSTEM;
+}
+
+static __always_inline void tell_fanotify(struct run *run, const struct call *call)
+{
+	bool split = call->number >= COMPAT_BASE;
+	u64 mask = call_argument(call, 2), name;
+	u32 flags = call_argument(call, 1);
+	struct inode *inode = NULL;
+	s32 directory;
+
+	if (!(flags & FAN_MARK_ADD_OR_REMOVE) || !claim_call(run, call, EVENT(security_path_notify)))
+		return;
+	if (split)
+		mask |= call_argument(call, 3) << 32;
+	directory = forget(run->slot, split ? call_argument(call, 4) : call_argument(call, 3));
+	name = forget(run->slot, split ? call_argument(call, 5) : call_argument(call, 4));
+	if (name) {
+		put_named_path(run, FIELD(security_path_notify, pathname), directory, name);
+	} else {
+		struct file *file = file_of_fd(call->task, directory);
+
+		if (file)
+			put_file_path(run, FIELD(security_path_notify, pathname), file);
+		inode = BPF_CORE_READ(file, f_inode);
+	}
+	put_notify(run, inode, forget(run->slot, mask), object_of_fanotify(flags));
+}
+
+static __always_inline void tell_inotify(struct run *run, const struct call *call)
+{
+	struct file *file;
+
+	if (!claim_call(run, call, EVENT(security_path_notify)))
+		return;
+	put_named_path(run, FIELD(security_path_notify, pathname), AT_FDCWD, call_argument(call, 1));
+	file = file_of_fd(call->task, call_argument(call, 0));
+	put_notify(run, file ? inode_watched(file, call->ret) : NULL, (u32)call_argument(call, 2) & IN_ALL_EVENTS, OBJECT_INODE);
+}
+
+static __always_inline void tell_dnotify(struct run *run, const struct call *call)
+{
+	u64 asked = call_argument(call, 2);
+	struct file *file = NULL;
+
+	/* Without an event it takes a watch away, and asks nobody. */
+	if ((u32)call_argument(call, 1) == F_NOTIFY && asked & 0x7fffffff)
+		file = file_of_fd(call->task, call_argument(call, 0));
+	if (!file || !claim_call(run, call, EVENT(security_path_notify)))
+		return;
+	put_file_path(run, FIELD(security_path_notify, pathname), file);
+	put_notify(run, BPF_CORE_READ(file, f_inode), mask_of_dnotify(asked), OBJECT_INODE);
+}
+
+SYSCALL_EXIT(security_path_notify)
+{
+	if (call->ret < 0)
+		return;
+	if (CALL_IS(call, inotify_add_watch))
+		tell_inotify(run, call);
+	else if (CALL_IS(call, fanotify_mark))
+		tell_fanotify(run, call);
+	else
+		tell_dnotify(run, call);
+}
+
+/* ---- pipes into files ---- */
+
+#define BUFFERS 16
+#define PIPE_BUF_FLAG_CAN_MERGE 0x10
+#define PAGE_BYTES 4096
+
+/*
+ * A buffer by which a file can be written to: a write to the pipe is added to its page, and that is a page of the file. The pipe's own
+ * pages, which may be added to, are in no file.
+ */
+static __always_inline bool is_exposed(struct pipe_buffer *buffer)
+{
+	if (!(BPF_CORE_READ(buffer, flags) & PIPE_BUF_FLAG_CAN_MERGE))
+		return false;
+	/* Kernels without it have not had this fault for long. */
+	return bpf_core_field_exists(struct page, mapping) && BPF_CORE_READ(buffer, page, mapping);
+}
+
+static __always_inline struct pipe_buffer *exposed_buffer(struct pipe_inode_info *pipe)
+{
+	u32 head = BPF_CORE_READ(pipe, head), held = head - BPF_CORE_READ(pipe, tail);
+	u32 mask = BPF_CORE_READ(pipe, ring_size) - 1;
+	void *buffers = BPF_CORE_READ(pipe, bufs);
+
+	for (u32 i = 1; i <= BUFFERS; i++) {
+		struct pipe_buffer *buffer;
+
+		if (i > held)
+			break;
+		buffer = buffers + (u64)((head - i) & mask) * bpf_core_type_size(struct pipe_buffer);
+		if (is_exposed(buffer))
+			return buffer;
+	}
+	return NULL;
+}
+
+SYSCALL_EXIT(dirty_pipe_splice)
+{
+	struct file *in, *out;
+	struct pipe_buffer *buffer;
+	u32 type, end;
+
+	if (call->ret <= 0)
+		return;
+	in = file_of_fd(call->task, call_argument(call, 0));
+	out = file_of_fd(call->task, call_argument(call, 2));
+	type = BPF_CORE_READ(in, f_inode, i_mode) & S_IFMT;
+	if (!in || !out || type == S_IFIFO || (BPF_CORE_READ(out, f_inode, i_mode) & S_IFMT) != S_IFIFO)
+		return;
+	buffer = exposed_buffer(BPF_CORE_READ(out, private_data));
+	if (!buffer || !claim_call(run, call, EVENT(dirty_pipe_splice)))
+		return;
+	end = BPF_CORE_READ(buffer, offset) + BPF_CORE_READ(buffer, len);
+	put_u64(run, FIELD(dirty_pipe_splice, inode_in), BPF_CORE_READ(in, f_inode, i_ino));
+	put_u32(run, FIELD(dirty_pipe_splice, in_file_type), type);
+	put_file_path(run, FIELD(dirty_pipe_splice, in_file_path), in);
+	if (bpf_core_field_exists(struct page, index))
+		put_u64(run, FIELD(dirty_pipe_splice, exposed_data_start_offset),
+			BPF_CORE_READ(buffer, page, index) * PAGE_BYTES + end);
+	put_u64(run, FIELD(dirty_pipe_splice, exposed_data_len), end < PAGE_BYTES ? PAGE_BYTES - end : 0);
+	put_u64(run, FIELD(dirty_pipe_splice, inode_out), BPF_CORE_READ(out, f_inode, i_ino));
+	put_u32(run, FIELD(dirty_pipe_splice, out_pipe_last_buffer_flags), BPF_CORE_READ(buffer, flags));
+	submit(run);
+}
+
+/* ---- what the kernel reads and writes itself ---- */
+
+#define ENOEXEC 8
+#define MODULE_INIT_COMPRESSED_FILE 4
+
+static __always_inline void tell_kernel_read(struct run *run, struct file *file, u32 id)
+{
+	if (!claim(run, EVENT(security_kernel_read_file)))
+		return;
+	put_u32(run, FIELD(security_kernel_read_file, type), id);
+	if (file)
+		PUT_FILE(run, security_kernel_read_file, file);
+	submit(run);
+}
+
+SEC("lsm/kernel_read_file")
+int BPF_PROG(security_kernel_read_file__lsm, struct file *file, int id)
+{
+	RUN(security_kernel_read_file__lsm, tell_kernel_read(&run, file, id));
+	return 0;
+}
+
+SEC("kprobe/security_kernel_read_file")
+int BPF_KPROBE(security_kernel_read_file__kprobe, struct file *file, int id)
+{
+	RUN(security_kernel_read_file__kprobe, tell_kernel_read(&run, file, id));
+	return 0;
+}
+
+static __always_inline void tell_kernel_has_read(struct run *run, struct file *file, s64 size, u32 id)
+{
+	if (!claim(run, EVENT(security_kernel_post_read_file)))
+		return;
+	put_u32(run, FIELD(security_kernel_post_read_file, type), id);
+	put_u64(run, FIELD(security_kernel_post_read_file, size), size);
+	if (file)
+		put_file_path(run, FIELD(security_kernel_post_read_file, pathname), file);
+	submit(run);
+}
+
+SEC("lsm/kernel_post_read_file")
+int BPF_PROG(security_kernel_post_read_file__lsm, struct file *file, char *bytes, s64 size, int id)
+{
+	RUN(security_kernel_post_read_file__lsm, tell_kernel_has_read(&run, file, size, id));
+	return 0;
+}
+
+SEC("kprobe/security_kernel_post_read_file")
+int BPF_KPROBE(security_kernel_post_read_file__kprobe, struct file *file, char *bytes, s64 size, int id)
+{
+	RUN(security_kernel_post_read_file__kprobe, tell_kernel_has_read(&run, file, size, id));
+	return 0;
+}
+
+/* The file that finit_module read; NULL if it did not come to that. */
+static __always_inline struct file *module_file(const struct call *call)
+{
+	return !call->ret || call->ret == -ENOEXEC ? file_of_fd(call->task, call_argument(call, 0)) : NULL;
+}
+
+static __always_inline u32 module_type(const struct call *call)
+{
+	if (call_argument(call, 2) & MODULE_INIT_COMPRESSED_FILE &&
+	    bpf_core_enum_value_exists(enum kernel_read_file_id, READING_MODULE_COMPRESSED))
+		return READING_MODULE_COMPRESSED;
+	return READING_MODULE;
+}
+
+SYSCALL_EXIT(security_kernel_read_file)
+{
+	struct file *file = module_file(call);
+	enum quality sure;
+
+	if (!file || !claim_call(run, call, EVENT(security_kernel_read_file)))
+		return;
+	sure = sure_of_fd(call->task);
+	put_u32(run, FIELD(security_kernel_read_file, type), module_type(call));
+	put_uncertain_path(run, FIELD(security_kernel_read_file, pathname), file, sure);
+	if (sure == QUALITY_OK) {
+		PUT_INODE(run, security_kernel_read_file, BPF_CORE_READ(file, f_inode));
+		put_u64(run, FIELD(security_kernel_read_file, ctime), ctime_of(BPF_CORE_READ(file, f_inode)));
+	}
+	submit(run);
+}
+
+SYSCALL_EXIT(security_kernel_post_read_file)
+{
+	struct file *file = module_file(call);
+	enum quality sure;
+
+	if (!file || !claim_call(run, call, EVENT(security_kernel_post_read_file)))
+		return;
+	sure = sure_of_fd(call->task);
+	put_u32(run, FIELD(security_kernel_post_read_file, type), module_type(call));
+	put_uncertain_path(run, FIELD(security_kernel_post_read_file, pathname), file, sure);
+	if (sure == QUALITY_OK)
+		put_u64(run, FIELD(security_kernel_post_read_file, size), BPF_CORE_READ(file, f_inode, i_size));
+	submit(run);
+}
+
+static __always_inline void tell_kernel_write(struct run *run, struct file *file, u64 count, const s64 *pos)
+{
+	s64 place = 0;
+
+	if (!claim(run, EVENT(__kernel_write)))
+		return;
+	put_file_path(run, FIELD(__kernel_write, pathname), file);
+	PUT_INODE(run, __kernel_write, BPF_CORE_READ(file, f_inode));
+	put_u64(run, FIELD(__kernel_write, count), count);
+	if (has_places(file) && !bpf_probe_read_kernel(&place, sizeof(place), pos))
+		put_u64(run, FIELD(__kernel_write, pos), place);
+	submit(run);
+}
+
+SEC("kprobe/__kernel_write_iter")
+int BPF_KPROBE(kernel_write_iter__kprobe, struct file *file, struct iov_iter *from, const s64 *pos)
+{
+	RUN(kernel_write_iter__kprobe, tell_kernel_write(&run, file, BPF_CORE_READ(from, count), pos));
+	return 0;
+}
+
+SEC("kprobe/__kernel_write")
+int BPF_KPROBE(kernel_write__kprobe, struct file *file, const void *bytes, u64 count, const s64 *pos)
+{
+	RUN(kernel_write__kprobe, tell_kernel_write(&run, file, count, pos));
+	return 0;
+}
+
+/* ---- listed without an inode ---- */
+
+#define ENTRY_BYTES 255
+
+/* The name has no NUL at its end. */
+static __noinline int put_entry_name(struct slot *slot, u32 max, const char *from, u32 length)
+{
+	u32 quality = length <= ENTRY_BYTES ? QUALITY_OK : QUALITY_TRUNCATED;
+	u8 *at;
+
+	if (!slot)
+		return 0;
+	at = field_room(slot, max, ENTRY_BYTES + 5);
+	if (!at)
+		return 0;
+	KEEP(length);
+	if (length > ENTRY_BYTES)
+		length = ENTRY_BYTES;
+	if (bpf_probe_read_kernel(at + FIELD_HEAD, length, from)) {
+		length = 0;
+		quality = QUALITY_FAULTED;
+	}
+	close_field(slot, max, FIELD(zeroed_inodes, dirent_name), quality, length);
+	return 0;
+}
+
+static __always_inline void tell_zeroed(struct run *run, const char *name, u32 length, u64 number)
+{
+	if (number || !claim(run, EVENT(zeroed_inodes)))
+		return;
+	put_entry_name(run->slot, run->max, name, length);
+	submit(run);
+}
+
+SEC("kprobe/filldir64")
+int BPF_KPROBE(zeroed_inodes__kprobe, void *context, const char *name, int length, s64 offset, u64 number)
+{
+	RUN(zeroed_inodes__kprobe, tell_zeroed(&run, name, length, number));
+	return 0;
+}
+
+/* ---- headers of programs ---- */
+
+static __always_inline void tell_headers(struct run *run, struct file *file)
+{
+	if (!claim(run, EVENT(load_elf_phdrs)))
+		return;
+	put_file_path(run, FIELD(load_elf_phdrs, pathname), file);
+	PUT_INODE(run, load_elf_phdrs, BPF_CORE_READ(file, f_inode));
+	submit(run);
+}
+
+SEC("kprobe/load_elf_phdrs")
+int BPF_KPROBE(load_elf_phdrs__kprobe, const void *header, struct file *file)
+{
+	RUN(load_elf_phdrs__kprobe, tell_headers(&run, file));
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(load_elf_phdrs__btf)
+{
+	RUN(load_elf_phdrs__btf, tell_headers(&run, FROM_TASK(current_task(), mm, exe_file)));
+	return 0;
+}
+
+SEC("tp/sched/sched_process_exec")
+int load_elf_phdrs__perf(struct trace_event_raw_sched_process_exec *ctx)
+{
+	RUN(load_elf_phdrs__perf, tell_headers(&run, FROM_TASK(current_task(), mm, exe_file)));
+	return 0;
+}

@@ -28,7 +28,10 @@ pub(super) const TRIGGERS: &[Trigger] = &[
                     ("len", json!(4096)),
                 ]);
             }
-            told.one("alert", 1).assert(&[("prot", json!(6)), ("len", json!(4096))]);
+            let mapped = told.one("alert", 1);
+            mapped.assert(&[("prot", json!(6)), ("len", json!(4096))]);
+            assert_eq!(mapped.parsed("alert"), "mapped-writable-and-executable");
+            assert_eq!(mapped.parsed("prot"), "PROT_WRITE|PROT_EXEC");
         },
         ..Trigger::NONE
     },
@@ -38,7 +41,9 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             map(libc::PROT_READ, Some(&file()));
         },
         check: |told| {
-            told.one("pathname", told.path("mapped")).assert(&[("prot", json!(1)), ("mmap_flags", json!(2))]);
+            let line = told.one("pathname", told.path("mapped"));
+            line.assert(&[("prot", json!(1)), ("mmap_flags", json!(2))]);
+            assert_eq!((line.parsed("prot"), line.parsed("mmap_flags")), (json!("PROT_READ"), json!("MAP_PRIVATE")));
         },
         ..Trigger::NONE
     },

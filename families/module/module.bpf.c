@@ -25,19 +25,14 @@ static __always_inline void put_module_file(struct run *run)
 	struct inode *inode;
 	struct file *file;
 	enum quality sure;
-	u32 before;
 
 	if (!CALL_IS(&call, finit_module))
 		return;
 	file = file_of_fd(task, forget(run->slot, call_argument(&call, 0)));
 	if (!file)
 		return;
-	sure = FROM_TASK(task, files, count.counter) == 1 ? QUALITY_OK : QUALITY_UNRESOLVED;
-	before = *(volatile u32 *)&run->slot->used;
-	put_file_path(run, FIELD(module_load, pathname), file);
-	KEEP(before);
-	if (sure != QUALITY_OK && before < run->max - FIELD_HEAD && !run->slot->data[before + 1])
-		run->slot->data[before + 1] = sure;
+	sure = sure_of_fd(task);
+	put_uncertain_path(run, FIELD(module_load, pathname), file, sure);
 	if (sure != QUALITY_OK)
 		return;
 	inode = BPF_CORE_READ(file, f_inode);

@@ -72,7 +72,9 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             );
         },
         check: |told| {
-            told.one("protocol", 17).assert(&[("family", json!(2)), ("type", json!(2)), ("kern", json!(0))]);
+            let line = told.one("protocol", 17);
+            line.assert(&[("family", json!(2)), ("type", json!(2)), ("kern", json!(0))]);
+            assert_eq!(line.parsed("family"), "AF_INET");
         },
         ..Trigger::NONE
     },
@@ -93,7 +95,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         event: "security_socket_setsockopt",
         act: |_| UdpSocket::bind("127.0.0.1:0").unwrap().set_broadcast(true).unwrap(),
         check: |told| {
-            told.one("optname", 6).assert(&[("level", json!(1))]);
+            assert_eq!(told.one("optname", 6).parsed("level"), "SOL_SOCKET");
         },
         ..Trigger::NONE
     },

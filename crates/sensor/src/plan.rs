@@ -1,6 +1,6 @@
 //! Which way each event is taken on this kernel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 
 use catalogue::{CALLS, Call, Context, EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Syscall, Tier};
@@ -109,7 +109,7 @@ impl Plan {
 /// What stands in the way of a program here: asked of the kernel once for each hook, kept.
 pub struct Planner<'a> {
     features: &'a Features,
-    functions: Option<BTreeSet<String>>,
+    functions: Option<BTreeMap<String, bool>>,
     /// Programs that the kernel refused, and what it said.
     refused: BTreeMap<&'static str, String>,
     avoided: Vec<String>,
@@ -251,23 +251,28 @@ impl<'a> Planner<'a> {
                 (!mount.join("events").join(name).exists())
                     .then(|| format!("this kernel has no tracepoint {name}"))
             }
-            Hook::Kprobe(name) => (!self.functions().contains(name))
-                .then(|| format!("this kernel has no function {name} to probe")),
+            Hook::Kprobe(name) => match self.functions().get(name) {
+                None => Some(format!("this kernel has no function {name} to probe")),
+                // Which of them is probed is not told, and new kernels refuse it.
+                Some(false) => Some(format!("this kernel has more than one function {name}")),
+                Some(true) => None,
+            },
             _ => None,
         }
     }
 
-    /// The functions that the kernel lists; those that are not of the kernel proper, but of modules, do not count.
-    fn functions(&mut self) -> &BTreeSet<String> {
+    /// The functions that the kernel lists, and whether there is only one of that name; those that are not of the kernel proper, but of
+    /// modules, do not count.
+    fn functions(&mut self) -> &BTreeMap<String, bool> {
         self.functions.get_or_insert_with(|| {
             let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-            symbols
-                .lines()
-                .filter_map(|line| match *line.split_whitespace().collect::<Vec<_>>() {
-                    [_, "t" | "T", name] => Some(name.to_string()),
-                    _ => None,
-                })
-                .collect()
+            let mut functions = BTreeMap::new();
+            for line in symbols.lines() {
+                if let [_, "t" | "T", name] = *line.split_whitespace().collect::<Vec<_>>() {
+                    functions.entry(name.to_string()).and_modify(|only| *only = false).or_insert(true);
+                }
+            }
+            functions
         })
     }
 }
