@@ -194,6 +194,85 @@ static __always_inline void put_user_array(struct run *run, u8 index, u64 start,
 	put_user_array_at(run->slot, run->max, index, start, end);
 }
 
+/* At most so much of an array of strings. */
+#define STRINGS_BYTES 8192
+#define MAX_STRINGS 256
+
+/* Where reading one has come to. */
+struct strings {
+	struct slot *slot;
+	u64 from;    /* the next pointer */
+	u32 pointer; /* bytes of one */
+	u32 length;
+	u32 quality;
+	u32 ended;
+};
+
+static long read_string(u32 n, struct strings *strings)
+{
+	struct slot *slot = strings->slot;
+	u64 string = 0;
+	long got;
+	u32 at;
+
+	if (!slot)
+		return 1;
+	if (bpf_probe_read_user(&string, strings->pointer == 4 ? 4 : 8, (const void *)strings->from)) {
+		strings->quality = QUALITY_FAULTED;
+		strings->ended = 1;
+		return 1;
+	}
+	if (!string) {
+		strings->ended = 1;
+		return 1;
+	}
+	strings->from += strings->pointer;
+	/* Where there is no room for the longest string any more, the array is cut. */
+	at = *(volatile u32 *)&slot->used + FIELD_HEAD + strings->length;
+	KEEP(at);
+	if (at > BYTES_task - STRING_BYTES - 8 || strings->length > STRINGS_BYTES)
+		return 1;
+	got = bpf_probe_read_user_str(slot->data + at, STRING_BYTES, (const void *)string);
+	if (got <= 0) {
+		strings->quality = QUALITY_FAULTED;
+		strings->ended = 1;
+		return 1;
+	}
+	strings->length += got;
+	if (got == STRING_BYTES)
+		strings->quality = QUALITY_TRUNCATED;
+	return 0;
+}
+
+/* The strings to which pointers in the caller's memory lead, up to a NULL: argv and envp of a call. Of the task lane. */
+static __noinline int put_user_strings_at(struct slot *slot, u32 max, u32 index, u64 from, u32 pointer)
+{
+	struct strings strings = {.slot = slot, .from = from, .pointer = pointer};
+	u32 length;
+
+	if (!slot)
+		return 0;
+	if (!from) {
+		close_field(slot, max, index, QUALITY_UNAVAILABLE, 0);
+		return 0;
+	}
+#ifdef LEGACY
+	for (u32 i = 0; i < 16; i++)
+		if (read_string(i, &strings))
+			break;
+#else
+	bpf_loop(MAX_STRINGS, read_string, &strings, 0);
+#endif
+	length = strings.length;
+	KEEP(length);
+	if (length > STRINGS_BYTES + STRING_BYTES)
+		length = STRINGS_BYTES + STRING_BYTES;
+	if (!strings.ended)
+		strings.quality = QUALITY_TRUNCATED;
+	close_field(slot, max, index, strings.quality, length);
+	return 0;
+}
+
 static __always_inline void put_cred(struct run *run, u8 index, const struct cred *cred)
 {
 	u8 *at = field_room(run->slot, run->max, sizeof(struct cred_record));

@@ -431,6 +431,16 @@ static __always_inline void put_kind(struct run *run, u8 index, enum mapping_kin
 		submit(run);                                                                            \
 	} while (0)
 
+/* Where a call comes from is not known: another thread changes the mappings, or nothing is mapped there. Counted, where it would be told. */
+static __always_inline bool is_lost(struct run *run, const struct call *call, u64 address, struct mapping *found)
+{
+	if (!find_mapping(address, found))
+		return false;
+	if (in_scope(call->task))
+		ledger_count(run, UNTRACKED);
+	return true;
+}
+
 /* Code that is in no file: written into memory by a compiler while the program runs, or by somebody who broke in. */
 SYSCALL_ENTER(suspicious_syscall_source)
 {
@@ -438,7 +448,7 @@ SYSCALL_ENTER(suspicious_syscall_source)
 	struct mapping source = {};
 	enum mapping_kind kind;
 
-	if (find_mapping(ip, &source))
+	if (is_lost(run, call, ip, &source))
 		return;
 	kind = kind_of(&source);
 	if (kind == OF_FILE || kind == VDSO || !claim_entry(run, call, EVENT(suspicious_syscall_source)))
@@ -462,7 +472,7 @@ SYSCALL_ENTER(stack_pivot)
 	if (BPF_CORE_READ(task, vfork_done) ||
 	    (signal_stack && sp - signal_stack <= BPF_CORE_READ(task, sas_ss_size)))
 		return;
-	if (find_mapping(sp, &stack))
+	if (is_lost(run, call, sp, &stack))
 		return;
 	kind = kind_of(&stack);
 	if (kind == MAIN_STACK || kind == THREAD_STACK || kind == GO_HEAP || !claim_entry(run, call, EVENT(stack_pivot)))

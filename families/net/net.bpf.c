@@ -152,6 +152,72 @@ SYSCALL_EXIT(security_socket_connect)
 	submit(run);
 }
 
+/* ---- TCP only ---- */
+
+static __always_inline void put_destination(struct run *run, const void *address, u32 length, u16 port)
+{
+	put_fixed(run, FIELD(net_tcp_connect, dst), address, length);
+	put_u32(run, FIELD(net_tcp_connect, dst_port), bpf_ntohs(port));
+	submit(run);
+}
+
+/* Of the families that TCP has: a socket is told to connect to none to take it off from where it is. */
+static __always_inline void tell_tcp_connect(struct run *run, struct socket *sock, const void *address, int length)
+{
+	struct address_in6 to = {};
+	u32 bytes = length;
+
+	if (BPF_CORE_READ(sock, sk, sk_protocol) != IPPROTO_TCP)
+		return;
+	if (bytes > sizeof(to))
+		bytes = sizeof(to);
+	KEEP(bytes);
+	if (bytes > sizeof(to) || bpf_probe_read_kernel(&to, bytes, address))
+		return;
+	if (to.family == AF_INET && claim(run, EVENT(net_tcp_connect)))
+		put_destination(run, &((struct address_in *)&to)->addr, 4, to.port);
+	else if (to.family == AF_INET6 && claim(run, EVENT(net_tcp_connect)))
+		put_destination(run, to.addr, 16, to.port);
+}
+
+SEC("lsm/socket_connect")
+int BPF_PROG(net_tcp_connect__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
+{
+	RUN(net_tcp_connect__lsm, tell_tcp_connect(&run, sock, address, addrlen));
+	return 0;
+}
+
+SEC("kprobe/security_socket_connect")
+int BPF_KPROBE(net_tcp_connect__kprobe, struct socket *sock, struct sockaddr *address, int addrlen)
+{
+	RUN(net_tcp_connect__kprobe, tell_tcp_connect(&run, sock, address, addrlen));
+	return 0;
+}
+
+static __always_inline void tell_tcp_inet(struct run *run, u32 protocol, const void *address, u32 length, u16 port)
+{
+	if (protocol == IPPROTO_TCP && claim(run, EVENT(net_tcp_connect)))
+		put_destination(run, address, length, port);
+}
+
+SEC("cgroup/connect4")
+int net_tcp_connect__inet4(struct bpf_sock_addr *ctx)
+{
+	u32 address = ctx->user_ip4;
+
+	RUN(net_tcp_connect__inet4, tell_tcp_inet(&run, ctx->protocol, &address, sizeof(address), ctx->user_port));
+	return 1;
+}
+
+SEC("cgroup/connect6")
+int net_tcp_connect__inet6(struct bpf_sock_addr *ctx)
+{
+	u32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
+
+	RUN(net_tcp_connect__inet6, tell_tcp_inet(&run, ctx->protocol, address, sizeof(address), ctx->user_port));
+	return 1;
+}
+
 /* ---- accept ---- */
 
 SYSCALL_EXIT(socket_accept)
@@ -578,4 +644,128 @@ SYSCALL_EXIT(socket_dup)
 	put_u32(run, FIELD(socket_dup, newfd), call->ret);
 	put_remote(run, FIELD(socket_dup, remote_addr), sk);
 	submit(run);
+}
+
+/*
+ * Descriptors that came in messages stand in the control data that the kernel has written into the caller's memory: in one message as in many
+ * (recvmmsg), in each behind other things. Each that leads to a socket is told, by a run of its own.
+ */
+#define SOL_SOCKET 1
+#define SCM_RIGHTS 1
+#define RECEIVED_STEPS 65536
+
+/* Where looking for them has come to: in a message, in its control data, in an array of descriptors. */
+struct received {
+	struct call call;
+	u64 message, control, fd;
+	u64 control_left;
+	u32 messages_left, fds_left;
+};
+
+/* A number as wide as the caller's. */
+static __always_inline u64 read_long(bool narrow, u64 from)
+{
+	u64 value = 0;
+
+	if (narrow)
+		bpf_probe_read_user(&value, 4, (const void *)from);
+	else
+		bpf_probe_read_user(&value, 8, (const void *)from);
+	return value;
+}
+
+static __always_inline void next_message(struct received *at, bool narrow)
+{
+	/* struct user_msghdr; with a length behind it where there may be many. */
+	u64 control = at->message + (narrow ? 16 : 32), length = at->message + (narrow ? 20 : 40);
+
+	at->control = read_long(narrow, control);
+	at->control_left = read_long(narrow, length);
+	at->message += narrow ? 32 : 64;
+	at->messages_left--;
+}
+
+static __always_inline void next_control(struct received *at, bool narrow)
+{
+	u32 head = narrow ? 12 : 16, level_and_type[2] = {};
+	u64 length = read_long(narrow, at->control);
+
+	bpf_probe_read_user(level_and_type, 8, (const void *)(at->control + head - 8));
+	if (length < head || length > at->control_left) {
+		at->control_left = 0;
+		return;
+	}
+	if (level_and_type[0] == SOL_SOCKET && level_and_type[1] == SCM_RIGHTS) {
+		at->fd = at->control + head;
+		at->fds_left = (length - head) / 4;
+	}
+	length = narrow ? (length + 3) & ~3ULL : (length + 7) & ~7ULL;
+	at->control += length;
+	at->control_left = length < at->control_left ? at->control_left - length : 0;
+}
+
+static __always_inline bool has_control(const struct received *at, bool narrow)
+{
+	return at->control_left >= (narrow ? 12 : 16);
+}
+
+#ifndef LEGACY
+static __always_inline void tell_received(struct run *run, const struct call *call, s32 fd, const struct sock *sk)
+{
+	if (!claim_call(run, call, EVENT(socket_dup)))
+		return;
+	put_u32(run, FIELD(socket_dup, newfd), fd);
+	put_remote(run, FIELD(socket_dup, remote_addr), sk);
+	submit(run);
+}
+
+static long received_step(u32 n, struct received *at)
+{
+	bool narrow = at->call.number >= COMPAT_BASE;
+
+	if (at->fds_left) {
+		struct sock *sk;
+		s32 fd = -1;
+
+		bpf_probe_read_user(&fd, sizeof(fd), (const void *)at->fd);
+		at->fd += sizeof(fd);
+		at->fds_left--;
+		sk = sock_of_fd(at->call.task, fd);
+		if (sk)
+			RUN(socket_dup_received, tell_received(&run, &at->call, fd, sk));
+	} else if (has_control(at, narrow)) {
+		next_control(at, narrow);
+	} else if (at->messages_left) {
+		next_message(at, narrow);
+	} else {
+		return 1;
+	}
+	return 0;
+}
+#endif
+
+SYSCALL_EXIT(socket_dup_received)
+{
+	struct received at = {.call = *call, .messages_left = 1};
+
+	if (call->ret < 0 || !in_scope(call->task))
+		return;
+	at.message = call_argument(call, 1);
+	if (CALL_IS(call, recvmmsg))
+		at.messages_left = call->ret;
+#ifdef LEGACY
+	/* Without a loop: that there was something, in the first message, is counted. */
+	{
+		bool narrow = call->number >= COMPAT_BASE;
+
+		next_message(&at, narrow);
+		if (has_control(&at, narrow))
+			next_control(&at, narrow);
+		at.messages_left = 0;
+	}
+#else
+	bpf_loop(RECEIVED_STEPS, received_step, &at, 0);
+#endif
+	if (at.messages_left || at.fds_left)
+		ledger_count(run, UNTRACKED);
 }

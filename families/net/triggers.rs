@@ -2,13 +2,14 @@
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{Told, Trigger};
-use crate::acts::{self, check};
 use crate::Line;
+use crate::acts::{self, check};
 
 pub(super) const TRIGGERS: &[Trigger] = &[
     Trigger {
@@ -34,7 +35,8 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         event: "security_socket_connect",
         act: sockets,
         check: |told| {
-            let kinds: Vec<Value> = told.with("remote_addr", four(told)).iter().map(|l| l.parsed("type")).collect();
+            let kinds: Vec<Value> =
+                told.with("remote_addr", four(told)).iter().map(|l| l.parsed("type")).collect();
             assert_eq!(kinds, ["SOCK_STREAM", "SOCK_DGRAM"], "{:?}", told.lines);
             told.one("remote_addr", unix(told));
             assert!(told.lines.0.iter().any(|l| is_six(told, l, "remote_addr")));
@@ -54,12 +56,12 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         event: "net_tcp_state",
         act: sockets,
         check: |told| {
-            let states: Vec<Value> = told.with("remote_addr", four(told)).iter().map(|l| l.parsed("new_state")).collect();
+            let states: Vec<Value> =
+                told.with("remote_addr", four(told)).iter().map(|l| l.parsed("new_state")).collect();
             assert_eq!(states[..2], ["TCP_SYN_SENT", "TCP_ESTABLISHED"], "{states:?}");
         },
         ..Trigger::NONE
     },
-
     Trigger {
         event: "security_socket_create",
         act: |_| {
@@ -108,15 +110,78 @@ pub(super) const TRIGGERS: &[Trigger] = &[
             unsafe {
                 check(libc::dup2(socket.as_raw_fd(), 78).into());
                 check(libc::fcntl(78, libc::F_DUPFD, 79).into());
+                let pidfd = libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0);
+                if pidfd >= 0 {
+                    check(libc::syscall(libc::SYS_pidfd_getfd, pidfd, 79, 0));
+                }
             }
+            let (one, other) = UnixStream::pair().unwrap();
+            send_descriptors(&one, &[0, socket.as_raw_fd(), socket.as_raw_fd()]);
+            receive_descriptors(&other);
         },
         check: |told| {
             told.one("newfd", 78);
             told.one("newfd", 79).assert(&[("oldfd", json!(78))]);
+            told.one("oldfd", 79);
+            if !super::process::before_5_17() {
+                let sent: Vec<_> =
+                    told.lines.0.iter().filter(|l| l.quality("oldfd") == "unavailable").collect();
+                assert_eq!(sent.len(), 2, "{:?}", told.lines);
+                let nine = json!({"sa_family": "AF_INET", "sin_addr": "127.0.0.1", "sin_port": 9});
+                for line in sent {
+                    line.assert(&[("remote_addr", nine.clone())]);
+                }
+            }
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_tcp_connect",
+        act: sockets,
+        check: |told| {
+            let port = port(told.pid);
+            told.one("dst", "127.0.0.1").assert(&[("dst_port", json!(port))]);
+            told.one("dst", "::1").assert(&[("dst_port", json!(port))]);
         },
         ..Trigger::NONE
     },
 ];
+
+/// Room for control data of a few descriptors, and a message of one byte around it.
+fn with_message(descriptors: usize, f: impl FnOnce(&mut libc::msghdr)) {
+    let (mut byte, mut control) = ([0u8; 1], [0u64; 8]);
+    let mut iov = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    // SAFETY: all zero is a message without anything; the macro only counts.
+    let (mut message, room) =
+        unsafe { (std::mem::zeroed::<libc::msghdr>(), libc::CMSG_SPACE(descriptors as u32 * 4)) };
+    message.msg_iov = &raw mut iov;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = room as _;
+    f(&mut message);
+}
+
+fn send_descriptors(to: &UnixStream, descriptors: &[i32]) {
+    with_message(descriptors.len(), |message| {
+        // SAFETY: the control data has room for the header and the descriptors.
+        unsafe {
+            let control = libc::CMSG_FIRSTHDR(message);
+            (*control).cmsg_level = libc::SOL_SOCKET;
+            (*control).cmsg_type = libc::SCM_RIGHTS;
+            (*control).cmsg_len = libc::CMSG_LEN(descriptors.len() as u32 * 4) as _;
+            let data = libc::CMSG_DATA(control).cast::<i32>();
+            data.copy_from_nonoverlapping(descriptors.as_ptr(), descriptors.len());
+            check(libc::sendmsg(to.as_raw_fd(), message, 0) as i64);
+        }
+    });
+}
+
+fn receive_descriptors(from: &UnixStream) {
+    // SAFETY: the message's memory lives through the call.
+    with_message(3, |message| {
+        check(unsafe { libc::recvmsg(from.as_raw_fd(), message, 0) } as i64);
+    });
+}
 
 /// Of an act, and known to its check: from the process that acts.
 fn port(pid: u32) -> u16 {

@@ -18,6 +18,19 @@ static __always_inline void grow_trees(struct run *run, u32 maker, u32 child)
 		ledger_count(run, UNTRACKED);
 }
 
+/* The fields about a process: of its first thread, which has its number. */
+#define PUT_PROCESS(run, event, name, from)                                                               \
+	do {                                                                                              \
+		struct task_struct *first_ = (from);                                                      \
+		u32 id_ = BPF_CORE_READ(first_, pid);                                                     \
+		u32 own_ = pid_in_namespace(BPF_CORE_READ(first_, thread_pid));                           \
+		put_u32(run, FIELD(event, name##_tid), id_);                                              \
+		put_u32(run, FIELD(event, name##_ns_tid), own_);                                          \
+		put_u32(run, FIELD(event, name##_pid), id_);                                              \
+		put_u32(run, FIELD(event, name##_ns_pid), own_);                                          \
+		put_u64(run, FIELD(event, name##_start_time), BPF_CORE_READ(first_, start_boottime));     \
+	} while (0)
+
 static __always_inline void tell_fork(struct run *run, struct task_struct *child)
 {
 	struct task_struct *parent = current_task();
@@ -46,6 +59,8 @@ static __always_inline void tell_fork(struct run *run, struct task_struct *child
 	put_u32(run, FIELD(sched_process_fork, child_pid_ns), pid_namespace_of(pid));
 	put_u32(run, FIELD(sched_process_fork, up_pid), BPF_CORE_READ(up, tgid));
 	put_u64(run, FIELD(sched_process_fork, up_start_time), BPF_CORE_READ(up, start_boottime));
+	PUT_PROCESS(run, sched_process_fork, parent_process, up);
+	PUT_PROCESS(run, sched_process_fork, leader, leader);
 	submit(run);
 }
 
@@ -187,6 +202,35 @@ static __always_inline void put_exec_verdict(struct run *run, const char *filena
 		put_u32(run, FIELD(sched_process_exec, rewritten), copied != before.sums[0]);
 }
 
+#define AT_BASE 7
+#define AUXV_PAIRS 24
+
+/* The dynamic loader that the kernel mapped beside the program: what is at the address of which it tells the program in its auxiliary vector. */
+static __always_inline void put_interpreter(struct run *run, struct mm_struct *mm)
+{
+#ifndef LEGACY
+	struct slot *slot = run->slot;
+	u64 *auxv = (u64 *)slot->path, base = 0;
+	struct mapping found = {};
+	struct inode *inode;
+	struct file *file;
+
+	if (bpf_probe_read_kernel(auxv, AUXV_PAIRS * 16, (const void *)mm + bpf_core_field_offset(mm->saved_auxv)))
+		return;
+	for (u32 i = 0; i < AUXV_PAIRS; i++)
+		if (auxv[2 * i] == AT_BASE)
+			base = auxv[2 * i + 1];
+	if (!base || find_mapping(base, &found) || !found.file)
+		return;
+	file = found.file;
+	inode = BPF_CORE_READ(file, f_inode);
+	put_file_path(run, FIELD(sched_process_exec, interpreter_pathname), file);
+	put_u32(run, FIELD(sched_process_exec, interpreter_dev), dev_of(inode));
+	put_u64(run, FIELD(sched_process_exec, interpreter_inode), BPF_CORE_READ(inode, i_ino));
+	put_u64(run, FIELD(sched_process_exec, interpreter_ctime), ctime_of(inode));
+#endif
+}
+
 static __always_inline void tell_exec(struct run *run, const char *filename, const char *interp, u32 old_tid)
 {
 	struct task_struct *task = current_task();
@@ -211,6 +255,7 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 	put_path_at(run->slot, run->max, FIELD(sched_process_exec, pwd), BPF_CORE_READ(task, fs, pwd.dentry),
 		    BPF_CORE_READ(task, fs, pwd.mnt));
 	put_stdin(run, task);
+	put_interpreter(run, mm);
 	put_before(run, task);
 	put_u32(run, FIELD(sched_process_exec, invoked_from_kernel),
 		(BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) != 0);
@@ -434,94 +479,79 @@ SYSCALL_EXIT(security_task_setrlimit)
 
 /* ---- failed executions ---- */
 
-#define ARGUMENTS 48
-#define ARGUMENTS_BYTES 4096
-
-/* Strings to which an array of pointers in the caller's memory leads: argv and envp of a call that failed, so that its memory is still there. */
-struct arguments {
-	struct slot *slot;
-	u64 from;
-	u32 base, length, quality, wide;
+/* What an execution was asked for: argv and envp, as they stood in the caller's memory when it began. */
+struct asked {
+	struct record_header header; /* of which only start_time and length count */
+	u8 data[BYTES_task];
 };
 
-static long argument_step(u32 n, struct arguments *to)
-{
-	u32 at = to->length;
-	struct slot *slot = to->slot;
-	u64 string = 0;
-	long read;
+/*
+ * One entry for each task that is inside of such a call, by the task's address: its number may become its leader's meanwhile. It is taken away at the
+ * call's exit, to which all come, those that are killed too. Not an LRU map: that would drop an entry in use, and say nothing.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 128);
+	__uint(key_size, 8);
+	__uint(value_size, sizeof(struct asked));
+} task_asked SEC(".maps");
 
-	if (to->wide == 4)
-		read = bpf_probe_read_user(&string, 4, (const void *)(to->from + n * 4));
-	else
-		read = bpf_probe_read_user(&string, 8, (const void *)(to->from + n * 8));
-	if (read) {
-		to->quality = QUALITY_FAULTED;
-		return 1;
+#define POINTER_BYTES(call) ((call)->number >= COMPAT_BASE ? 4 : 8)
+
+/* The arguments of execve as the call was made with them; those of execveat stand one further. */
+static __always_inline void put_asked(struct run *run, const struct call *call, u8 argv, u8 envp)
+{
+	bool at = CALL_IS(call, execveat);
+	u64 from = forget(run->slot, at ? call_argument(call, 2) : call_argument(call, 1));
+
+	put_user_strings_at(run->slot, run->max, argv, from, POINTER_BYTES(call));
+	if (cfg.environment) {
+		from = forget(run->slot, at ? call_argument(call, 3) : call_argument(call, 2));
+		put_user_strings_at(run->slot, run->max, envp, from, POINTER_BYTES(call));
 	}
-	if (!string)
-		return 1;
-	if (n == ARGUMENTS - 1 || at >= ARGUMENTS_BYTES - 1) {
-		to->quality = QUALITY_TRUNCATED;
-		return 1;
-	}
-	if (!slot)
-		return 1;
-	at &= ARGUMENTS_BYTES - 1;
-	/* In the slot's room for paths, which is of no use to this field. */
-	read = bpf_probe_read_user_str(&slot->path[at], NAME_BYTES, (const void *)string);
-	if (read <= 0) {
-		to->quality = QUALITY_FAULTED;
-		return 1;
-	}
-	if (read == NAME_BYTES)
-		to->quality = QUALITY_TRUNCATED;
-	to->length = at + read;
-	return 0;
 }
 
-static __noinline int put_arguments_at(struct slot *slot, u32 max, u32 index, u64 from, u32 wide)
+SYSCALL_ENTER(process_execute_failed_enter)
 {
-	struct arguments to = {.slot = slot, .from = from, .wide = wide};
-	u32 length;
-	u8 *at;
+	u64 key = bpf_get_current_task();
+	struct slot *slot;
 
-	if (!slot)
-		return 0;
-#ifdef LEGACY
-	for (u32 n = 0; n < ARGUMENTS; n++)
-		if (argument_step(n, &to))
-			break;
-#else
-	bpf_loop(ARGUMENTS, argument_step, &to, 0);
-#endif
-	at = field_room(slot, max, ARGUMENTS_BYTES + NAME_BYTES + 4);
-	if (!at)
-		return 0;
-	length = to.length;
-	KEEP(length);
-	if (length > ARGUMENTS_BYTES + NAME_BYTES)
-		return 0;
-	if (length)
-		bpf_probe_read_kernel(at + FIELD_HEAD, length, slot->path);
-	close_field(slot, max, index, to.quality, length);
-	return 0;
+	if (!in_scope(call->task) || !slot_claim(run))
+		return;
+	put_asked(run, call, FIELD(process_execute_failed, argv), FIELD(process_execute_failed, envp));
+	slot = run->slot;
+	slot->header.start_time = FROM_TASK(call->task, start_boottime);
+	slot->header.length = slot->used;
+	if (slot->too_big || bpf_map_update_elem(&task_asked, &key, &slot->header, BPF_ANY))
+		ledger_count(run, UNTRACKED);
+}
+
+/* Begins the record with what was kept at the entry. */
+static __always_inline void put_kept_asked(struct run *run, const struct asked *asked)
+{
+	u32 used = asked->header.length;
+
+	KEEP(used);
+	if (used > BYTES_task || asked->header.start_time != run->slot->header.start_time)
+		return;
+	if (!bpf_probe_read_kernel(run->slot->data, used, asked->data))
+		run->slot->used = used;
 }
 
 SYSCALL_EXIT(process_execute_failed)
 {
+	u64 name, key = bpf_get_current_task();
+	struct asked *asked = bpf_map_lookup_elem(&task_asked, &key);
 	bool at = CALL_IS(call, execveat);
-	u32 wide = call->number >= COMPAT_BASE ? 4 : 8;
 	struct file *input;
-	u64 name, argv, envp;
 	s32 folder;
 
 	if (call->ret >= 0 || !claim_call(run, call, EVENT(process_execute_failed)))
-		return;
+		goto out;
+	if (asked)
+		put_kept_asked(run, asked);
 	folder = forget(run->slot, at ? call_argument(call, 0) : (u64)AT_FDCWD);
 	name = forget(run->slot, at ? call_argument(call, 1) : call_argument(call, 0));
-	argv = forget(run->slot, at ? call_argument(call, 2) : call_argument(call, 1));
-	envp = forget(run->slot, at ? call_argument(call, 3) : call_argument(call, 2));
 	put_u32(run, FIELD(process_execute_failed, dirfd), folder);
 	put_u32(run, FIELD(process_execute_failed, flags), at ? call_argument(call, 4) : 0);
 	put_named_path(run, FIELD(process_execute_failed, pathname), folder, name);
@@ -531,9 +561,267 @@ SYSCALL_EXIT(process_execute_failed)
 		put_u32(run, FIELD(process_execute_failed, stdin_type), BPF_CORE_READ(input, f_inode, i_mode) & S_IFMT);
 		put_file_path(run, FIELD(process_execute_failed, stdin_path), input);
 	}
-	if (argv)
-		put_arguments_at(run->slot, run->max, FIELD(process_execute_failed, argv), argv, wide);
-	if (envp && cfg.environment)
-		put_arguments_at(run->slot, run->max, FIELD(process_execute_failed, envp), envp, wide);
 	submit(run);
+out:
+	if (asked)
+		bpf_map_delete_elem(&task_asked, &key);
+}
+
+/* ---- permission to execute ---- */
+
+static __always_inline void tell_bprm(struct run *run, struct linux_binprm *bprm)
+{
+	struct file *file = BPF_CORE_READ(bprm, file);
+
+	if (!claim(run, EVENT(security_bprm_check)))
+		return;
+	put_file_path(run, FIELD(security_bprm_check, pathname), file);
+	PUT_INODE(run, security_bprm_check, BPF_CORE_READ(file, f_inode));
+#ifndef LEGACY
+	{
+		/* The caller's memory is still there, and the kernel has read it just now. What it calls itself says nothing of these. */
+		struct call call = current_call();
+
+		if (CALL_IS(&call, execve) || CALL_IS(&call, execveat))
+			put_asked(run, &call, FIELD(security_bprm_check, argv), FIELD(security_bprm_check, envp));
+	}
+#endif
+	submit(run);
+}
+
+SEC("lsm/bprm_check_security")
+int BPF_PROG(security_bprm_check__lsm, struct linux_binprm *bprm)
+{
+	RUN(security_bprm_check__lsm, tell_bprm(&run, bprm));
+	return 0;
+}
+
+SEC("kprobe/security_bprm_check")
+int BPF_KPROBE(security_bprm_check__kprobe, struct linux_binprm *bprm)
+{
+	RUN(security_bprm_check__kprobe, tell_bprm(&run, bprm));
+	return 0;
+}
+
+/* Strings one after the other, as put_user_array does it, of as much as the lane has room for. */
+static __noinline int put_new_strings_at(struct slot *slot, u32 max, u32 index, u64 start, u64 end)
+{
+	u32 quality = QUALITY_OK, bytes;
+	u8 *at;
+
+	if (!slot)
+		return 0;
+	at = field_room(slot, max, STRINGS_BYTES + 4);
+	if (!at)
+		return 0;
+	bytes = end - start;
+	if (end < start)
+		bytes = 0;
+	if (bytes > STRINGS_BYTES) {
+		bytes = STRINGS_BYTES;
+		quality = QUALITY_TRUNCATED;
+	}
+	KEEP(bytes);
+	if (bytes > STRINGS_BYTES)
+		return 0;
+	if (bytes && bpf_probe_read_user(at + FIELD_HEAD, bytes, (const void *)start)) {
+		bytes = 0;
+		quality = QUALITY_FAULTED;
+	}
+	close_field(slot, max, index, quality, bytes);
+	return 0;
+}
+
+/* Of an execution that was allowed: the new program's own memory has the strings. */
+static __always_inline void tell_executed(struct run *run)
+{
+	struct mm_struct *mm = BPF_CORE_READ(current_task(), mm);
+	struct file *file = BPF_CORE_READ(mm, exe_file);
+
+	if (!claim(run, EVENT(security_bprm_check)))
+		return;
+	put_file_path(run, FIELD(security_bprm_check, pathname), file);
+	PUT_INODE(run, security_bprm_check, BPF_CORE_READ(file, f_inode));
+	put_new_strings_at(run->slot, run->max, FIELD(security_bprm_check, argv), BPF_CORE_READ(mm, arg_start),
+			   BPF_CORE_READ(mm, arg_end));
+	if (cfg.environment)
+		put_new_strings_at(run->slot, run->max, FIELD(security_bprm_check, envp), BPF_CORE_READ(mm, env_start),
+				   BPF_CORE_READ(mm, env_end));
+	submit(run);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(security_bprm_check__btf)
+{
+	RUN(security_bprm_check__btf, tell_executed(&run));
+	return 0;
+}
+
+SEC("tp/sched/sched_process_exec")
+int security_bprm_check__perf(void *ctx)
+{
+	RUN(security_bprm_check__perf, tell_executed(&run));
+	return 0;
+}
+
+/* ---- signals ---- */
+
+#define SIGNALS 64
+enum sa_handle_method { SIG_DFL = 0, SIG_IGN = 1, SIG_HND = 2 }; /* as Tracee numbers them */
+
+/* What is done at a signal. */
+struct disposition {
+	u64 handler, flags, mask;
+};
+
+static __always_inline struct disposition disposition_of(const struct k_sigaction *action)
+{
+	struct disposition is = {
+		.handler = (u64)BPF_CORE_READ(action, sa.sa_handler),
+		.flags = BPF_CORE_READ(action, sa.sa_flags),
+	};
+
+	/* 64 bits on every machine, as one word or as several. */
+	bpf_core_read(&is.mask, sizeof(is.mask), &action->sa.sa_mask);
+	return is;
+}
+
+/* What the current task does at a signal; all zero for none. */
+static __always_inline struct disposition current_disposition(u32 sig)
+{
+	struct sighand_struct *sighand = BPF_CORE_READ(current_task(), sighand);
+	u32 place = sig - 1;
+
+	if (place >= SIGNALS)
+		return (struct disposition){};
+	return disposition_of((const void *)sighand + bpf_core_field_offset(sighand->action) +
+			      place * bpf_core_type_size(struct k_sigaction));
+}
+
+static __always_inline void put_disposition(struct run *run, const struct disposition *is, u8 flags, u8 mask, u8 method, u8 handler)
+{
+	put_u64(run, flags, is->flags);
+	put_u64(run, mask, is->mask);
+	put_u32(run, method, is->handler >= SIG_HND ? SIG_HND : is->handler);
+	if (is->handler >= SIG_HND)
+		put_u64(run, handler, is->handler);
+}
+
+static __always_inline void put_dispositions(struct run *run, u32 sig, const struct disposition *before, const struct disposition *now,
+					     bool asks)
+{
+	put_u32(run, FIELD(do_sigaction, sig), sig);
+	put_u32(run, FIELD(do_sigaction, is_sa_initialized), now != NULL);
+	if (now)
+		put_disposition(run, now, FIELD(do_sigaction, sa_flags), FIELD(do_sigaction, sa_mask),
+				FIELD(do_sigaction, sa_handle_method), FIELD(do_sigaction, sa_handler));
+	put_u32(run, FIELD(do_sigaction, is_old_sa_initialized), asks);
+	if (sig - 1 < SIGNALS)
+		put_disposition(run, before, FIELD(do_sigaction, old_sa_flags), FIELD(do_sigaction, old_sa_mask),
+				FIELD(do_sigaction, old_sa_handle_method), FIELD(do_sigaction, old_sa_handler));
+	submit(run);
+}
+
+static __always_inline void tell_sigaction(struct run *run, u32 sig, const struct k_sigaction *act, const void *old)
+{
+	struct disposition before, now;
+
+	if (!claim(run, EVENT(do_sigaction)))
+		return;
+	before = current_disposition(sig);
+	if (act) {
+		now = disposition_of(act);
+		put_dispositions(run, sig, &before, &now, old != NULL);
+	} else {
+		put_dispositions(run, sig, &before, NULL, old != NULL);
+	}
+}
+
+SEC("kprobe/do_sigaction")
+int BPF_KPROBE(do_sigaction__kprobe, int sig, struct k_sigaction *act, struct k_sigaction *old)
+{
+	RUN(do_sigaction__kprobe, tell_sigaction(&run, sig, act, old));
+	return 0;
+}
+
+/* What a task did at the signal before the call that it is in; as life_cred_before in families/cred. */
+struct signal_before {
+	u64 start_time;
+	struct disposition is;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct signal_before));
+} task_signal_before SEC(".maps");
+
+SYSCALL_ENTER(do_sigaction_enter)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct signal_before before;
+
+	if (!in_scope(call->task))
+		return;
+	before.start_time = FROM_TASK(call->task, start_boottime);
+	before.is = current_disposition(call_argument(call, 0));
+	if (bpf_map_update_elem(&task_signal_before, &tid, &before, BPF_ANY))
+		ledger_count(run, UNTRACKED);
+}
+
+/* What is done now is what the kernel holds, not what the caller's memory says. */
+SYSCALL_EXIT(do_sigaction)
+{
+	bool plain = call->number == NR_COMPAT_signal;
+	u32 tid = bpf_get_current_pid_tgid();
+	struct signal_before *before = bpf_map_lookup_elem(&task_signal_before, &tid);
+	struct disposition now;
+	u32 sig = call_argument(call, 0);
+
+	if (!before)
+		return; /* entered before the handler of entries stood, or counted there */
+	/* The 32-bit call signal returns the handler from before, which may look like an error. */
+	if ((plain || call->ret == 0) && before->start_time == FROM_TASK(call->task, start_boottime) &&
+	    claim_call(run, call, EVENT(do_sigaction))) {
+		if (plain || call_argument(call, 1)) {
+			now = current_disposition(sig);
+			put_dispositions(run, sig, &before->is, &now, plain || call_argument(call, 2));
+		} else {
+			put_dispositions(run, sig, &before->is, NULL, call_argument(call, 2));
+		}
+	}
+	bpf_map_delete_elem(&task_signal_before, &tid);
+}
+
+/* ---- switches ---- */
+
+/*
+ * Here the run queue is locked and interrupts are off. What this program does besides writing its slot is to look into hash maps, for which nothing is
+ * locked, and to copy into the ring, of which the lock spins: where it sleeps (real-time kernels, until Linux 6.12) the sensor does not load it.
+ */
+static __always_inline void tell_cpu_switch(struct run *run, s32 prev, const void *prev_comm, s32 next, const void *next_comm)
+{
+	if (!claim(run, EVENT(sched_switch)))
+		return;
+	put_u32(run, FIELD(sched_switch, cpu), run->slot->header.cpu);
+	put_u32(run, FIELD(sched_switch, prev_tid), prev);
+	put_kernel_string(run, FIELD(sched_switch, prev_comm), prev_comm);
+	put_u32(run, FIELD(sched_switch, next_tid), next);
+	put_kernel_string(run, FIELD(sched_switch, next_comm), next_comm);
+	submit(run);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch__btf, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	RUN(sched_switch__btf, tell_cpu_switch(&run, prev->pid, prev->comm, next->pid, next->comm));
+	return 0;
+}
+
+SEC("tp/sched/sched_switch")
+int sched_switch__perf(struct trace_event_raw_sched_switch *ctx)
+{
+	RUN(sched_switch__perf, tell_cpu_switch(&run, ctx->prev_pid, ctx->prev_comm, ctx->next_pid, ctx->next_comm));
+	return 0;
 }

@@ -109,7 +109,7 @@ fn yes() -> bool {
 }
 
 const LANES: [&str; 4] = ["life", "task", "net", "bulk"];
-const TYPES: [&str; 18] = [
+const TYPES: [&str; 19] = [
     "i32",
     "u32",
     "i64",
@@ -121,6 +121,7 @@ const TYPES: [&str; 18] = [
     "path",
     "str_array",
     "sockaddr",
+    "ip",
     "cred",
     "packet",
     "dns_questions",

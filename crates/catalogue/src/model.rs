@@ -141,6 +141,8 @@ pub enum Type {
     StrArray,
     /// A socket address as the C library has it.
     Sockaddr,
+    /// An IP address, in network order: 4 or 16 bytes.
+    Ip,
     /// `struct cred_record`.
     Cred,
     /// `struct packet_record`.

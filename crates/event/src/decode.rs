@@ -2,7 +2,7 @@
 
 use catalogue::{Field, Quality, Type};
 
-use crate::value::{CRED_BYTES, PACKET_BYTES};
+use crate::value::{self, CRED_BYTES, PACKET_BYTES};
 use crate::{
     Cred, DecodeError, DnsMessage, FieldValue, HEADER_BYTES, Header, Packet, SockAddr, StrArray, Structures,
     Value, bytes,
@@ -131,6 +131,7 @@ fn value(ty: Type, payload: &[u8], quality: Quality) -> Option<Value<'_>> {
         Type::Path => Value::Path(payload),
         Type::StrArray => Value::StrArray(StrArray(payload)),
         Type::Sockaddr => Value::Sockaddr(SockAddr::decode(payload)),
+        Type::Ip => Value::Ip(value::ip(payload)?),
         Type::Cred => Value::Cred(Cred::decode(payload.first_chunk()?)),
         Type::Packet => Value::Packet(Packet::decode(payload.first_chunk()?)?),
         Type::DnsQuestions => Value::Dns(DnsMessage::new(payload, false, quality)),
@@ -151,6 +152,7 @@ const fn fixed_size(ty: Type) -> Option<usize> {
         | Type::Path
         | Type::StrArray
         | Type::Sockaddr
+        | Type::Ip
         | Type::DnsQuestions
         | Type::DnsAnswers
         | Type::Bytes
@@ -215,6 +217,7 @@ fn sound(ty: Type, quality: Quality, payload: &[u8]) -> bool {
         Type::Bool => bytes::u32(payload, 0) <= 1,
         Type::Str | Type::Path => memchr::memchr(0, payload).is_none(),
         Type::StrArray => quality != Quality::Ok || payload.last().is_none_or(|&b| b == 0),
+        Type::Ip => !known || value::ip(payload).is_some(),
         Type::Packet => !known || payload.first_chunk().is_some_and(|p| Packet::decode(p).is_some()),
         _ => true,
     }

@@ -52,6 +52,8 @@ pub enum Value<'a> {
     StrArray(StrArray<'a>),
     /// A socket address.
     Sockaddr(SockAddr<'a>),
+    /// An IP address.
+    Ip(IpAddr),
     /// Credentials.
     Cred(Cred),
     /// Where a packet came from and went.
@@ -99,6 +101,12 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+}
+
+/// The IP address in these bytes, if they are as many as one has.
+pub(crate) fn ip(raw: &[u8]) -> Option<IpAddr> {
+    let four = || <[u8; 4]>::try_from(raw).ok().map(IpAddr::from);
+    four().or_else(|| <[u8; 16]>::try_from(raw).ok().map(IpAddr::from))
 }
 
 /// Strings, each followed by a NUL in the record. Iterate to get them; a cut last one comes as far as it is there.

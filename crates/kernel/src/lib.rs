@@ -51,6 +51,8 @@ pub struct Features {
     pub atomics: Support,
     /// The kernel counts the runs it skips (`recursion_misses`, 5.12).
     pub skip_counter: Support,
+    /// A record can be written to a ring where the kernel holds a lock that spins: the ring's own lock does not sleep.
+    pub rings_under_locks: Support,
     /// Capabilities wanted, and which are held.
     pub capabilities: Vec<Capability>,
     /// The file system of the tracepoints.
@@ -107,6 +109,7 @@ impl Features {
             let (helpers, kfuncs) = code.join().unwrap_or_default();
             (preemption, hooks.join().unwrap_or_default(), helpers, kfuncs)
         });
+        let rings_under_locks = maps::rings_under_locks(preemption.model, btf.as_ref());
         Self {
             machine: uname.machine().to_string_lossy().into_owned(),
             btf: btf_support,
@@ -117,6 +120,7 @@ impl Features {
             kfuncs,
             atomics: code::atomics(),
             skip_counter: code::skip_counter(),
+            rings_under_locks,
             capabilities: capability::probe(),
             tracefs,
             cgroup2,

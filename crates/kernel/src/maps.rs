@@ -5,14 +5,27 @@ use std::{collections::BTreeMap, io, os::fd::AsRawFd, os::fd::OwnedFd};
 use libbpf_sys as bpf;
 
 use crate::{
-    MapKind, Support,
+    MapKind, Model, Support,
     support::Step,
-    sys::{create_map, load_btf_of_int},
+    sys::{Btf, create_map, load_btf_of_int},
 };
 
 /// Creates one small map of each kind.
 pub(crate) fn probe() -> BTreeMap<MapKind, Support> {
     MapKind::ALL.iter().map(|&kind| (kind, Support::from_result(Step::CreateMap, create(kind)))).collect()
+}
+
+/// Whether the lock of a ring can be taken under a spinning lock. In real-time kernels most locks sleep: the ring's did, before Linux 6.12 and what
+/// was taken back from it.
+pub(crate) fn rings_under_locks(model: Model, btf: Option<&Btf>) -> Support {
+    if !matches!(model, Model::Rt | Model::Unknown) {
+        return Support::Yes;
+    }
+    match btf.and_then(|btf| btf.member_type("bpf_ringbuf", "spinlock")).as_deref() {
+        Some("raw_spinlock_t" | "rqspinlock_t") => Support::Yes,
+        Some(_) => Support::no("the lock of a ring sleeps in this real-time kernel"),
+        None => Support::no("it is not known whether the lock of a ring sleeps"),
+    }
 }
 
 fn create(kind: MapKind) -> io::Result<OwnedFd> {

@@ -276,6 +276,29 @@ impl Btf {
         variables.iter().find(|entry| entry.type_ == variable).map(|entry| entry.offset)
     }
 
+    /// Name of the type of a structure's member.
+    pub(crate) fn member_type(&self, structure: &str, member: &str) -> Option<String> {
+        let btf = self.0.as_ptr();
+        let text = |offset| {
+            // SAFETY: an offset that this BTF gave; the result is null or a string that lives as long as the BTF.
+            let text = unsafe { sys::btf__name_by_offset(btf, offset) };
+            // SAFETY: as above.
+            (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+        };
+        let id = self.find(structure, sys::BTF_KIND_STRUCT)?;
+        // SAFETY: the id is one of this BTF, so the result points to a btf_type that lives as long as it.
+        let structure = unsafe { sys::btf__type_by_id(btf, id).as_ref() }?;
+        let length = (structure.info & 0xffff) as usize;
+        // SAFETY: a structure's btf_type is followed by as many btf_member as its info states; libbpf has checked the
+        // lengths when parsing.
+        let members = unsafe {
+            std::slice::from_raw_parts(ptr::from_ref(structure).add(1).cast::<sys::btf_member>(), length)
+        };
+        let found = members.iter().find(|m| text(m.name_off).as_deref() == Some(member))?;
+        // SAFETY: as above.
+        text(unsafe { sys::btf__type_by_id(btf, found.type_).as_ref() }?.name_off)
+    }
+
     pub(crate) fn function(&self, name: &str) -> Option<u32> {
         self.find(name, sys::BTF_KIND_FUNC)
     }

@@ -16,8 +16,9 @@ pub const ALIASES: &[(&str, &[&str])] = &[
     ("module", &["module_load"]),
 ];
 
-/// Selected by its name only, not by a wildcard or tag: the sensor reads it at start for its own use.
-const BY_NAME_ONLY: &str = "existing_process";
+/// Selected by their names only, not by a wildcard or tag: what the sensor reads at start for its own use, and what happens so often that it is
+/// nothing to ask for by accident.
+const BY_NAME_ONLY: [&str; 2] = ["existing_process", "sched_switch"];
 
 /// A set of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +111,10 @@ fn find(token: &str, excluding: bool) -> Result<Vec<&'static Event>, Error> {
     }
     if token.contains('*') {
         let pattern = Pattern::new(token);
-        let found: Vec<_> =
-            EVENTS.iter().filter(|e| pattern.matches(e.name.as_bytes()) && e.name != BY_NAME_ONLY).collect();
+        let found: Vec<_> = EVENTS
+            .iter()
+            .filter(|e| pattern.matches(e.name.as_bytes()) && !BY_NAME_ONLY.contains(&e.name))
+            .collect();
         let none = || Error::NoEventMatches { pattern: token.into() };
         return if found.is_empty() { Err(none()) } else { Ok(found) };
     }
@@ -128,7 +131,7 @@ fn find(token: &str, excluding: bool) -> Result<Vec<&'static Event>, Error> {
 }
 
 fn tagged(tag: &str) -> Vec<&'static Event> {
-    EVENTS.iter().filter(|e| e.tags.contains(&tag) && e.name != BY_NAME_ONLY).collect()
+    EVENTS.iter().filter(|e| e.tags.contains(&tag) && !BY_NAME_ONLY.contains(&e.name)).collect()
 }
 
 #[cfg(test)]
@@ -151,7 +154,7 @@ mod tests {
                 assert!(catalogue::event(name).is_some(), "{alias}: {name}");
             }
         }
-        assert!(catalogue::event(BY_NAME_ONLY).is_some());
+        assert!(BY_NAME_ONLY.iter().all(|name| catalogue::event(name).is_some()));
     }
 
     #[test]
@@ -181,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn the_internal_event_only_by_name() {
-        for flags in [["*"], ["tag=proc"], ["existing_*,exec"]] {
+    fn some_events_only_by_name() {
+        for flags in [["*"], ["tag=proc"], ["existing_*,exec"], ["sched_*"]] {
             if let Ok(s) = Selection::parse(&flags) {
-                assert!(s.iter().all(|e| e.name != BY_NAME_ONLY), "{flags:?}");
+                assert!(s.iter().all(|e| !BY_NAME_ONLY.contains(&e.name)), "{flags:?}");
             }
         }
-        assert_eq!(names(&["existing_process"]), [BY_NAME_ONLY]);
-        assert_eq!(names(&["*"]).len(), EVENTS.iter().filter(|e| !e.always).count() - 1);
+        assert_eq!(names(&BY_NAME_ONLY), BY_NAME_ONLY);
+        assert_eq!(names(&["*"]).len(), EVENTS.iter().filter(|e| !e.always).count() - BY_NAME_ONLY.len());
     }
 
     #[test]

@@ -10,6 +10,9 @@ use serde::Serialize;
 /// The programs that handle all system calls.
 const GENERIC: [&str; 2] = ["syscall", "syscall_entry"];
 
+/// Tracepoints in which the kernel holds a spinning lock and interrupts are off: a run of a program there is interrupted by none of its own.
+const UNDER_LOCK: [&str; 1] = ["sched_switch"];
+
 /// How one event is taken.
 #[derive(Debug, Clone, Serialize)]
 pub struct Choice {
@@ -209,6 +212,7 @@ impl<'a> Planner<'a> {
     fn can_be_skipped(&self, program: &Program) -> bool {
         let in_interrupts = program.contexts.iter().any(|&c| c != Context::Task);
         match program.hook {
+            Hook::TpBtf(name) if UNDER_LOCK.contains(&name) => false,
             Hook::TpBtf(_) | Hook::Fentry(_) => {
                 in_interrupts || self.features.tracepoint_programs_preemptible()
             }
@@ -240,6 +244,16 @@ impl<'a> Planner<'a> {
         };
         if let Some(why) = self.features.hooks.get(&hook).and_then(|s| s.why()) {
             return Some(why.to_string());
+        }
+        let tracepoint = match program.hook {
+            Hook::TpBtf(name) => name,
+            Hook::Tracepoint(name) => name.split_once('/').map_or(name, |(_, name)| name),
+            _ => "",
+        };
+        if UNDER_LOCK.contains(&tracepoint)
+            && let Some(why) = self.features.rings_under_locks.why()
+        {
+            return Some(format!("the kernel holds a lock in the tracepoint {tracepoint}, and {why}"));
         }
         match program.hook {
             Hook::TpBtf(name) => (!in_btf(name, libbpf_sys::BPF_TRACE_RAW_TP))

@@ -86,6 +86,7 @@ fn kernel_part(out: &mut impl std::io::Write, f: &Features) -> std::io::Result<(
     line(out, "programs preemptible", &format!("{preemptible} ({})", p.why))?;
     line(out, "atomics", &mark(&f.atomics))?;
     line(out, "skips counted", &mark(&f.skip_counter))?;
+    line(out, "rings under locks", &mark(&f.rings_under_locks))?;
     let object = if sensor::is_modern(f) {
         "modern"
     } else {

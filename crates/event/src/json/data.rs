@@ -70,6 +70,10 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
                 text::note(out, encoding);
             }
             Value::Sockaddr(address) => sockaddr(out, &address),
+            Value::Ip(address) => {
+                name(out, "str");
+                display(out, address);
+            }
             Value::Cred(cred) => credentials(out, &cred),
             Value::Packet(packet) => packet_metadata(out, &packet),
             Value::Dns(message) => quality = dns(out, &message),

@@ -123,7 +123,7 @@ fn of_type(ty: Type) -> (&'static str, Value) {
         Type::U64 | Type::Pointer => ("u_int64", def("u64")),
         Type::Bool => ("bool", json!({ "type": "boolean" })),
         Type::Time => ("timespec", def("time")),
-        Type::Str | Type::Path => ("str", string()),
+        Type::Str | Type::Path | Type::Ip => ("str", string()),
         Type::StrArray => {
             ("str_array", object(json!({ "value": { "type": "array", "items": string() } }), &["value"]))
         }

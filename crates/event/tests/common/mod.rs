@@ -102,6 +102,7 @@ pub(crate) fn payload(ty: Type) -> Vec<u8> {
         Type::Path => b"/usr/bin/x".into(),
         Type::StrArray => b"ls\0-l\0\0".into(),
         Type::Sockaddr => addr(&SockAddr::Inet { addr: Ipv4Addr::LOCALHOST, port: 80 }),
+        Type::Ip => [127, 0, 0, 1].into(),
         Type::Cred => cred().encode().into(),
         Type::Packet => packet().encode().into(),
         Type::DnsQuestions | Type::DnsAnswers => DNS.into(),
@@ -143,6 +144,12 @@ fn any_payload(ty: Type) -> BoxedStrategy<Vec<u8>> {
             .prop_map(|items| items.into_iter().flat_map(|i| i.into_iter().chain([0])).collect())
             .boxed(),
         Type::Sockaddr => any_address().boxed(),
+        Type::Ip => any_ip()
+            .prop_map(|ip| match ip {
+                IpAddr::V4(a) => a.octets().into(),
+                IpAddr::V6(a) => a.octets().into(),
+            })
+            .boxed(),
         Type::Cred => vec(any::<u8>(), 80).boxed(),
         Type::Packet => (any_ip(), any_ip(), any::<(u16, u16, u8, u32, u32)>())
             .prop_map(|(src, dst, (src_port, dst_port, protocol, length, ifindex))| {

@@ -47,6 +47,7 @@ pub(super) fn write(
                 out.push(b']');
             }
             (Value::Sockaddr(address), ..) => sockaddr(out, &address),
+            (Value::Ip(address), ..) => display(out, address),
             (Value::Cred(cred), ..) => credentials(out, &cred),
             (Value::Packet(packet), ..) => self::packet(out, &packet),
             (Value::Dns(message), ..) => quality = dns(out, &message),
