@@ -9,7 +9,12 @@
  * are five times cheaper than a helper call for each.
  */
 #ifdef LEGACY
-#define FROM_TASK(task, ...) BPF_CORE_READ(task, __VA_ARGS__)
+/* The pointer by itself: a chain that begins with a member of ours would be relocated as one of the kernel's. */
+#define FROM_TASK(task, ...)                              \
+	({                                                \
+		struct task_struct *from__ = (task);      \
+		BPF_CORE_READ(from__, __VA_ARGS__);       \
+	})
 static __always_inline struct task_struct *current_task(void)
 {
 	return (struct task_struct *)bpf_get_current_task();

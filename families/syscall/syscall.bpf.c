@@ -266,8 +266,6 @@ static __always_inline void leave_desk(u32 number)
 /* Keeps what is in the slot for the call's exit. */
 static __always_inline void keep_call(struct run *run, const struct call *call)
 {
-	/* By itself: in the legacy object a chain of members would be relocated as one of the kernel's. */
-	struct task_struct *task = call->task;
 	struct slot *slot = run->slot;
 	/* Put together in memory that paths are put together in otherwise. */
 	struct kept_call *kept = (struct kept_call *)slot->path;
@@ -275,7 +273,7 @@ static __always_inline void keep_call(struct run *run, const struct call *call)
 	u32 used = *(volatile u32 *)&slot->used;
 
 	KEEP(used);
-	kept->start_time = FROM_TASK(task, start_boottime);
+	kept->start_time = FROM_TASK(call->task, start_boottime);
 	kept->entered = bpf_ktime_get_boot_ns();
 	kept->number = call->number;
 	kept->used = used;
@@ -352,14 +350,13 @@ static __always_inline bool restore_call(struct run *run, const struct kept_call
 
 SYSCALL_EXIT(syscall)
 {
-	struct task_struct *task = call->task;
 	u32 tid = bpf_get_current_pid_tgid();
 	struct kept_call *kept = bpf_map_lookup_elem(&task_calls, &tid);
 	struct call made = *call;
 	struct call_form *form;
 	u32 number, desk = NO_DESK;
 
-	if (kept && kept->start_time != FROM_TASK(task, start_boottime))
+	if (kept && kept->start_time != FROM_TASK(call->task, start_boottime))
 		kept = NULL;
 	/* A call that executes a program comes back under the number of execve. */
 	if (kept)
