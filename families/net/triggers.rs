@@ -177,8 +177,8 @@ fn send_descriptors(to: &UnixStream, descriptors: &[i32]) {
 }
 
 fn receive_descriptors(from: &UnixStream) {
-    // SAFETY: the message's memory lives through the call.
     with_message(3, |message| {
+        // SAFETY: the message's memory lives through the call.
         check(unsafe { libc::recvmsg(from.as_raw_fd(), message, 0) } as i64);
     });
 }

@@ -1,7 +1,7 @@
 //! Whether the kernel is what it was built to be.
 //!
 //! Rootkits change what the kernel does: entries of its tables of system calls, operations of files, hooks by ftrace; and hide the module
-//! that did. What they changed stands in the kernel's memory, which a BPF program reads on request ([`memory`]). The checks run in a thread of
+//! that did. What they changed stands in the kernel's memory, which a BPF program reads on request (`memory`). The checks run in a thread of
 //! their own: at start, every so often, and when told that a module came. What they find is told once, as records of the stream.
 //!
 //! A kernel that is rightly so must never be accused. It changes while it is looked at; so what a look finds is looked for again, with all that

@@ -73,11 +73,8 @@ impl Plan {
         let exits = program.hook == Hook::SysExit;
         let wanted = self.wanted_calls().filter(move |c| generic && !(exits && c.never_returns));
         // A call that executes a program comes back under the number of another one (set_personality_ia32 and its like).
-        let more = wanted
-            .clone()
-            .any(|c| exits && c.names.contains(&"execveat"))
-            .then_some(&["execve"][..])
-            .unwrap_or_default();
+        let executes = wanted.clone().any(|c| exits && c.names.contains(&"execveat"));
+        let more = if executes { &["execve"][..] } else { &[] };
         let own = if generic { &[][..] } else { program.syscalls };
         let names = wanted.flat_map(|c| c.names).chain(more).chain(own);
         names.filter_map(|name| catalogue::syscall(name))
