@@ -367,7 +367,7 @@ SYSCALL_ENTER(mem_prot_alert_mprotect)
 #define GO_HEAP_START 0xc000000000ULL
 #define GO_HEAP_END 0xc100000000ULL
 
-enum mapping_kind { OF_FILE, VDSO, MAIN_STACK, HEAP, GO_HEAP, THREAD_STACK, ANONYMOUS };
+enum mapping_kind { UNMAPPED, OF_FILE, VDSO, MAIN_STACK, HEAP, GO_HEAP, THREAD_STACK, ANONYMOUS };
 
 static __always_inline bool contains(const struct mapping *mapping, u64 address)
 {
@@ -381,6 +381,8 @@ static __always_inline enum mapping_kind kind_of(const struct mapping *mapping)
 	u64 brk_start = BPF_CORE_READ(mm, start_brk), brk_end = BPF_CORE_READ(mm, brk);
 	u64 thread_data;
 
+	if (!mapping->end)
+		return UNMAPPED;
 	if (mapping->file)
 		return OF_FILE;
 	if (mapping->start == (u64)BPF_CORE_READ(mm, context.vdso))
@@ -418,6 +420,8 @@ static __always_inline void put_kind(struct run *run, u8 index, enum mapping_kin
 		__builtin_memcpy(name, "file", 5);
 	else if (kind == VDSO)
 		__builtin_memcpy(name, "vdso", 5);
+	else if (kind == UNMAPPED)
+		__builtin_memcpy(name, "unmapped", 9);
 	put_string_at(run->slot, run->max, index, name, FROM_KERNEL);
 }
 
@@ -425,16 +429,25 @@ static __always_inline void put_kind(struct run *run, u8 index, enum mapping_kin
 	do {                                                                                            \
 		put_u32(run, FIELD(event, syscall), (call)->number & (COMPAT_BASE - 1));                \
 		put_kind(run, FIELD(event, vma_type), kind);                                            \
-		put_u64(run, FIELD(event, vma_start), (mapping).start);                                 \
-		put_u64(run, FIELD(event, vma_size), (mapping).end - (mapping).start);                  \
-		put_u64(run, FIELD(event, vma_flags), (mapping).flags);                                 \
+		if (kind != UNMAPPED) {                                                                 \
+			put_u64(run, FIELD(event, vma_start), (mapping).start);                         \
+			put_u64(run, FIELD(event, vma_size), (mapping).end - (mapping).start);          \
+			put_u64(run, FIELD(event, vma_flags), (mapping).flags);                         \
+		}                                                                                       \
 		submit(run);                                                                            \
 	} while (0)
 
-/* Where a call comes from is not known: another thread changes the mappings, or nothing is mapped there. Counted, where it would be told. */
+#define ENOENT 2
+
+/*
+ * Where a call comes from is not known: another thread changes the mappings. Counted, where it would be told. That nothing is mapped there is known,
+ * and told: the kernel does not ask for a stack.
+ */
 static __always_inline bool is_lost(struct run *run, const struct call *call, u64 address, struct mapping *found)
 {
-	if (!find_mapping(address, found))
+	long error = find_mapping(address, found);
+
+	if (!error || error == -ENOENT)
 		return false;
 	if (in_scope(call->task))
 		ledger_count(run, UNTRACKED);

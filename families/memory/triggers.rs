@@ -106,28 +106,34 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         event: "stack_pivot",
         act: |_| {
             let page = map(libc::PROT_READ | libc::PROT_WRITE, None);
-            let mut result = libc::SYS_unshare;
-            // SAFETY: the stack pointer is put back before anything uses it; unshare of nothing does nothing.
-            unsafe {
-                std::arch::asm!(
-                    "xchg rsp, {stack}",
-                    "syscall",
-                    "xchg rsp, {stack}",
-                    stack = inout(reg) page.add(2048) => _,
-                    inout("rax") result,
-                    in("rdi") 0,
-                    out("rcx") _,
-                    out("r11") _,
-                );
+            // To a page of its own, and to where nothing is: the kernel does not look.
+            // SAFETY: the page is as long as that.
+            for stack in [unsafe { page.add(2048) }, std::ptr::without_provenance_mut(16)] {
+                let mut result = libc::SYS_unshare;
+                // SAFETY: the stack pointer is put back before anything uses it; unshare of nothing does nothing.
+                unsafe {
+                    std::arch::asm!(
+                        "xchg rsp, {stack}",
+                        "syscall",
+                        "xchg rsp, {stack}",
+                        stack = inout(reg) stack => _,
+                        inout("rax") result,
+                        in("rdi") 0,
+                        out("rcx") _,
+                        out("r11") _,
+                    );
+                }
+                check(result);
             }
-            check(result);
             // What is no pivot: a call on a thread's own stack.
             // SAFETY: unshare of nothing does nothing.
             std::thread::spawn(|| check(unsafe { libc::unshare(0) }.into())).join().unwrap();
         },
         check: |told| {
-            told.one("syscall", libc::SYS_unshare)
-                .assert(&[("vma_type", json!("anonymous")), ("vma_size", json!(4096))]);
+            let page = told.one("vma_type", "anonymous");
+            page.assert(&[("syscall", json!(libc::SYS_unshare)), ("vma_size", json!(4096))]);
+            told.one("vma_type", "unmapped").assert(&[("syscall", json!(libc::SYS_unshare)), ("sp", json!(16))]);
+            assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
         },
         ..Trigger::NONE
     },
