@@ -79,10 +79,18 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         undecoded: vec![],
         checker: None,
     };
-    sensor.existing(|record| pipeline.record(record))?;
+    // Told only once the trees are known, for which every process must be.
+    let mut existing = vec![];
+    sensor.existing(|record| {
+        pipeline.learn(record);
+        if pipeline.selection.contains(existing_process::EVENT_ID) {
+            existing.push(record.to_vec());
+        }
+    })?;
     // Again, for the cgroups made since the first walk.
     pipeline.context.containers.walk()?;
     scope::begin(&mut pipeline, &mut sensor)?;
+    existing.iter().for_each(|record| pipeline.tell(record));
     pipeline.made_here(&integrity::info(env!("CARGO_PKG_VERSION")));
     pipeline.made_here(&integrity::init_namespaces());
     if !looked_for.is_empty() {
@@ -178,10 +186,17 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn record(&mut self, record: &[u8]) {
+        if let Some(event) = self.learn(record) {
+            self.choose(&event);
+        }
+    }
+
+    /// The event in a record, once what it says of processes and containers is known.
+    fn learn<'a>(&mut self, record: &'a [u8]) -> Option<Event<'a>> {
         let Ok(event) = Event::decode(record) else {
             // Its header is enough for the ledger.
             self.undecoded.push(record.iter().copied().take(sensor::HEAD_BYTES).collect());
-            return;
+            return None;
         };
         self.context.observe(&event);
         if event.definition.id == module_load::EVENT_ID
@@ -189,8 +204,20 @@ impl Pipeline {
         {
             checker.module_came();
         }
-        if self.selection.contains(event.definition.id) && self.scope.matches(&event, &self.context) {
-            self.give(&event);
+        Some(event)
+    }
+
+    /// Gives out a record that was learnt before.
+    fn tell(&mut self, record: &[u8]) {
+        if let Ok(event) = Event::decode(record) {
+            self.choose(&event);
+        }
+    }
+
+    /// Gives out what is selected and in scope.
+    fn choose(&mut self, event: &Event<'_>) {
+        if self.selection.contains(event.definition.id) && self.scope.matches(event, &self.context) {
+            self.give(event);
         }
     }
 

@@ -86,14 +86,17 @@ fn environment(_: &str) {
 }
 
 fn existing_processes(_: &str) {
-    let mut act = Act::new("nothing", &[]);
-    let watch = Watch::start(&["--events", "existing_process", "--scope", &format!("pid={}", act.pid())]);
-    act.perform();
-    let account = watch.stop();
-    let lines = account.lines.of("existing_process");
-    let own: Vec<_> = lines.iter().filter(|l| *l.process("/host_pid") == act.pid()).collect();
-    assert_eq!(own.len(), 1, "{lines:?}");
-    assert_eq!(own[0].get("pathname"), json!(std::env::current_exe().unwrap().to_str().unwrap()));
+    for scope in ["pid", "tree"] {
+        let mut act = Act::new("nothing", &[]);
+        let scope = format!("{scope}={}", act.pid());
+        let watch = Watch::start(&["--events", "existing_process", "--scope", &scope]);
+        act.perform();
+        let account = watch.stop();
+        let lines = account.lines.of("existing_process");
+        assert_eq!(lines.len(), 1, "{scope}: {lines:?}");
+        assert_eq!(*lines[0].process("/host_pid"), act.pid());
+        assert_eq!(lines[0].get("pathname"), json!(std::env::current_exe().unwrap().to_str().unwrap()));
+    }
 }
 
 fn fork_kprobe(test: &str) {
