@@ -115,9 +115,12 @@ pub(super) const TRIGGERS: &[Trigger] = &[
                     check(libc::syscall(libc::SYS_pidfd_getfd, pidfd, 79, 0));
                 }
             }
-            let (one, other) = UnixStream::pair().unwrap();
-            send_descriptors(&one, &[0, socket.as_raw_fd(), socket.as_raw_fd()]);
-            receive_descriptors(&other);
+            // Older kernels do not say what a message brought: each is counted as untracked there, and the ledger is to be clean.
+            if !super::process::before_5_17() {
+                let (one, other) = UnixStream::pair().unwrap();
+                send_descriptors(&one, &[0, socket.as_raw_fd(), socket.as_raw_fd()]);
+                receive_descriptors(&other);
+            }
         },
         check: |told| {
             told.one("newfd", 78);
