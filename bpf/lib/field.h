@@ -111,6 +111,24 @@ static __always_inline void close_field(struct slot *slot, u32 max, u8 index, u8
 	slot->used = (end + 3) & ~3u;
 }
 
+/* Marks the field that stands at `before`, unless it is marked already. */
+static __always_inline void mark_unsure(struct run *run, u32 before, enum quality sure)
+{
+	KEEP(before);
+	if (sure != QUALITY_OK && before < run->max - FIELD_HEAD && before < run->slot->used && !run->slot->data[before + 1])
+		run->slot->data[before + 1] = sure;
+}
+
+/* The field that was put at `before`, the last, could not be read: it is taken back. */
+static __always_inline bool take_back_faulted(struct run *run, u32 before)
+{
+	KEEP(before);
+	if (before >= run->max - FIELD_HEAD || before >= run->slot->used || run->slot->data[before + 1] != QUALITY_FAULTED)
+		return false;
+	run->slot->used = before;
+	return true;
+}
+
 enum string_source { FROM_KERNEL, FROM_USER, FROM_CLAIM };
 
 /* A string that ends with a NUL, up to STRING_BYTES. */
@@ -197,6 +215,40 @@ static __always_inline void put_user_array(struct run *run, u8 index, u64 start,
 /* At most so much of an array of strings. */
 #define STRINGS_BYTES 8192
 #define MAX_STRINGS 256
+
+/* The same of as much as the task lane has room for. */
+static __noinline int put_words_at(struct slot *slot, u32 max, u32 index, u64 start, u64 end)
+{
+	u32 quality = QUALITY_OK, bytes;
+	u8 *at;
+
+	if (!slot)
+		return 0;
+	at = field_room(slot, max, STRINGS_BYTES + 4);
+	if (!at)
+		return 0;
+	bytes = end - start;
+	if (end < start)
+		bytes = 0;
+	if (bytes > STRINGS_BYTES) {
+		bytes = STRINGS_BYTES;
+		quality = QUALITY_TRUNCATED;
+	}
+	KEEP(bytes);
+	if (bytes > STRINGS_BYTES)
+		return 0;
+	if (bytes && bpf_probe_read_user(at + FIELD_HEAD, bytes, (const void *)start)) {
+		bytes = 0;
+		quality = QUALITY_FAULTED;
+	}
+	close_field(slot, max, index, quality, bytes);
+	return 0;
+}
+
+static __always_inline void put_words(struct run *run, u8 index, u64 start, u64 end)
+{
+	put_words_at(run->slot, run->max, index, start, end);
+}
 
 /* Where reading one has come to. */
 struct strings {

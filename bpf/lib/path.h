@@ -176,9 +176,7 @@ static __always_inline void put_uncertain_path(struct run *run, u8 index, struct
 	u32 before = *(volatile u32 *)&run->slot->used;
 
 	put_file_path(run, index, file);
-	KEEP(before);
-	if (sure != QUALITY_OK && before < run->max - FIELD_HEAD && !run->slot->data[before + 1])
-		run->slot->data[before + 1] = sure;
+	mark_unsure(run, before, sure);
 }
 
 /* Whether a descriptor still stands for the file that a call looked at before: where threads share the table, another may stand there. */

@@ -181,7 +181,6 @@ SYSCALL_EXIT(do_init_module)
 			put_kernel_string(run, FIELD(do_init_module, version), before->version);
 		if (before->src_version[0])
 			put_kernel_string(run, FIELD(do_init_module, src_version), before->src_version);
-		put_u64(run, FIELD(do_init_module, returnValue), call->ret);
 		submit(run);
 	}
 	bpf_map_delete_elem(&task_module_before, &tid);
@@ -284,31 +283,6 @@ int BPF_KPROBE(call_usermodehelper__kprobe, struct subprocess_info *info, int wa
 	return 0;
 }
 
-#define USERMODE_BYTES 4096
-
-/* put_user_array_at, as far as it fits into a slot of this lane. */
-static __always_inline void put_user_words(struct run *run, u8 index, u64 start, u64 end)
-{
-	u32 quality = QUALITY_OK;
-	u64 length = end > start ? end - start : 0;
-	u8 *at = field_room(run->slot, run->max, USERMODE_BYTES + 4);
-
-	if (!at)
-		return;
-	if (length > USERMODE_BYTES) {
-		length = USERMODE_BYTES;
-		quality = QUALITY_TRUNCATED;
-	}
-	KEEP(length);
-	if (length > USERMODE_BYTES)
-		return;
-	if (length && bpf_probe_read_user(at + FIELD_HEAD, length, (const void *)start)) {
-		length = 0;
-		quality = QUALITY_FAULTED;
-	}
-	close_field(run->slot, run->max, index, quality, length);
-}
-
 /* By the execution in a task that a kernel thread made: the strings are where the new program has them. */
 static __always_inline void tell_helper_exec(struct run *run, const char *filename)
 {
@@ -318,8 +292,8 @@ static __always_inline void tell_helper_exec(struct run *run, const char *filena
 	if (!(BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) || !claim(run, EVENT(call_usermodehelper)))
 		return;
 	put_kernel_string(run, FIELD(call_usermodehelper, pathname), filename);
-	put_user_words(run, FIELD(call_usermodehelper, argv), BPF_CORE_READ(mm, arg_start), BPF_CORE_READ(mm, arg_end));
-	put_user_words(run, FIELD(call_usermodehelper, envp), BPF_CORE_READ(mm, env_start), BPF_CORE_READ(mm, env_end));
+	put_words(run, FIELD(call_usermodehelper, argv), BPF_CORE_READ(mm, arg_start), BPF_CORE_READ(mm, arg_end));
+	put_words(run, FIELD(call_usermodehelper, envp), BPF_CORE_READ(mm, env_start), BPF_CORE_READ(mm, env_end));
 	submit(run);
 }
 

@@ -603,35 +603,6 @@ int BPF_KPROBE(security_bprm_check__kprobe, struct linux_binprm *bprm)
 	return 0;
 }
 
-/* Strings one after the other, as put_user_array does it, of as much as the lane has room for. */
-static __noinline int put_new_strings_at(struct slot *slot, u32 max, u32 index, u64 start, u64 end)
-{
-	u32 quality = QUALITY_OK, bytes;
-	u8 *at;
-
-	if (!slot)
-		return 0;
-	at = field_room(slot, max, STRINGS_BYTES + 4);
-	if (!at)
-		return 0;
-	bytes = end - start;
-	if (end < start)
-		bytes = 0;
-	if (bytes > STRINGS_BYTES) {
-		bytes = STRINGS_BYTES;
-		quality = QUALITY_TRUNCATED;
-	}
-	KEEP(bytes);
-	if (bytes > STRINGS_BYTES)
-		return 0;
-	if (bytes && bpf_probe_read_user(at + FIELD_HEAD, bytes, (const void *)start)) {
-		bytes = 0;
-		quality = QUALITY_FAULTED;
-	}
-	close_field(slot, max, index, quality, bytes);
-	return 0;
-}
-
 /* Of an execution that was allowed: the new program's own memory has the strings. */
 static __always_inline void tell_executed(struct run *run)
 {
@@ -642,11 +613,9 @@ static __always_inline void tell_executed(struct run *run)
 		return;
 	put_file_path(run, FIELD(security_bprm_check, pathname), file);
 	PUT_INODE(run, security_bprm_check, BPF_CORE_READ(file, f_inode));
-	put_new_strings_at(run->slot, run->max, FIELD(security_bprm_check, argv), BPF_CORE_READ(mm, arg_start),
-			   BPF_CORE_READ(mm, arg_end));
+	put_words(run, FIELD(security_bprm_check, argv), BPF_CORE_READ(mm, arg_start), BPF_CORE_READ(mm, arg_end));
 	if (cfg.environment)
-		put_new_strings_at(run->slot, run->max, FIELD(security_bprm_check, envp), BPF_CORE_READ(mm, env_start),
-				   BPF_CORE_READ(mm, env_end));
+		put_words(run, FIELD(security_bprm_check, envp), BPF_CORE_READ(mm, env_start), BPF_CORE_READ(mm, env_end));
 	submit(run);
 }
 

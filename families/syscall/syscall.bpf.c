@@ -3,7 +3,8 @@
  * System calls, each as it was made and what came of it: one program for the entries of all of them, one for the exits. What a call's
  * arguments are, and what of the caller's memory they point to, stands in a table that user space fills from `syscalls.tsv`.
  *
- * What the kernel only reads is read at the entry, what it writes at the exit. In between, what was read at the entry is kept for the task: in
+ * What the kernel only reads is read at the entry, what it writes at the exit. A page of the caller's that was not in memory at the entry is
+ * there once the kernel has read it: what faulted is read again at the exit, marked unresolved. In between, what was read at the entry is kept for the task: in
  * its entry of `task_calls` if that has room, else on a desk.
  */
 
@@ -78,15 +79,17 @@ struct kept_call {
 	u32 number;
 	u32 used;
 	u32 desk;
-	u32 unused;
+	u8 executes; /* a thread that executes takes its leader's number and start time */
+	u8 late;     /* arguments, a bit for each, that could not be read at the entry */
+	u16 unused;
 	u8 bytes[KEPT_BYTES];
 };
 
-/* Not an LRU map: that would drop an entry in use, and say nothing. What this one refuses is counted. User space sizes it. */
+/* By the task's address, which is all of it that stays through an execution. Not an LRU map: that would drop an entry in use, and say nothing. What this one refuses is counted. User space sizes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
-	__uint(key_size, 4);
+	__uint(key_size, 8);
 	__uint(value_size, sizeof(struct kept_call));
 } task_calls SEC(".maps");
 
@@ -145,7 +148,7 @@ static __noinline int put_user_bytes_at(struct slot *slot, u32 max, u32 index, u
 enum moment {
 	AT_ENTRY = 0, /* all but what the kernel will write */
 	AT_EXIT = 1,  /* what it has written */
-	TOO_LATE = 2, /* all but that, at the exit: nothing was kept */
+	TOO_LATE = 2, /* at the exit, what was not kept at the entry */
 };
 
 static __always_inline u64 signed_argument(const struct call *call, u64 value)
@@ -186,8 +189,7 @@ static __always_inline u64 elements(const struct call *call, const struct argume
 	return n > BUFFER_BYTES + 1 ? BUFFER_BYTES + 1 : n;
 }
 
-static __always_inline void put_argument(struct run *run, const struct call *call, const struct argument *argument, u32 i,
-					 enum moment moment)
+static __always_inline void put_argument(struct run *run, const struct call *call, const struct argument *argument, u32 i)
 {
 	u64 value = forget(run->slot, call_argument(call, argument->at));
 
@@ -211,7 +213,7 @@ static __always_inline void put_argument(struct run *run, const struct call *cal
 		if (!value)
 			put_nothing(run, i, QUALITY_UNAVAILABLE);
 		else
-			put_string_at(run->slot, run->max, i, (const void *)value, moment == TOO_LATE ? FROM_CLAIM : FROM_USER);
+			put_user_string(run, i, value);
 		break;
 	case ARGUMENT_STRINGS:
 		put_user_strings_at(run->slot, run->max, i, value, call->number >= COMPAT_BASE ? 4 : 8);
@@ -222,18 +224,36 @@ static __always_inline void put_argument(struct run *run, const struct call *cal
 	}
 }
 
-static __always_inline void put_arguments(struct run *run, const struct call *call, const struct call_form *form,
-					  enum moment moment)
+/* In the caller's memory, which may have changed since the call was made. */
+static __always_inline bool is_in_memory(const struct argument *argument)
 {
+	return argument->kind >= ARGUMENT_STRING && argument->kind <= ARGUMENT_BYTES;
+}
+
+/* Puts those arguments of which `which` has a bit. At the entry, gives those that could not be read, which are left out. */
+static __always_inline u32 put_arguments(struct run *run, const struct call *call, const struct call_form *form, enum moment moment,
+					 u32 which)
+{
+	u32 late = 0;
+
 	for (u32 i = 0; i < MAX_ARGUMENTS; i++) {
 		const struct argument *argument = &form->argument[i];
+		u32 before = *(volatile u32 *)&run->slot->used;
 
 		if (i >= form->arguments)
 			break;
-		if (argument->written == (moment == AT_EXIT))
-			put_argument(run, call, argument, i, moment);
+		if (argument->written != (moment == AT_EXIT) || !(which >> i & 1))
+			continue;
+		put_argument(run, call, argument, i);
+		if (moment == AT_ENTRY && take_back_faulted(run, before))
+			late |= 1 << i;
+		if (moment == TOO_LATE && is_in_memory(argument))
+			mark_unsure(run, before, QUALITY_UNRESOLVED);
 	}
+	return late;
 }
+
+#define ALL_ARGUMENTS ((1 << MAX_ARGUMENTS) - 1)
 
 /* ---- entry ---- */
 
@@ -264,12 +284,13 @@ static __always_inline void leave_desk(u32 number)
 }
 
 /* Keeps what is in the slot for the call's exit. */
-static __always_inline void keep_call(struct run *run, const struct call *call)
+static __always_inline void keep_call(struct run *run, const struct call *call, u8 flags, u8 late)
 {
 	struct slot *slot = run->slot;
 	/* Put together in memory that paths are put together in otherwise. */
 	struct kept_call *kept = (struct kept_call *)slot->path;
-	u32 tid = bpf_get_current_pid_tgid();
+	u64 key = bpf_get_current_task();
+	struct kept_call *left = bpf_map_lookup_elem(&task_calls, &key);
 	u32 used = *(volatile u32 *)&slot->used;
 
 	KEEP(used);
@@ -278,6 +299,11 @@ static __always_inline void keep_call(struct run *run, const struct call *call)
 	kept->number = call->number;
 	kept->used = used;
 	kept->desk = NO_DESK;
+	kept->executes = flags & CALL_EXECUTES;
+	kept->late = late;
+	/* Of a call that never came to its exit, by this task or by one that had its address. */
+	if (left)
+		leave_desk(left->desk);
 	if (slot->too_big || used > BYTES_task) {
 		kept->used = NOTHING_KEPT;
 		ledger_count(run, UNTRACKED);
@@ -295,7 +321,7 @@ static __always_inline void keep_call(struct run *run, const struct call *call)
 			ledger_count(run, UNTRACKED);
 		}
 	}
-	if (bpf_map_update_elem(&task_calls, &tid, kept, BPF_ANY)) {
+	if (bpf_map_update_elem(&task_calls, &key, kept, BPF_ANY)) {
 		ledger_count(run, UNTRACKED);
 		leave_desk(kept->desk);
 	}
@@ -305,6 +331,7 @@ SYSCALL_ENTER(syscall_entry)
 {
 	u32 number = call->number;
 	struct call_form *form = bpf_map_lookup_elem(&cfg_calls, &number);
+	u32 late;
 
 	if (!form || !form->event)
 		return;
@@ -312,7 +339,7 @@ SYSCALL_ENTER(syscall_entry)
 		if (!claim_call(run, call, form->event))
 			return;
 		run->slot->header.flags &= ~RECORD_RETURN;
-		put_arguments(run, call, form, AT_ENTRY);
+		put_arguments(run, call, form, TOO_LATE, ALL_ARGUMENTS);
 		submit(run);
 		return;
 	}
@@ -320,8 +347,8 @@ SYSCALL_ENTER(syscall_entry)
 		return;
 	if (!slot_claim(run))
 		return;
-	put_arguments(run, call, form, AT_ENTRY);
-	keep_call(run, call);
+	late = put_arguments(run, call, form, AT_ENTRY, ALL_ARGUMENTS);
+	keep_call(run, call, form->flags, late);
 }
 
 /* ---- exit ---- */
@@ -348,15 +375,27 @@ static __always_inline bool restore_call(struct run *run, const struct kept_call
 	return true;
 }
 
+/* What could not be read at the entry. Of a program that was executed, the memory is another now. */
+static __always_inline void put_late(struct run *run, const struct call *call, const struct call_form *form, const struct kept_call *kept)
+{
+	if (!kept->executes || call->ret < 0) {
+		put_arguments(run, call, form, TOO_LATE, kept->late);
+		return;
+	}
+	for (u32 i = 0; i < MAX_ARGUMENTS; i++)
+		if (kept->late >> i & 1)
+			put_nothing(run, i, QUALITY_FAULTED);
+}
+
 SYSCALL_EXIT(syscall)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-	struct kept_call *kept = bpf_map_lookup_elem(&task_calls, &tid);
+	u64 key = bpf_get_current_task();
+	struct kept_call *kept = bpf_map_lookup_elem(&task_calls, &key);
 	struct call made = *call;
 	struct call_form *form;
 	u32 number, desk = NO_DESK;
 
-	if (kept && kept->start_time != FROM_TASK(call->task, start_boottime))
+	if (kept && !kept->executes && kept->start_time != FROM_TASK(call->task, start_boottime))
 		kept = NULL;
 	/* A call that executes a program comes back under the number of execve. */
 	if (kept)
@@ -369,16 +408,18 @@ SYSCALL_EXIT(syscall)
 		return;
 	if (claim_call(run, &made, form->event)) {
 		if (!kept || !restore_call(run, kept))
-			put_arguments(run, &made, form, TOO_LATE);
+			put_arguments(run, &made, form, TOO_LATE, ALL_ARGUMENTS);
+		else if (kept->late)
+			put_late(run, &made, form, kept);
 		if (call->ret >= 0)
-			put_arguments(run, &made, form, AT_EXIT);
+			put_arguments(run, &made, form, AT_EXIT, ALL_ARGUMENTS);
 		if (kept)
 			put_u64(run, form->arguments, run->slot->header.time - kept->entered);
 		submit(run);
 	}
 	if (kept) {
 		desk = kept->desk;
-		bpf_map_delete_elem(&task_calls, &tid);
+		bpf_map_delete_elem(&task_calls, &key);
 		leave_desk(desk);
 	}
 }

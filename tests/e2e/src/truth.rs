@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::ptr::{null, null_mut};
 
 use crate::acts::{Act, c, check};
@@ -23,6 +24,9 @@ pub(crate) const ACTS: &[(&str, Act)] = &[
     ("overlay", overlay),
     ("deleted", deleted),
     ("names", names),
+    ("cold_name", cold_name),
+    ("exec_by_thread", exec_by_thread),
+    ("exec_in_thread", exec_in_thread),
     ("longest", longest),
 ];
 
@@ -295,4 +299,52 @@ fn longest(dir: &Path, _: &[String]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     drop(touch(&path));
     fs::remove_file(&path).unwrap();
+}
+
+/// More than there are desks for on two processors.
+pub const EXECUTIONS: usize = 80;
+
+/// Executions by a thread that is not the first of its process, with more arguments than fit beside what is kept of every call.
+fn exec_by_thread(dir: &Path, _: &[String]) {
+    let program = std::env::current_exe().unwrap();
+    for _ in 0..EXECUTIONS {
+        let mut child = Command::new(&program)
+            .args(["--act", "exec_in_thread"])
+            .arg(dir)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+    let folder = dir.join("n".repeat(250));
+    fs::create_dir(&folder).unwrap();
+    fs::create_dir(folder.join("m".repeat(200))).unwrap();
+}
+
+/// In a process of its own: executes from a second thread.
+fn exec_in_thread(_: &Path, _: &[String]) {
+    let word = CString::new("w".repeat(400)).unwrap();
+    let thread = std::thread::spawn(move || {
+        // On the heap: a literal's page may not have been looked at yet.
+        let program = CString::new("/bin/true").unwrap();
+        let argv = [program.as_ptr(), word.as_ptr(), null()];
+        // SAFETY: the strings live through the call, after which this program is no more.
+        unsafe { libc::execv(program.as_ptr(), argv.as_ptr()) };
+    });
+    thread.join().unwrap();
+    panic!("not executed");
+}
+
+/// A name in a page of a file that is mapped, but that nobody has looked at.
+fn cold_name(dir: &Path, _: &[String]) {
+    std::env::set_current_dir(dir).unwrap();
+    fs::write("names", b"cold\0").unwrap();
+    let file = File::open("names").unwrap();
+    // SAFETY: a mapping of the file, which lives as long as this process; the name in it ends.
+    unsafe {
+        let name = libc::mmap(null_mut(), 4096, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0);
+        assert_ne!(name, libc::MAP_FAILED);
+        check(libc::mkdir(name.cast(), 0o700).into());
+    }
 }

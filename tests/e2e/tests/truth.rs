@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use e2e::attack::{LOG, NAMES, fault_names};
-use e2e::truth::{ODD_NAMES, longest_path};
+use e2e::truth::{EXECUTIONS, ODD_NAMES, longest_path};
 use e2e::{Account, Act, Line, Lines, inode_of, watch_act};
 use serde_json::{Value, json};
 
@@ -20,6 +20,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("truth_overlay", |t| tiers(t, overlay)),
     ("truth_deleted", |t| tiers(t, deleted)),
     ("truth_names", |t| tiers(t, names)),
+    ("truth_cold_name", |_| cold_name()),
+    ("truth_exec_by_thread", |_| exec_by_thread()),
     ("truth_longest_path", |t| tiers(t, longest)),
     ("attack_open", |t| tiers(t, attack_open)),
     ("attack_unlink", |t| {
@@ -387,4 +389,26 @@ fn fault(act: &str, event: &str, field: &str, tier: &str) {
             }
         }
     }
+}
+
+/// A thread that executes takes its leader's number and start time in the middle of the call: what was read of the caller's memory at the entry
+/// is still its own; and what was kept is given back, or the long names afterwards would have no room.
+fn exec_by_thread() {
+    let (account, act) = watch("exec_by_thread", &[], "execve,mkdir", "any");
+    let word = "w".repeat(400);
+    let lines = account.lines.with("execve", "returnValue", 0);
+    let whole: Vec<&&Line> = lines.iter().filter(|l| l.get("argv") == json!(["/bin/true", word])).collect();
+    assert_eq!(whole.len(), EXECUTIONS, "{lines:?}");
+    assert!(whole.iter().all(|l| l.get("pathname") == "/bin/true" && l.get("duration").as_u64() > Some(0)));
+    let long = act.dir.path().join("n".repeat(250)).join("m".repeat(200));
+    let made = account.lines.one("mkdir", "pathname", long.to_str().unwrap());
+    assert_eq!(made.quality("pathname"), "ok");
+}
+
+/// What a program can not read at the entry, it reads once the kernel has: then it is told, but not as what the kernel read.
+fn cold_name() {
+    let (account, _act) = watch("cold_name", &[], "mkdir", "any");
+    let made = account.lines.one("mkdir", "pathname", "cold");
+    assert_eq!(made.quality("pathname"), "unresolved");
+    made.assert(&[("mode", json!(0o700)), ("returnValue", json!(0))]);
 }
