@@ -1,5 +1,6 @@
-//! An empty program on the exit of every system call: what the hook itself costs.
+//! An empty program on the entry or the exit of every system call: what the hook itself costs.
 
+use std::ffi::CStr;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, ensure};
@@ -11,14 +12,13 @@ pub(crate) struct Empty {
 }
 
 impl Empty {
-    /// Loads `return 0` and attaches it to `tp_btf/sys_exit`.
-    pub(crate) fn attach() -> anyhow::Result<Self> {
+    /// Loads `return 0` and attaches it to a tracepoint by BTF.
+    pub(crate) fn attach(hook: &CStr) -> anyhow::Result<Self> {
         let code = [insn(0xb7), insn(0x95)];
         // SAFETY: the name is a C string.
-        let target = unsafe {
-            libbpf_sys::libbpf_find_vmlinux_btf_id(c"sys_exit".as_ptr(), libbpf_sys::BPF_TRACE_RAW_TP)
-        };
-        ensure!(target > 0, "this kernel's types do not have the tracepoint sys_exit");
+        let target =
+            unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(hook.as_ptr(), libbpf_sys::BPF_TRACE_RAW_TP) };
+        ensure!(target > 0, "this kernel's types do not have the tracepoint {}", hook.to_string_lossy());
         let mut options = libbpf_sys::bpf_prog_load_opts {
             sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as u64,
             expected_attach_type: libbpf_sys::BPF_TRACE_RAW_TP,

@@ -1,14 +1,15 @@
 //! `./x bench`: what Tarsius costs.
 //!
-//! Every figure is a ratio to an empty program on the same hook, measured in the same run, in turns, so that a noisy machine disturbs all
+//! Every figure is a ratio to empty programs on the same hooks, measured in the same run, in turns, so that a noisy machine disturbs all
 //! alike. Nanoseconds are the load's own CPU time.
 
 mod empty;
 mod watch;
 
+use std::ffi::CStr;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use catalogue::{Quality, fields::security_file_open};
 use comfy_table::{Table, presets};
 use event::build::RecordBuilder;
@@ -49,20 +50,31 @@ fn unpinned(options: &[&str]) -> anyhow::Result<Watch> {
 /// The ways to run the load.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
+    /// Nothing attached.
     Bare,
-    Empty,
-    Off,
-    Filtered,
-    Delivered,
+    /// Empty programs on these hooks.
+    Empty(&'static [&'static CStr]),
+    /// A watch of this event, which the load does not cause.
+    Off(&'static str),
+    /// A watch of what the load does, of another user.
+    Filtered(&'static str),
+    /// A watch of what the load does.
+    Delivered(&'static str),
 }
 
-const WAYS: [(Way, &str); 5] = [
+/// What is compared with the empty programs on the same hooks.
+const WAYS: [(Way, &str); 8] = [
     (Way::Bare, "nothing attached"),
-    (Way::Empty, "empty program on sys_exit"),
-    (Way::Off, "event off (ptrace is watched)"),
-    (Way::Filtered, "filtered in the kernel (another uid)"),
-    (Way::Delivered, "delivered (JSON to /dev/null)"),
+    (Way::Empty(&[c"sys_exit"]), "empty program on sys_exit"),
+    (Way::Empty(&[c"sys_enter", c"sys_exit"]), "empty programs on sys_enter and sys_exit"),
+    (Way::Off("security_task_prctl"), "off: an event by the exit of another call"),
+    (Way::Off("ptrace"), "off: another call, its entry and its exit"),
+    (Way::Filtered("security_file_open"), "security_file_open of another uid"),
+    (Way::Delivered("security_file_open"), "security_file_open delivered"),
+    (Way::Delivered("openat"), "openat, the call, delivered"),
 ];
+/// The empty programs that stand on the hooks of each way.
+const BESIDE: [usize; WAYS.len()] = [1, 1, 2, 1, 2, 2, 2, 2];
 
 fn opens() -> anyhow::Result<()> {
     let own = format!("pid={}", std::process::id());
@@ -74,18 +86,26 @@ fn opens() -> anyhow::Result<()> {
             let out = ["--output", "json:/dev/null"];
             let time = match way {
                 Way::Bare => turn(),
-                Way::Empty => {
-                    let _attached = Empty::attach()?;
+                Way::Empty(hooks) => {
+                    let _attached =
+                        hooks.iter().map(|h| Empty::attach(h)).collect::<anyhow::Result<Vec<_>>>()?;
                     turn()
                 }
-                Way::Off => beside(&[&["--events", "ptrace"], &out[..]].concat())?.0,
-                Way::Filtered => {
-                    beside(&[&["--events", "open", "--scope", "uid=4294967290"], &out[..]].concat())?.0
+                Way::Off(event) => beside(&[&["--events", event], &out[..]].concat())?.0,
+                Way::Filtered(event) => {
+                    beside(&[&["--events", event, "--scope", "uid=4294967290"], &out[..]].concat())?.0
                 }
-                Way::Delivered => {
+                Way::Delivered(event) => {
                     let (time, report, maps, wall) =
-                        beside(&[&["--events", "open", "--scope", &own], &out[..]].concat())?;
-                    reports.push((report, maps, wall));
+                        beside(&[&["--events", event, "--scope", &own], &out[..]].concat())?;
+                    ensure!(
+                        report.received + report.lost >= OPENS,
+                        "{event}: {} of {OPENS} came",
+                        report.received
+                    );
+                    if *event == "security_file_open" {
+                        reports.push((report, maps, wall));
+                    }
                     time
                 }
             };
@@ -93,10 +113,10 @@ fn opens() -> anyhow::Result<()> {
         }
     }
     let medians: Vec<f64> = times.iter_mut().map(|t| median(t)).collect();
-    let (bare, empty) = (medians[0], medians[1] - medians[0]);
-    let mut table = table(&["WAY", "ns per open+close", "added", "ratio to empty"]);
-    for ((_, name), time) in WAYS.iter().zip(&medians) {
-        let added = time - bare;
+    let bare = medians[0];
+    let mut table = table(&["WAY", "ns per open+close", "added", "ratio to empty on its hooks"]);
+    for (((_, name), time), beside) in WAYS.iter().zip(&medians).zip(BESIDE) {
+        let (added, empty) = (time - bare, medians[beside] - bare);
         table.add_row([
             name.to_string(),
             format!("{time:.0}"),
@@ -104,9 +124,9 @@ fn opens() -> anyhow::Result<()> {
             format!("{:.2}", added / empty),
         ]);
     }
-    println!("{table}\n\n(open+close are two system calls: the empty program runs twice for each row)\n");
+    println!("{table}\n\n(open+close are two system calls: an empty program runs twice)\n");
     let all = |f: &dyn Fn(&(Report, u64, f64)) -> f64| median(&mut reports.iter().map(f).collect::<Vec<_>>());
-    let mut table = self::table(&["WHILE DELIVERING", ""]);
+    let mut table = self::table(&["WHILE DELIVERING security_file_open", ""]);
     table.add_row(["events per second", &format!("{:.0}", all(&|r| r.0.received as f64 / r.2))]);
     table.add_row(["lost", &format!("{}", reports.iter().map(|r| r.0.lost).sum::<u64>())]);
     table.add_row([
