@@ -86,6 +86,8 @@ pub struct Options {
     pub limit: Option<u32>,
     /// Names of tiers by which no event is to be taken.
     pub avoid: Vec<String>,
+    /// Numbers of events that are taken for the user side's own use, and not shown.
+    pub hidden: Vec<u16>,
     /// Rings of each lane, where not one for each CPU.
     pub shards: Option<u32>,
     /// How the memory for records is shared out.
@@ -104,6 +106,7 @@ impl Default for Options {
             slots: None,
             limit: None,
             avoid: vec![],
+            hidden: vec![],
             shards: None,
             scratch: Scratch::Claimed,
         }

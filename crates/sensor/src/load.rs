@@ -70,7 +70,7 @@ pub(crate) fn load(
     options: &Options,
     wanted: impl Fn(&Event) -> bool,
 ) -> Result<Loaded, Error> {
-    let mut planner = Planner::new(features).avoid(&options.avoid);
+    let mut planner = Planner::new(features).avoid(&options.avoid).hide(&options.hidden);
     let bytes = object_for(features);
     // Each round leaves out one program more.
     for _ in 0..=PROGRAMS.len() {

@@ -1,6 +1,6 @@
 //! Which way each event is taken on this kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use catalogue::{CALLS, Call, Context, EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Syscall, Tier};
@@ -113,17 +113,25 @@ pub struct Planner<'a> {
     /// Programs that the kernel refused, and what it said.
     refused: BTreeMap<&'static str, String>,
     avoided: Vec<String>,
+    /// Numbers of events that are not shown.
+    hidden: Vec<u16>,
 }
 
 impl<'a> Planner<'a> {
     /// A planner for the kernel with those features.
     pub fn new(features: &'a Features) -> Self {
-        Self { features, functions: None, refused: BTreeMap::new(), avoided: vec![] }
+        Self { features, functions: None, refused: BTreeMap::new(), avoided: vec![], hidden: vec![] }
     }
 
     /// Does not take events by the tiers of those names: how tests see the tiers below the best.
     pub fn avoid(mut self, tiers: &[String]) -> Self {
         self.avoided = tiers.to_vec();
+        self
+    }
+
+    /// Takes the events of those numbers for the user side's own use only, without the programs that add to what is shown of them.
+    pub fn hide(mut self, events: &[u16]) -> Self {
+        self.hidden = events.to_vec();
         self
     }
 
@@ -141,16 +149,20 @@ impl<'a> Planner<'a> {
     pub fn plan(&mut self, events: impl Fn(&Event) -> bool) -> Plan {
         let perf = self.perf();
         let mut plan = Plan { perf, ..Plan::default() };
+        let mut shown = BTreeSet::new();
         for event in EVENTS.iter().filter(|e| events(e)) {
             let choice = self.choose(event);
             for program in choice.tier.iter().flat_map(|t| t.programs) {
                 plan.programs.insert(program.get().name, program.get());
+                if !self.hidden.contains(&event.id) {
+                    shown.insert(program.get().name);
+                }
             }
             plan.choices.push(choice);
         }
         for support in SUPPORTS {
             let program = support.program.get();
-            let serves = support.serves.iter().any(|p| plan.programs.contains_key(p.get().name));
+            let serves = support.serves.iter().any(|p| shown.contains(p.get().name));
             match self.obstacle(program) {
                 _ if !serves => {}
                 None => drop(plan.programs.insert(program.name, program)),

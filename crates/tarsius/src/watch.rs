@@ -62,6 +62,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         slots: options.slots,
         limit: options.limit,
         avoid: options.avoid.clone(),
+        hidden: IDENTITY.into_iter().filter(|&event| !selection.contains(event)).collect(),
         ..sensor::Options::default()
     };
     let looked_for: Vec<u16> =
