@@ -655,13 +655,15 @@ fn tables(
     line(w, "];\n/// Every program.\npub static PROGRAMS: &[Program] = &[".into());
     for p in programs {
         let contexts = p.entry.contexts.iter().map(|c| format!("Context::{}", camel(c))).collect();
+        let all = vec!["all".to_string()];
+        let calls = if p.entry.syscalls.len() == syscalls.len() { &all } else { &p.entry.syscalls };
         line(
             w,
             format!(
                 "Program {{ name: {:?}, hook: {}, syscalls: &{:?}, lane: Lane::{}, probe: {}, stage: {}, contexts: {}, slot: {}, writes_scope: {} }},",
                 p.entry.name,
                 hook(&p.entry.hook)?,
-                p.entry.syscalls,
+                calls,
                 camel(&p.lane),
                 p.probe,
                 p.stage,

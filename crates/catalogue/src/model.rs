@@ -420,7 +420,7 @@ pub struct Program {
     pub name: &'static str,
     /// Where it attaches.
     pub hook: Hook,
-    /// For handlers of system calls: which.
+    /// For handlers of system calls: which; `all` for one that the events of all calls share.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub syscalls: &'static [&'static str],
     /// Its lane.
@@ -446,6 +446,11 @@ impl Program {
         } else {
             vec![self.name.to_string()]
         }
+    }
+
+    /// It is a handler that the events of all system calls share.
+    pub fn handles_all_calls(&self) -> bool {
+        self.syscalls == ["all"]
     }
 
     /// It is a handler of system calls, or their dispatcher.

@@ -7,9 +7,6 @@ use catalogue::{CALLS, Call, Context, EVENTS, Event, Hook, PROGRAMS, Program, SU
 use kernel::{Features, HookKind};
 use serde::Serialize;
 
-/// The programs that handle all system calls.
-const GENERIC: [&str; 2] = ["syscall", "syscall_entry"];
-
 /// Tracepoints in which the kernel holds a spinning lock and interrupts are off: a run of a program there is interrupted by none of its own.
 const UNDER_LOCK: [&str; 1] = ["sched_switch"];
 
@@ -69,7 +66,7 @@ impl Plan {
 
     /// The system calls that a handler of them is asked for. The two that handle all calls are asked for those whose events are wanted.
     pub fn calls(&self, program: &Program) -> impl Iterator<Item = &'static Syscall> {
-        let generic = GENERIC.contains(&program.name);
+        let generic = program.handles_all_calls();
         let exits = program.hook == Hook::SysExit;
         let wanted = self.wanted_calls().filter(move |c| generic && !(exits && c.never_returns));
         // A call that executes a program comes back under the number of another one (set_personality_ia32 and its like).

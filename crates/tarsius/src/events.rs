@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::bail;
-use catalogue::{Context, EVENTS, Event};
+use catalogue::{CALLS, Context, EVENTS, Event};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::Events;
@@ -95,11 +95,12 @@ fn describe(out: &mut impl std::io::Write, event: &'static Event) -> std::io::Re
         }
         for program in tier.programs.iter().map(|p| p.get()) {
             let contexts: Vec<&str> = program.contexts.iter().map(|c| context_name(*c)).collect();
-            let calls = if program.syscalls.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", program.syscalls.join(", "))
+            let own = CALLS.iter().find(|c| EVENTS.get(c.event).is_some_and(|e| e.id == event.id));
+            let calls = match own {
+                Some(call) if program.handles_all_calls() => call.names,
+                _ => program.syscalls,
             };
+            let calls = if calls.is_empty() { String::new() } else { format!(": {}", calls.join(", ")) };
             writeln!(
                 out,
                 "   {} on {}{calls}, in context {}",
