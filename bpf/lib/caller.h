@@ -108,6 +108,7 @@ static __always_inline enum fit fit_of(struct slot *slot, u32 offset)
 	u32 head, length, before, name = slot->compare.length;
 
 	offset &= ~3u;
+	KEEP(offset);
 	if (offset >= COMPARED_BYTES)
 		return UNREADABLE;
 	head = *(u32 *)(slot->data + offset);
