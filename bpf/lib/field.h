@@ -24,6 +24,18 @@ static __always_inline u64 forget(struct slot *slot, u64 value)
 	return *at;
 }
 
+/*
+ * The same without a slot, by a helper's call. What a loop's steps change on the stack begins with it: before Linux 6.7 the verifier looks at
+ * the step of bpf_loop() once, with what the stack holds before the first, and removes the branches that are never taken with that.
+ */
+static __always_inline u64 forget_here(u64 value)
+{
+	u64 again = 0;
+
+	bpf_probe_read_kernel(&again, sizeof(again), &value);
+	return again;
+}
+
 static __always_inline void put_head(u8 *at, u8 index, u8 quality, u32 length)
 {
 	*(u32 *)at = index | (u32)quality << 8 | length << 16;
@@ -308,6 +320,9 @@ static __noinline int put_user_strings_at(struct slot *slot, u32 max, u32 index,
 		close_field(slot, max, index, QUALITY_UNAVAILABLE, 0);
 		return 0;
 	}
+	strings.length = forget(slot, 0);
+	strings.quality = forget(slot, QUALITY_OK);
+	strings.ended = forget(slot, 0);
 #ifdef LEGACY
 	for (u32 i = 0; i < 16; i++)
 		if (read_string(i, &strings))

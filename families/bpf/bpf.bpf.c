@@ -302,6 +302,7 @@ static __noinline int put_helpers_at(struct slot *slot, u32 index, u32 quality)
 
 	if (!slot)
 		return 0;
+	scan.length = forget(slot, 0);
 	if (quality == QUALITY_UNRESOLVED || quality == QUALITY_TRUNCATED)
 		bpf_loop(HELPERS, put_helper, &scan, 0);
 	length = scan.length;

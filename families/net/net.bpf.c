@@ -746,13 +746,14 @@ static long received_step(u32 n, struct received *at)
 
 SYSCALL_EXIT(socket_dup_received)
 {
-	struct received at = {.call = *call, .messages_left = 1};
+	struct received at = {.call = *call};
 
 	if (call->ret < 0 || !in_scope(call->task))
 		return;
 	at.message = call_argument(call, 1);
-	if (CALL_IS(call, recvmmsg))
-		at.messages_left = call->ret;
+	at.messages_left = forget_here(CALL_IS(call, recvmmsg) ? call->ret : 1);
+	at.control_left = forget_here(0);
+	at.fds_left = forget_here(0);
 #ifdef LEGACY
 	/* Without a loop: that there was something, in the first message, is counted. */
 	{
