@@ -29,6 +29,9 @@ pub struct Refusal {
     pub tier: &'static str,
     /// Why not.
     pub why: String,
+    /// It was tried: the kernel did not take one of its programs when it was loaded.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tried: bool,
 }
 
 /// The tier by its name, what is missed with it, and its programs with their hooks, lanes and contexts.
@@ -95,6 +98,14 @@ impl Plan {
                 && s.serves.iter().any(|p| own.contains(p))
         });
         1 | u8::from(helped) << 1
+    }
+
+    /// Events that are taken in a lesser way than this kernel promised, because it did not take a program.
+    pub fn lesser(&self) -> impl Iterator<Item = (&Choice, &'static Tier, &Refusal)> {
+        self.choices
+            .iter()
+            .filter_map(|c| Some((c, c.tier?)))
+            .flat_map(|(c, tier)| c.refused.iter().filter(|r| r.tried).map(move |r| (c, tier, r)))
     }
 
     /// Events asked for that can not be taken on this kernel.
@@ -192,12 +203,14 @@ impl<'a> Planner<'a> {
                 self.avoided.iter().any(|a| a == tier.name).then(|| "left out as asked".to_string());
             let obstacle = avoided.or_else(|| tier.programs.iter().find_map(|p| self.obstacle(p.get())));
             if let Some(why) = obstacle {
-                refused.push(Refusal { tier: tier.name, why });
+                let tried = tier.programs.iter().any(|p| self.refuses(p.get()));
+                refused.push(Refusal { tier: tier.name, why, tried });
             } else if tier.programs.iter().any(|p| self.can_be_skipped(p.get())) {
                 refused.push(Refusal {
                     tier: tier.name,
                     why: "its programs can be interrupted by another run of theirs, and that is skipped then"
                         .into(),
+                    tried: false,
                 });
                 skippable = skippable.or(Some((refused.len(), tier)));
             } else {

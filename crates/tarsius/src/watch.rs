@@ -140,6 +140,12 @@ fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
         let why: Vec<String> = choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect();
         eprintln!("tarsius: {} can not be taken on this kernel ({})", choice.event, why.join("; "));
     }
+    for (choice, tier, refusal) in sensor.plan().lesser().filter(|(c, ..)| pipeline.selects(c.event)) {
+        eprintln!(
+            "tarsius: {} is taken by {}, not by {}: {}",
+            choice.event, tier.name, refusal.tier, refusal.why
+        );
+    }
     for (event, why) in pipeline.checker.iter().flat_map(Checker::missing) {
         eprintln!("tarsius: {event} can not be taken on this kernel ({why})");
     }
