@@ -111,9 +111,15 @@ static __always_inline void put_copied_name(struct run *run, u64 name)
 		put_u32(run, FIELD(security_file_open, rewritten), sum != now);
 }
 
+/*
+ * Of a file that the kernel opens for itself, as the one beneath a file of an overlay (Linux 5.10 to 7.3). Its path is the layer's, or a second
+ * time the overlay's (before 6.5).
+ */
+#define FMODE_NOACCOUNT (1 << 29)
+
 static __always_inline void tell_open(struct run *run, struct file *file)
 {
-	if (!claim(run, EVENT(security_file_open)))
+	if (BPF_CORE_READ(file, f_mode) & FMODE_NOACCOUNT || !claim(run, EVENT(security_file_open)))
 		return;
 	put_open(run, file, BPF_CORE_READ(file, f_flags));
 #ifndef LEGACY

@@ -207,6 +207,9 @@ fn overlay(tier: &str) {
     let low = open_with(lines, &at(&act, "merged/low"), "O_NONBLOCK");
     assert!(low.parsed("flags").as_str().unwrap().starts_with("O_RDONLY"));
     open_with(lines, &at(&act, "merged/low"), "O_RDWR");
+    // Not a second time, by the file of the layer that the kernel opens beneath it.
+    let beneath = |l: &&&Line| l.parsed("flags").as_str().is_some_and(|f| f.contains("O_NONBLOCK"));
+    assert_eq!(lines.of("security_file_open").iter().filter(beneath).count(), 1);
     let create = lines.with("security_inode_create", "pathname", at(&act, "merged/up"));
     assert_eq!(create.len(), 1, "{:?}", lines.of("security_inode_create"));
     let removed = lines.with("security_inode_unlink", "pathname", at(&act, "merged/low"));
