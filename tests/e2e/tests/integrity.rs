@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("clean_kernel", clean_kernel),
     ("rootkit_call", rootkit_call),
     ("rootkit_files", rootkit_files),
+    ("rootkit_creds", rootkit_creds),
     ("rootkit_hides", rootkit_hides),
     ("rootkit_ftrace", rootkit_ftrace),
 ];
@@ -135,6 +136,28 @@ fn rootkit_files(test: &str) {
         found("hooked_proc_fops", "hooked_fops_pointers"),
         ["/proc/version.proc_open: tarsius_open [tarsius_rootkit]"]
     );
+}
+
+fn rootkit_creds(test: &str) {
+    let Some(built) = rootkit(test) else { return };
+    let file = built.join("tarsius_rootkit.ko");
+    run("insmod", &[file.to_str().unwrap(), "creds=1"]);
+    let watch = Watch::start(&["--events", "creds_overwritten"]);
+    // The shell opens the file for itself, as user 1000; what it executes then has what it got. The others change theirs as they may.
+    let (overwritten, control) = ("exec 2>&1; echo x >/proc/tarsius_creds; exec /bin/true", "exec /bin/true");
+    for commands in [control, overwritten] {
+        let mut shell = Command::new("/bin/dash");
+        std::os::unix::process::CommandExt::uid(shell.args(["-c", commands]), 1000);
+        assert!(shell.status().unwrap().success(), "{commands}");
+    }
+    let account = watch.stop();
+    run("rmmod", &["tarsius_rootkit"]);
+    account.assert_clean();
+    let told = account.lines.of("creds_overwritten");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].get("old_cred")["uid"], 1000, "{told:?}");
+    assert_eq!(told[0].get("new_cred")["uid"], 0, "{told:?}");
+    assert_eq!(*told[0].process("/thread/syscall"), "execve", "{told:?}");
 }
 
 fn rootkit_hides(test: &str) {
