@@ -63,9 +63,14 @@ fn memory_dump(test: &str) {
 
 fn clean_kernel(_: &str) {
     // The other events' own programs and probes are no reason to accuse, either.
-    let events = [&CHECKS[..], &["security_file_open", "commit_creds", "module_load"]].concat().join(",");
-    let account = Watch::start(&["--events", &events]).stop();
-    for event in CHECKS {
+    let others = ["security_file_open", "commit_creds", "module_load", "creds_overwritten"];
+    let watch = Watch::start(&["--events", &[&CHECKS[..], &others].concat().join(",")]);
+    // Credentials that change as they may.
+    run("setpriv", &["--reuid", "1000", "--clear-groups", "--bounding-set", "-chown", "/bin/true"]);
+    run("unshare", &["--user", "--map-root-user", "/bin/true"]);
+    let account = watch.stop();
+    assert!(!account.lines.of("commit_creds").is_empty());
+    for event in CHECKS.into_iter().chain(["creds_overwritten"]) {
         assert!(account.lines.of(event).is_empty(), "{event}: {:?}", account.lines.of(event));
     }
 }
