@@ -18,7 +18,7 @@ mod who;
 
 pub use clock::{BootId, Clock, unique_id};
 pub use container_path::{Runtime, container_of};
-pub use containers::{Cgroup, Container, Containers, DEFAULT_CGROUPS};
+pub use containers::{Cgroup, Change, Container, Containers, DEFAULT_CGROUPS};
 pub use error::Error;
 pub use hierarchy::{Hierarchy, choose_hierarchy};
 pub use observe::{born, process_of};
@@ -58,9 +58,10 @@ impl Context {
         Context { processes, containers, clock, max_ancestors: DEFAULT_ANCESTORS }
     }
 
-    /// Learns what an event tells. Allocates nothing but for new processes, cgroups, and programs executed.
-    pub fn observe(&mut self, event: &Event<'_>) {
-        observe::observe(&mut self.processes, &mut self.containers, event);
+    /// Learns what an event tells; gives the container that came or went with it. Allocates nothing but for new processes,
+    /// cgroups, and programs executed.
+    pub fn observe(&mut self, event: &Event<'_>) -> Option<Change> {
+        observe::observe(&mut self.processes, &mut self.containers, event)
     }
 
     /// The process of an event.

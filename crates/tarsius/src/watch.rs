@@ -12,7 +12,7 @@ use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, module_load, sched_process_exec, sched_process_exit,
     sched_process_fork,
 };
-use context::Context;
+use context::{Change, Container, Context};
 use event::Event;
 use integrity::Checker;
 use kernel::Features;
@@ -21,7 +21,7 @@ use policy::{Scope, Selection};
 use sensor::{Ledger, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
-use crate::{lost, scope};
+use crate::{container, lost, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -90,10 +90,12 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     })?;
     // Again, for the cgroups made since the first walk.
     pipeline.context.containers.walk()?;
+    let containers: Vec<_> = pipeline.context.containers.iter().cloned().collect();
     scope::begin(&mut pipeline, &mut sensor)?;
     existing.iter().for_each(|record| pipeline.tell(record));
     pipeline.made_here(&integrity::info(env!("CARGO_PKG_VERSION")));
     pipeline.made_here(&integrity::init_namespaces());
+    containers.iter().for_each(|c| pipeline.found(c));
     if !looked_for.is_empty() {
         pipeline.checker = Some(Checker::start(integrity::Options {
             events: looked_for,
@@ -187,28 +189,31 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn record(&mut self, record: &[u8]) {
-        if let Some(event) = self.learn(record) {
-            self.choose(&event);
+        let Some((event, change)) = self.learn(record) else { return };
+        self.choose(&event);
+        if let Some(change) = change {
+            self.tell(&container::changed(&change, &event.header, &self.context));
         }
     }
 
-    /// The event in a record, once what it says of processes and containers is known.
-    fn learn<'a>(&mut self, record: &'a [u8]) -> Option<Event<'a>> {
+    /// The event in a record, and the container that came or went with it, once what it says of processes and containers is
+    /// known.
+    fn learn<'a>(&mut self, record: &'a [u8]) -> Option<(Event<'a>, Option<Change>)> {
         let Ok(event) = Event::decode(record) else {
             // Its header is enough for the ledger.
             self.undecoded.push(record.iter().copied().take(sensor::HEAD_BYTES).collect());
             return None;
         };
-        self.context.observe(&event);
+        let change = self.context.observe(&event);
         if event.definition.id == module_load::EVENT_ID
             && let Some(checker) = &self.checker
         {
             checker.module_came();
         }
-        Some(event)
+        Some((event, change))
     }
 
-    /// Gives out a record that was learnt before.
+    /// Gives out a record of which nothing is to be learnt, or was before.
     fn tell(&mut self, record: &[u8]) {
         if let Ok(event) = Event::decode(record) {
             self.choose(&event);
@@ -229,6 +234,11 @@ impl Pipeline {
         {
             self.give(&event);
         }
+    }
+
+    /// A container is there, and was not told yet.
+    fn found(&mut self, container: &Container) {
+        self.made_here(&container::existing(container, &self.context));
     }
 
     fn selects(&self, event: &str) -> bool {
@@ -271,10 +281,11 @@ impl Pipeline {
         let now = sensor.ledger();
         let losses = now.losses_since(&before);
         // The making of a cgroup may be among them: without it, nothing in it would ever be told to be a container's.
-        if losses.iter().any(|l| l.lane == Lane::Life)
-            && let Err(error) = self.context.containers.walk()
-        {
-            eprintln!("tarsius: {error}");
+        if losses.iter().any(|l| l.lane == Lane::Life) {
+            match self.context.containers.walk() {
+                Ok(found) => found.iter().for_each(|c| self.found(c)),
+                Err(error) => eprintln!("tarsius: {error}"),
+            }
         }
         for loss in losses {
             self.made_here(&lost::record(&loss, before.time, now.time));
