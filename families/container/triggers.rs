@@ -37,6 +37,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
     },
     Trigger { event: "container_remove", act: container, check: gone, ..Trigger::NONE },
     Trigger { event: "existing_container", elsewhere: Some("existing_containers"), ..Trigger::NONE },
+    Trigger { event: "container_enriched", elsewhere: Some("names_of_containers"), ..Trigger::NONE },
 ];
 
 /// 64 digits of which the last are the act's.

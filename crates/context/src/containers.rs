@@ -1,13 +1,13 @@
 //! From a cgroup's id to its path and container.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
 use crate::container_path::{Runtime, container_of};
 use crate::hierarchy::{Hierarchy, walk};
-use crate::{Error, choose_hierarchy};
+use crate::{Error, Names, choose_hierarchy};
 
 /// How many cgroups are held unless told otherwise.
 pub const DEFAULT_CGROUPS: usize = 16_384;
@@ -19,6 +19,7 @@ pub struct Container {
     runtime: Runtime,
     new: bool,
     cgroup: u64,
+    names: OnceLock<Names>,
 }
 
 impl Container {
@@ -40,6 +41,11 @@ impl Container {
     /// The cgroup by which it became known: its own, or, where the making of that was lost, one within.
     pub fn cgroup(&self) -> u64 {
         self.cgroup
+    }
+
+    /// What it is called; `None` until its runtime has told.
+    pub fn names(&self) -> Option<&Names> {
+        self.names.get()
     }
 }
 
@@ -173,6 +179,12 @@ impl Containers {
         self.by_id.values().filter(|k| k.cgroups > 0).map(|k| &k.container)
     }
 
+    /// The runtime has told what a container is called. Gives the container, if it is known and its names were not.
+    pub fn named(&self, id: &str, names: Names) -> Option<Arc<Container>> {
+        let container = &self.by_id.get(id)?.container;
+        container.names.set(names).is_ok().then(|| Arc::clone(container))
+    }
+
     /// The cgroup of that id.
     pub fn cgroup(&self, id: u64) -> Option<&Cgroup> {
         self.cgroups.get(&id)
@@ -214,7 +226,14 @@ impl Containers {
             let known = match self.by_id.get_mut(name).filter(|k| k.cgroups > 0) {
                 Some(known) => known,
                 None => {
-                    let made = Arc::new(Container { id: name.into(), runtime, new, cgroup: id });
+                    let made = Container {
+                        id: name.into(),
+                        runtime,
+                        new,
+                        cgroup: id,
+                        names: named_by(name, runtime),
+                    };
+                    let made = Arc::new(made);
                     first = Some(Arc::clone(&made));
                     self.by_id.insert(name.into(), Known { container: made, cgroups: 0 });
                     self.by_id.get_mut(name)?
@@ -238,6 +257,14 @@ impl Containers {
             self.by_id.remove(&container.id);
         }
         true
+    }
+}
+
+/// Of some runtimes the id is the name, and nobody else knows more.
+fn named_by(id: &str, runtime: Runtime) -> OnceLock<Names> {
+    match runtime {
+        Runtime::Lxc | Runtime::Nspawn => Names { name: Some(id.into()), ..Names::default() }.into(),
+        _ => OnceLock::new(),
     }
 }
 
@@ -322,6 +349,20 @@ mod tests {
         assert_eq!(c.removed(0, 5, &outer), Some(Change::Removed(Arc::clone(&made))));
         assert_eq!(c.removed(0, 5, &outer), None);
         assert_eq!(c.iter().count(), 0);
+    }
+
+    #[test]
+    fn names_come_once_and_for_all_cgroups() {
+        let mut c = empty(10);
+        c.made(0, 5, &format!("/docker/{}", id('a')));
+        c.made(0, 6, &format!("/docker/{}/init.scope", id('a')));
+        let names = |n: &str| Names { name: Some(n.into()), ..Names::default() };
+        assert_eq!(c.container(5).unwrap().names(), None);
+        assert_eq!(c.named(&id('a'), names("web")).unwrap().id(), id('a'));
+        assert_eq!(c.container(6).unwrap().names(), Some(&names("web")));
+        assert_eq!((c.named(&id('a'), names("other")), c.named(&id('b'), names("other"))), (None, None));
+        c.made(0, 7, "/lxc/box");
+        assert_eq!(c.container(7).unwrap().names(), Some(&names("box")));
     }
 
     #[test]

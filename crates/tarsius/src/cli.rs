@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,7 +52,8 @@ pub(crate) struct Watch {
     #[arg(short, long, value_name = "FORMAT[:FILE]")]
     pub(crate) output: Vec<String>,
 
-    /// More about each event: environment
+    /// More about each event: environment, ancestry=N (how many ancestors, 16 if not said). Always on: decoded-data, container,
+    /// for which container.docker.socket=PATH (or containerd, crio, podman) says where a runtime tells names
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
 
@@ -85,7 +87,7 @@ pub(crate) struct Watch {
 
     /// Write the whole ledger as JSON to this file at the end
     #[arg(long, value_name = "FILE")]
-    pub(crate) ledger: Option<std::path::PathBuf>,
+    pub(crate) ledger: Option<PathBuf>,
 
     /// Do not take events by these tiers (lsm, kprobe, tp_btf, cgroup ...); for tests
     #[arg(long, value_name = "TIERS", value_delimiter = ',', hide = true)]
@@ -105,14 +107,84 @@ pub(crate) struct Watch {
 }
 
 /// What `--enrichment` adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Enrichment {
     /// The environment of executed programs
     Environment,
-    /// Names of containers (always on)
-    Container,
-    /// Names beside numbers (always on)
-    DecodedData,
+    /// Names of containers, and names beside numbers: always on
+    Always,
+    /// Ancestors, at most so many
+    Ancestry(usize),
+    /// Where a container runtime is reached
+    Socket(Engine, PathBuf),
+}
+
+/// A container runtime that is asked for names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Docker,
+    Containerd,
+    Crio,
+    Podman,
+}
+
+/// More than that many ancestors no process has.
+const MOST_ANCESTORS: usize = 1024;
+
+impl std::str::FromStr for Enrichment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').map_or((text, None), |(k, v)| (k, Some(v)));
+        let engine = match key {
+            "container.docker.socket" => Some(Engine::Docker),
+            "container.containerd.socket" => Some(Engine::Containerd),
+            "container.crio.socket" => Some(Engine::Crio),
+            "container.podman.socket" => Some(Engine::Podman),
+            _ => None,
+        };
+        match (key, value, engine) {
+            ("environment", None, _) => Ok(Self::Environment),
+            ("container" | "decoded-data", None, _) => Ok(Self::Always),
+            ("ancestry", Some(n), _) => match n.parse() {
+                Ok(n) if n <= MOST_ANCESTORS => Ok(Self::Ancestry(n)),
+                _ => Err(format!("ancestry is a number up to {MOST_ANCESTORS}: ancestry=5")),
+            },
+            (_, Some(path), Some(engine)) if path.starts_with('/') => Ok(Self::Socket(engine, path.into())),
+            (_, _, Some(_)) => Err(format!("{key} takes an absolute path: {key}=/run/other.sock")),
+            _ => Err("environment, ancestry=N, container, decoded-data, or \
+                      container.RUNTIME.socket=PATH of docker, containerd, crio, podman"
+                .into()),
+        }
+    }
+}
+
+impl Watch {
+    /// How many ancestors an event is written with.
+    pub(crate) fn ancestry(&self) -> usize {
+        let said = self.enrichment.iter().rev().find_map(|e| match e {
+            Enrichment::Ancestry(n) => Some(*n),
+            _ => None,
+        });
+        said.unwrap_or(context::DEFAULT_ANCESTORS)
+    }
+
+    /// Where container runtimes are reached.
+    pub(crate) fn sockets(&self) -> runtimes::Sockets {
+        let mut sockets = runtimes::Sockets::default();
+        for enrichment in &self.enrichment {
+            if let Enrichment::Socket(engine, path) = enrichment {
+                let socket = match engine {
+                    Engine::Docker => &mut sockets.docker,
+                    Engine::Containerd => &mut sockets.containerd,
+                    Engine::Crio => &mut sockets.crio,
+                    Engine::Podman => &mut sockets.podman,
+                };
+                socket.clone_from(path);
+            }
+        }
+        sockets
+    }
 }
 
 /// When to use colours.
@@ -253,6 +325,22 @@ mod tests {
         let Some(Command::Torture(options)) = cli.command else { panic!("another command") };
         assert_eq!(options.cpus.concat(), [0, 2, 3]);
         assert!(cpus("3-2").is_err() && cpus("x").is_err() && cpus("0-99999").is_err());
+    }
+
+    #[test]
+    fn enrichments() {
+        let options = ["--enrichment", "environment,ancestry=3", "-E", "container.crio.socket=/run/c.sock"];
+        let cli = Cli::try_parse_from(["tarsius"].iter().chain(&options)).expect("valid");
+        assert!(cli.watch.enrichment.contains(&Enrichment::Environment));
+        assert_eq!(cli.watch.ancestry(), 3);
+        let sockets = cli.watch.sockets();
+        assert_eq!(sockets.crio, PathBuf::from("/run/c.sock"));
+        assert_eq!(sockets.docker, runtimes::Sockets::default().docker);
+        for wrong in
+            ["", "ancestry", "ancestry=x", "ancestry=5000", "container.crio.socket", "env", "container=1"]
+        {
+            assert!(wrong.parse::<Enrichment>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use catalogue::Quality;
-use catalogue::fields::{container_create, container_remove, existing_container};
+use catalogue::fields::{container_create, container_enriched, container_remove, existing_container};
 use context::{Change, Clock, Container, Context};
 use event::Header;
 use event::build::RecordBuilder;
@@ -30,6 +30,13 @@ pub(crate) fn existing(container: &Container, context: &Context) -> Vec<u8> {
         .finish()
 }
 
+/// The record of a container of which the names have become known.
+pub(crate) fn enriched(container: &Container, context: &Context) -> Vec<u8> {
+    Record::new(container_enriched::EVENT_ID, of_container(container))
+        .described(container, folder_time(container, context))
+        .finish()
+}
+
 /// Nobody's act, in that container.
 fn of_container(container: &Container) -> Header {
     Header { cgroup: container.cgroup(), ..Header::unknown(Clock::now()) }
@@ -44,16 +51,9 @@ fn folder_time(container: &Container, context: &Context) -> Option<u64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
 }
 
-/// A record under construction, of an event by its number. What all these events tell has the same places in them.
+/// A record under construction, of an event by its number. The fields of all these events have the same places, as a test
+/// assures.
 struct Record(Option<RecordBuilder>);
-
-const _: () = assert!(
-    container_create::RUNTIME == container_remove::RUNTIME
-        && container_create::CONTAINER_ID == container_remove::CONTAINER_ID
-        && container_create::RUNTIME == existing_container::RUNTIME
-        && container_create::CONTAINER_ID == existing_container::CONTAINER_ID
-        && container_create::CTIME == existing_container::CTIME
-);
 
 impl Record {
     fn new(event: u16, header: Header) -> Record {
@@ -72,11 +72,27 @@ impl Record {
 
     /// Which it is, since when, and what is known of it. What is not put is unavailable.
     fn described(self, container: &Container, made: Option<u64>) -> Record {
-        let record = self.identified(container);
-        match made {
-            Some(made) => Record(record.0.map(|r| r.put_u64(index(container_create::CTIME), made))),
-            None => record,
+        let mut record = self.identified(container);
+        if let Some(made) = made {
+            record = Record(record.0.map(|r| r.put_u64(index(container_create::CTIME), made)));
         }
+        let Some(names) = container.names() else { return record };
+        let pod = names.pod.as_ref();
+        let texts = [
+            (container_create::CONTAINER_IMAGE, names.image.as_deref()),
+            (container_create::CONTAINER_IMAGE_DIGEST, names.image_digest.as_deref()),
+            (container_create::CONTAINER_NAME, names.name.as_deref()),
+            (container_create::POD_NAME, pod.map(|p| &*p.name)),
+            (container_create::POD_NAMESPACE, pod.and_then(|p| p.namespace.as_deref())),
+            (container_create::POD_UID, pod.and_then(|p| p.uid.as_deref())),
+        ];
+        for (field, text) in texts {
+            if let Some(text) = text {
+                record = record.text(field, text);
+            }
+        }
+        let sandbox = pod.is_some_and(|p| p.sandbox);
+        Record(record.0.map(|r| r.put_bool(index(container_create::POD_SANDBOX), sandbox)))
     }
 
     fn finish(self) -> Vec<u8> {
@@ -86,4 +102,19 @@ impl Record {
 
 fn index(field: usize) -> u8 {
     u8::try_from(field).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_same_fields_in_the_same_places() {
+        let fields = |event: &str| {
+            let event = catalogue::event(event).expect("it is in the catalogue");
+            event.fields.iter().map(|f| (f.name, f.ty)).collect::<Vec<_>>()
+        };
+        let all = fields("container_create");
+        assert_eq!(fields("existing_container"), all);
+        assert_eq!(fields("container_enriched"), all);
+        assert_eq!(fields("container_remove"), all[..2]);
+    }
 }

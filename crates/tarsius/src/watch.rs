@@ -18,6 +18,7 @@ use integrity::Checker;
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use policy::{Scope, Selection};
+use runtimes::{Reply, Runtimes};
 use sensor::{Ledger, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
@@ -79,7 +80,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         counts: HashMap::new(),
         undecoded: vec![],
         checker: None,
+        runtimes: Runtimes::start(&options.sockets()).context("starting to ask container runtimes")?,
     };
+    pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
     let mut existing = vec![];
     sensor.existing(|record| {
@@ -120,6 +123,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     sensor.finish(|record| pipeline.record(record));
     pipeline.note_undecoded(&mut sensor);
+    pipeline.hear_runtimes();
     for record in pipeline.checker.take().map(|mut c| c.finish()).unwrap_or_default() {
         pipeline.made_here(&record);
     }
@@ -132,6 +136,12 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("writing the ledger to {}", path.display()))?;
     }
     pipeline.summarise(&account, started.elapsed());
+    if pipeline.runtimes.refused() > 0 {
+        eprintln!(
+            "tarsius: the names of {} containers were not asked for: too many came at once",
+            pipeline.runtimes.refused()
+        );
+    }
     let lost = !account.clean() || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
 }
@@ -185,6 +195,8 @@ pub(crate) struct Pipeline {
     undecoded: Vec<Vec<u8>>,
     /// Looks whether the kernel is what it should be; none if nobody wants to know.
     checker: Option<Checker>,
+    /// Knows, in the end, what containers are called.
+    runtimes: Runtimes,
 }
 
 impl Pipeline {
@@ -192,6 +204,9 @@ impl Pipeline {
         let Some((event, change)) = self.learn(record) else { return };
         self.choose(&event);
         if let Some(change) = change {
+            if let Change::Made(container) = &change {
+                self.runtimes.ask(container.id(), container.runtime());
+            }
             self.tell(&container::changed(&change, &event.header, &self.context));
         }
     }
@@ -238,7 +253,22 @@ impl Pipeline {
 
     /// A container is there, and was not told yet.
     fn found(&mut self, container: &Container) {
+        self.runtimes.ask(container.id(), container.runtime());
         self.made_here(&container::existing(container, &self.context));
+    }
+
+    /// Learns what runtimes have told, and passes it on.
+    fn hear_runtimes(&mut self) {
+        for reply in self.runtimes.replies().collect::<Vec<_>>() {
+            match reply {
+                Reply::Complaint(complaint) => eprintln!("tarsius: {complaint}"),
+                Reply::Named { id, names } => {
+                    if let Some(container) = self.context.containers.named(&id, names) {
+                        self.made_here(&container::enriched(&container, &self.context));
+                    }
+                }
+            }
+        }
     }
 
     fn selects(&self, event: &str) -> bool {
@@ -253,6 +283,7 @@ impl Pipeline {
     fn round(&mut self, sensor: &mut Sensor) {
         sensor.drain(|record| self.record(record));
         self.note_undecoded(sensor);
+        self.hear_runtimes();
         for record in self.checker.as_ref().map(Checker::records).unwrap_or_default() {
             self.made_here(&record);
         }

@@ -171,6 +171,24 @@ pub(crate) fn late_container(dir: &Path, args: &[String]) {
     crate::wait_until("the removal of a cgroup", || fs::remove_dir(&cgroup).is_ok());
 }
 
+/// Arguments: the hierarchy of containers, an id. A container whose process opens `before`, and when it is over `after`.
+pub(crate) fn docker_container(dir: &Path, args: &[String]) {
+    let cgroup = Path::new(&args[0]).join(format!("docker-{}.scope", args[1]));
+    for name in ["before", "after"] {
+        fs::write(dir.join(name), b"x").unwrap();
+    }
+    fs::create_dir(&cgroup).unwrap();
+    wait_for(in_child(|| {
+        fs::write(cgroup.join("cgroup.procs"), b"0").unwrap();
+        drop(fs::File::open(dir.join("before")).unwrap());
+        while !over() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(fs::File::open(dir.join("after")).unwrap());
+    }));
+    crate::wait_until("the removal of a cgroup", || fs::remove_dir(&cgroup).is_ok());
+}
+
 /// The id of the container of that number.
 pub fn container_id(n: usize) -> String {
     format!("{:064x}", n + 0xc0de_0000)

@@ -11,7 +11,7 @@ mod text;
 mod who;
 
 pub use schema::schema;
-pub use who::{Ancestor, ContainerRef, Who};
+pub use who::{Ancestor, ContainerRef, PodRef, Who};
 
 use crate::json::text::{keyed_bytes, put, string};
 use crate::{Event, Header, Origin, names};
@@ -69,15 +69,50 @@ fn workload(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     if event.header.cgroup != 0
         && let Some(container) = who.container(event.header.cgroup)
     {
-        out.extend_from_slice(if known { b",\"container\":{\"id\":" } else { b"\"container\":{\"id\":" });
-        string(out, container.id);
-        if !container.runtime.is_empty() {
-            out.extend_from_slice(b",\"runtime\":");
-            string(out, container.runtime);
+        if known {
+            out.push(b',');
+        }
+        write_container(out, &container);
+    }
+    out.push(b'}');
+}
+
+fn write_container(out: &mut Vec<u8>, container: &ContainerRef<'_>) {
+    out.extend_from_slice(b"\"container\":{\"id\":");
+    string(out, container.id);
+    if !container.runtime.is_empty() {
+        keyed(out, ",\"runtime\":", container.runtime);
+    }
+    if let Some(name) = container.name {
+        keyed(out, ",\"name\":", name);
+    }
+    // A digest without a name is of no image that one could ask for.
+    if let Some(image) = container.image {
+        keyed(out, ",\"image\":{\"name\":", image);
+        if let Some(digest) = container.image_digest {
+            keyed(out, ",\"repo_digests\":[", digest);
+            out.push(b']');
         }
         out.push(b'}');
     }
     out.push(b'}');
+    if let Some(pod) = container.pod {
+        keyed(out, ",\"k8s\":{\"pod\":{\"name\":", pod.name);
+        if let Some(uid) = pod.uid {
+            keyed(out, ",\"uid\":", uid);
+        }
+        out.extend_from_slice(if pod.sandbox { b",\"sandbox\":true}" } else { b",\"sandbox\":false}" });
+        if let Some(namespace) = pod.namespace {
+            keyed(out, ",\"namespace\":{\"name\":", namespace);
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+}
+
+fn keyed(out: &mut Vec<u8>, key: &str, value: &str) {
+    out.extend_from_slice(key.as_bytes());
+    string(out, value);
 }
 
 fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {

@@ -26,7 +26,18 @@ pub fn schema() -> Value {
             } }), &["matched"]),
             "workload": object(json!({
                 "process": { "$ref": "#/$defs/process" },
-                "container": object(json!({ "id": string(), "runtime": string() }), &["id"]),
+                "container": object(json!({
+                    "id": string(), "runtime": string(), "name": string(),
+                    "image": object(json!({
+                        "name": string(), "repo_digests": { "type": "array", "items": string(), "minItems": 1 },
+                    }), &["name"]),
+                }), &["id"]),
+                "k8s": object(json!({
+                    "pod": object(json!({
+                        "name": string(), "uid": string(), "sandbox": { "type": "boolean" },
+                    }), &["name", "sandbox"]),
+                    "namespace": object(json!({ "name": string() }), &["name"]),
+                }), &["pod"]),
             }), &[]),
             "data": { "type": "array" },
             "seq": { "$ref": "#/$defs/u64" },

@@ -43,12 +43,33 @@ pub trait Who {
 }
 
 /// A container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ContainerRef<'a> {
     /// Its id.
     pub id: &'a str,
     /// What runs it: `docker`, `containerd` ...; may be empty.
     pub runtime: &'a str,
+    /// Its name, if it is known.
+    pub name: Option<&'a str>,
+    /// Name of its image, if it is known.
+    pub image: Option<&'a str>,
+    /// Digest of its image, if it is known.
+    pub image_digest: Option<&'a str>,
+    /// Its pod in Kubernetes, if it is known.
+    pub pod: Option<PodRef<'a>>,
+}
+
+/// A pod of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PodRef<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its namespace.
+    pub namespace: Option<&'a str>,
+    /// Its UID.
+    pub uid: Option<&'a str>,
+    /// The container is the one that holds the pod's namespaces.
+    pub sandbox: bool,
 }
 
 /// A process from which the event's process descends.
