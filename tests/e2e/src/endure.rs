@@ -189,6 +189,20 @@ pub(crate) fn docker_container(dir: &Path, args: &[String]) {
     crate::wait_until("the removal of a cgroup", || fs::remove_dir(&cgroup).is_ok());
 }
 
+/// Arguments: commands, each with its arguments after blanks. Runs four at a time; all must succeed.
+pub(crate) fn commands(_: &Path, args: &[String]) {
+    for some in args.chunks(4) {
+        let start = |command: &String| {
+            let mut words = command.split(' ');
+            std::process::Command::new(words.next().unwrap()).args(words).spawn().unwrap()
+        };
+        let started: Vec<_> = some.iter().map(start).collect();
+        for mut child in started {
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
+
 /// The id of the container of that number.
 pub fn container_id(n: usize) -> String {
     format!("{:064x}", n + 0xc0de_0000)

@@ -4,13 +4,20 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use e2e::{Act, Watch, container_hierarchy, wait_until};
+use e2e::endure::container_id;
+use e2e::{Account, Act, Watch, container_hierarchy, scaled, wait_until, watch_act};
 use serde_json::{Value, json};
 
 use crate::Test;
 
-pub(crate) const TESTS: &[Test] = &[("existing_containers", existing), ("names_of_containers", names)];
+pub(crate) const TESTS: &[Test] = &[
+    ("existing_containers", existing),
+    ("names_of_containers", names),
+    ("containers_of_runc", of_runc),
+    ("containers_of_containerd", of_containerd),
+];
 
 /// A container's cgroup; gone with it.
 struct Cgroup(PathBuf);
@@ -130,4 +137,213 @@ fn names(_: &str) {
     account.lines.one("container_remove", "container_id", id());
     account.assert_clean();
     crate::session::validate(&account);
+}
+
+/// A root file system with one program of many names, if there is one.
+fn root_fs(at: &Path) -> Result<(), String> {
+    fs::create_dir_all(at.join("bin")).unwrap();
+    fs::copy("/usr/bin/busybox", at.join("bin/true")).map_err(|e| format!("/usr/bin/busybox: {e}"))?;
+    Ok(())
+}
+
+/// The text that a command writes, or why it could not.
+fn output(command: &mut Command) -> Result<String, String> {
+    let out = command.stdin(Stdio::null()).output().map_err(|e| format!("{command:?}: {e}"))?;
+    if out.status.success() {
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    } else {
+        Err(format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr)))
+    }
+}
+
+/// What runc runs as a container: `true` with its number. No resource limits: this machine may not let them be raised.
+fn bundle(at: &Path, root: &Path, cgroup: &str, n: usize) {
+    fs::create_dir(at).unwrap();
+    output(Command::new("runc").args(["spec", "--bundle"]).arg(at)).unwrap();
+    let file = at.join("config.json");
+    let mut spec: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    spec["process"]["terminal"] = json!(false);
+    spec["process"]["args"] = json!(["/bin/true", n.to_string()]);
+    spec["process"].as_object_mut().unwrap().remove("rlimits");
+    spec["root"]["path"] = json!(root);
+    spec["linux"]["cgroupsPath"] = json!(format!("{cgroup}/{}", container_id(n)));
+    fs::write(file, spec.to_string()).unwrap();
+}
+
+/// Removes cgroups that a runtime made above its containers', in each hierarchy.
+struct Above(String);
+
+impl Drop for Above {
+    fn drop(&mut self) {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        for mount in mounts.lines().filter(|l| l.contains(" - cgroup")) {
+            let root = PathBuf::from(mount.split(' ').nth(4).unwrap());
+            for path in Path::new(self.0.trim_start_matches('/')).ancestors().filter(|p| *p != Path::new(""))
+            {
+                // What others use too stays.
+                let _ = fs::remove_dir(root.join(path));
+            }
+        }
+    }
+}
+
+/// The executions of `true` in containers, by the number that they were given: each in its own container, which was told to be made
+/// before and to be gone after it.
+fn assert_attributed(account: &Account, runtime: &str, ids: &[(usize, String)]) {
+    let place = |event: &str, id: &str| {
+        let found: Vec<usize> = (0..account.lines.0.len())
+            .filter(|&n| {
+                account.lines.0[n].0["name"] == event && account.lines.0[n].get("container_id") == id
+            })
+            .collect();
+        assert_eq!(found.len(), 1, "{event} of {id}");
+        found[0]
+    };
+    for (n, id) in ids {
+        let argv = json!(["/bin/true", n.to_string()]);
+        let execs: Vec<usize> = (0..account.lines.0.len())
+            .filter(|&n| {
+                account.lines.0[n].0["name"] == "sched_process_exec" && account.lines.0[n].get("argv") == argv
+            })
+            .collect();
+        assert_eq!(execs.len(), 1, "{n}");
+        let container = &account.lines.0[execs[0]].0["workload"]["container"];
+        assert_eq!((&container["id"], &container["runtime"]), (&json!(id), &json!(runtime)), "{n}");
+        assert!(place("container_create", id) < execs[0] && execs[0] < place("container_remove", id), "{n}");
+    }
+}
+
+/// Containers of a real runtime come and go.
+fn of_runc(test: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, state) = (folder.path().join("root"), folder.path().join("state"));
+    let above = Above(format!("/tarsius-e2e-{}/docker", std::process::id()));
+    let command = |n: usize| {
+        let bundle = folder.path().join(format!("b{n}"));
+        format!("runc --root {} run --bundle {} tarsius-{n}", state.display(), bundle.display())
+    };
+    let count = scaled(200);
+    let trial = || {
+        root_fs(&root)?;
+        output(Command::new("runc").arg("--version"))?;
+        bundle(&folder.path().join(format!("b{count}")), &root, &above.0, count);
+        output(Command::new("sh").arg("-c").arg(command(count)))
+    };
+    if let Err(why) = trial() {
+        return println!("SKIP {test}: no container runs here: {why}");
+    }
+    for n in 0..count {
+        bundle(&folder.path().join(format!("b{n}")), &root, &above.0, n);
+    }
+    let commands: Vec<String> = (0..count).map(command).collect();
+    let (account, _act) = watch_act("commands", &commands, "sched_process_exec,tag=containers", &[]);
+    let ids: Vec<(usize, String)> = (0..count).map(|n| (n, container_id(n))).collect();
+    assert_attributed(&account, "docker", &ids);
+    account.assert_clean();
+}
+
+/// A containerd of our own; ended with it.
+struct Containerd {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Containerd {
+    fn start(folder: &Path) -> Result<Containerd, String> {
+        let socket = folder.join("containerd.sock");
+        let config = format!(
+            "version = 2\nroot = '{0}/root'\nstate = '{0}/state'\n\
+             disabled_plugins = ['io.containerd.grpc.v1.cri']\n[grpc]\naddress = '{1}'\n",
+            folder.display(),
+            socket.display()
+        );
+        fs::write(folder.join("config.toml"), config).unwrap();
+        let mut command = Command::new("containerd");
+        command.arg("--config").arg(folder.join("config.toml")).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().map_err(|e| format!("containerd: {e}"))?;
+        let containerd = Containerd { child, socket };
+        wait_until("containerd", || containerd.ctr(&["version"]).is_ok());
+        Ok(containerd)
+    }
+
+    fn ctr(&self, args: &[&str]) -> Result<String, String> {
+        output(Command::new("ctr").arg("--address").arg(&self.socket).args(args))
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        e2e::signal(self.child.id(), libc::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// An image as `docker save` writes one, of a root file system.
+fn image(folder: &Path, root: &Path, name: &str) -> Result<PathBuf, String> {
+    let own = folder.join("image");
+    fs::create_dir(&own).unwrap();
+    output(Command::new("tar").arg("-C").arg(root).arg("-cf").arg(own.join("layer.tar")).arg("."))?;
+    let sum = output(Command::new("sha256sum").arg(own.join("layer.tar")))?;
+    let layer = format!("sha256:{}", sum.split(' ').next().unwrap());
+    let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let config = json!({
+        "architecture": architecture, "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [layer]},
+    });
+    fs::write(own.join("config.json"), config.to_string()).unwrap();
+    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+    fs::write(own.join("manifest.json"), manifest.to_string()).unwrap();
+    let tar = folder.join("image.tar");
+    output(Command::new("tar").arg("-C").arg(&own).arg("-cf").arg(&tar).arg("."))?;
+    Ok(tar)
+}
+
+/// A real containerd tells what its containers are called.
+fn of_containerd(test: &str) {
+    const IMAGE: &str = "localhost/tiny:1";
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("rootfs");
+    let _above = Above("/default".into());
+    let made = (|| {
+        root_fs(&root)?;
+        let containerd = Containerd::start(folder.path())?;
+        let tar = image(folder.path(), &root, IMAGE)?;
+        containerd.ctr(&["images", "import", "--snapshotter", "native", tar.to_str().unwrap()])?;
+        containerd.ctr(&["run", "--rm", "--snapshotter", "native", IMAGE, "trial", "/bin/true"])?;
+        Ok::<_, String>(containerd)
+    })();
+    let containerd = match made {
+        Ok(containerd) => containerd,
+        Err(why) => return println!("SKIP {test}: no container runs here: {why}"),
+    };
+    let images = containerd.ctr(&["images", "list"]).unwrap();
+    let digest = images.split_whitespace().find(|w| w.starts_with("sha256:")).unwrap().to_string();
+    let socket = format!("container.containerd.socket={}", containerd.socket.display());
+    let watch = Watch::start(&["--events", "tag=containers,sched_process_exec", "--enrichment", &socket]);
+    let ids: Vec<(usize, String)> = (0..3).map(|n| (n, container_id(n))).collect();
+    for (n, id) in &ids {
+        let label = format!("io.kubernetes.container.name=server-{n}");
+        let n = n.to_string();
+        let create = ["containers", "create", "--snapshotter", "native", "--label", &label, "--label"];
+        let pod = ["io.kubernetes.pod.name=web", IMAGE, id, "/bin/true", &n];
+        containerd.ctr(&[&create[..], &pod[..]].concat()).unwrap();
+        containerd.ctr(&["tasks", "start", id]).unwrap();
+    }
+    // Its cgroup is gone by now, but containerd knows the container until it is told to forget it.
+    let events = watch.events_file();
+    let told = || fs::read_to_string(&events).unwrap().matches("\"id\":\"container_enriched\"").count();
+    wait_until("the names", || told() == ids.len());
+    let account = watch.stop();
+    assert_attributed(&account, "containerd", &ids);
+    for (n, id) in &ids {
+        account.lines.one("container_enriched", "container_id", id.as_str()).assert(&[
+            ("runtime", json!("containerd")),
+            ("container_name", json!(format!("server-{n}"))),
+            ("container_image", json!(IMAGE)),
+            ("container_image_digest", json!(digest)),
+            ("pod_name", json!("web")),
+            ("pod_sandbox", json!(false)),
+        ]);
+    }
+    account.assert_clean();
 }
