@@ -208,6 +208,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         },
         ..Trigger::NONE
     },
+    Trigger { event: "executable_hash", elsewhere: Some("hashes_on_request"), ..Trigger::NONE },
 ];
 
 /// Linux before 5.17, where programs do not find what is mapped, nor a call's arguments from within it.

@@ -26,6 +26,10 @@ impl Who for Context {
         Context::executable(self, event)
     }
 
+    fn sha256(&self, event: &Event<'_>) -> Option<[u8; 32]> {
+        Some(self.process(event)?.program()?.sha256()?.0)
+    }
+
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
         let container = self.containers.container(cgroup)?;
         let names = container.names();

@@ -52,7 +52,8 @@ pub(crate) struct Watch {
     #[arg(short, long, value_name = "FORMAT[:FILE]")]
     pub(crate) output: Vec<String>,
 
-    /// More about each event: environment, ancestry=N (how many ancestors, 16 if not said). Always on: decoded-data, container,
+    /// More about each event: environment; ancestry=N (how many ancestors, 16 if not said); executable-hash, SHA-256 of executed files,
+    /// each hashed once (executable-hash.mode=none: at each execution). Always on: decoded-data, container,
     /// for which container.docker.socket=PATH (or containerd, crio, podman) says where a runtime tells names
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
@@ -115,6 +116,8 @@ pub(crate) enum Enrichment {
     Always,
     /// Ancestors, at most so many
     Ancestry(usize),
+    /// SHA-256 of executed files; with `keep`, once for each
+    Hash { keep: bool },
     /// Where a container runtime is reached
     Socket(Engine, PathBuf),
 }
@@ -146,13 +149,20 @@ impl std::str::FromStr for Enrichment {
         match (key, value, engine) {
             ("environment", None, _) => Ok(Self::Environment),
             ("container" | "decoded-data", None, _) => Ok(Self::Always),
+            ("executable-hash", None, _) | ("executable-hash.mode", Some("dev-inode"), _) => {
+                Ok(Self::Hash { keep: true })
+            }
+            ("executable-hash.mode", Some("none"), _) => Ok(Self::Hash { keep: false }),
+            ("executable-hash.mode", ..) => Err("executable-hash.mode is none or dev-inode: an inode number alone, \
+                                                or with an image's digest, does not name a file"
+                .into()),
             ("ancestry", Some(n), _) => match n.parse() {
                 Ok(n) if n <= MOST_ANCESTORS => Ok(Self::Ancestry(n)),
                 _ => Err(format!("ancestry is a number up to {MOST_ANCESTORS}: ancestry=5")),
             },
             (_, Some(path), Some(engine)) if path.starts_with('/') => Ok(Self::Socket(engine, path.into())),
             (_, _, Some(_)) => Err(format!("{key} takes an absolute path: {key}=/run/other.sock")),
-            _ => Err("environment, ancestry=N, container, decoded-data, or \
+            _ => Err("environment, ancestry=N, executable-hash, executable-hash.mode=MODE, container, decoded-data, or \
                       container.RUNTIME.socket=PATH of docker, containerd, crio, podman"
                 .into()),
         }
@@ -167,6 +177,14 @@ impl Watch {
             _ => None,
         });
         said.unwrap_or(context::DEFAULT_ANCESTORS)
+    }
+
+    /// Whether executed files are hashed, and if so, whether a file is hashed once.
+    pub(crate) fn hashes(&self) -> Option<bool> {
+        self.enrichment.iter().rev().find_map(|e| match e {
+            Enrichment::Hash { keep } => Some(*keep),
+            _ => None,
+        })
     }
 
     /// Where container runtimes are reached.
@@ -332,13 +350,22 @@ mod tests {
         let options = ["--enrichment", "environment,ancestry=3", "-E", "container.crio.socket=/run/c.sock"];
         let cli = Cli::try_parse_from(["tarsius"].iter().chain(&options)).expect("valid");
         assert!(cli.watch.enrichment.contains(&Enrichment::Environment));
-        assert_eq!(cli.watch.ancestry(), 3);
+        assert_eq!((cli.watch.ancestry(), cli.watch.hashes()), (3, None));
+        let cli2 = Cli::try_parse_from(["tarsius", "-E", "executable-hash,executable-hash.mode=none"]);
+        assert_eq!(cli2.expect("valid").watch.hashes(), Some(false));
         let sockets = cli.watch.sockets();
         assert_eq!(sockets.crio, PathBuf::from("/run/c.sock"));
         assert_eq!(sockets.docker, runtimes::Sockets::default().docker);
-        for wrong in
-            ["", "ancestry", "ancestry=x", "ancestry=5000", "container.crio.socket", "env", "container=1"]
-        {
+        for wrong in [
+            "",
+            "ancestry",
+            "ancestry=x",
+            "ancestry=5000",
+            "container.crio.socket",
+            "env",
+            "container=1",
+            "executable-hash.mode=inode",
+        ] {
             assert!(wrong.parse::<Enrichment>().is_err(), "{wrong}");
         }
     }

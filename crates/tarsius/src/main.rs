@@ -4,6 +4,7 @@ mod cli;
 mod container;
 mod doctor;
 mod events;
+mod executable;
 mod lost;
 mod scope;
 mod torture;

@@ -14,6 +14,7 @@ use catalogue::fields::{
 };
 use context::{Change, Container, Context};
 use event::Event;
+use hashes::Hashes;
 use integrity::Checker;
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
@@ -22,7 +23,8 @@ use runtimes::{Reply, Runtimes};
 use sensor::{Ledger, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
-use crate::{container, lost, scope};
+use crate::executable::Executed;
+use crate::{container, executable, lost, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -80,6 +82,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         counts: HashMap::new(),
         undecoded: vec![],
         checker: None,
+        hashes: options.hashes().map(Hashes::start).transpose().context("starting to hash")?,
         runtimes: Runtimes::start(&options.sockets()).context("starting to ask container runtimes")?,
     };
     pipeline.context.max_ancestors = options.ancestry();
@@ -123,7 +126,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     sensor.finish(|record| pipeline.record(record));
     pipeline.note_undecoded(&mut sensor);
-    pipeline.hear_runtimes();
+    pipeline.hear();
     for record in pipeline.checker.take().map(|mut c| c.finish()).unwrap_or_default() {
         pipeline.made_here(&record);
     }
@@ -195,6 +198,8 @@ pub(crate) struct Pipeline {
     undecoded: Vec<Vec<u8>>,
     /// Looks whether the kernel is what it should be; none if nobody wants to know.
     checker: Option<Checker>,
+    /// Hashes executed files; none if nobody wants to know.
+    hashes: Option<Hashes<Executed>>,
     /// Knows, in the end, what containers are called.
     runtimes: Runtimes,
 }
@@ -202,6 +207,12 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     pub(crate) fn record(&mut self, record: &[u8]) {
         let Some((event, change)) = self.learn(record) else { return };
+        if event.definition.id == sched_process_exec::EVENT_ID
+            && let Some(hashes) = &mut self.hashes
+            && self.scope.matches(&event, &self.context)
+        {
+            executable::hash(hashes, &self.context, &event);
+        }
         self.choose(&event);
         if let Some(change) = change {
             if let Change::Made(container) = &change {
@@ -257,8 +268,12 @@ impl Pipeline {
         self.made_here(&container::existing(container, &self.context));
     }
 
-    /// Learns what runtimes have told, and passes it on.
-    fn hear_runtimes(&mut self) {
+    /// Learns what runtimes have told and what was hashed, and passes it on.
+    fn hear(&mut self) {
+        let hashed = self.hashes.as_ref().map(|h| h.done().collect::<Vec<_>>());
+        for (executed, hash) in hashed.unwrap_or_default() {
+            self.tell(&executable::hashed(&executed, &hash));
+        }
         for reply in self.runtimes.replies().collect::<Vec<_>>() {
             match reply {
                 Reply::Complaint(complaint) => eprintln!("tarsius: {complaint}"),
@@ -283,7 +298,7 @@ impl Pipeline {
     fn round(&mut self, sensor: &mut Sensor) {
         sensor.drain(|record| self.record(record));
         self.note_undecoded(sensor);
-        self.hear_runtimes();
+        self.hear();
         for record in self.checker.as_ref().map(Checker::records).unwrap_or_default() {
             self.made_here(&record);
         }

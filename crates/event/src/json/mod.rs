@@ -119,7 +119,7 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     let h = &event.header;
     out.extend_from_slice(b"\"process\":{");
     if let Some(path) = who.executable(event) {
-        executable(out, path);
+        executable(out, path, who.sha256(event));
         out.push(b',');
     }
     put(out, "\"unique_id\":", who.unique_id(h.leader_start_time, h.pid));
@@ -150,7 +150,7 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
         put(out, ",\"pid\":", a.ns_pid);
         if let Some(path) = a.executable {
             out.push(b',');
-            executable(out, path);
+            executable(out, path, None);
         }
         out.extend_from_slice(b",\"thread\":{\"start_time\":");
         text::time(out, who.wall_time(a.start_time));
@@ -161,9 +161,15 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     out.extend_from_slice(b"]}");
 }
 
-fn executable(out: &mut Vec<u8>, path: &[u8]) {
+fn executable(out: &mut Vec<u8>, path: &[u8], sha256: Option<[u8; 32]>) {
     out.extend_from_slice(b"\"executable\":{");
     keyed_bytes(out, "path", path);
+    if let Some(sha256) = sha256 {
+        out.extend_from_slice(b",\"sha256\":\"");
+        let digit = |d: u8| b"0123456789abcdef"[usize::from(d & 15)];
+        out.extend(sha256.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte)]));
+        out.push(b'"');
+    }
     out.push(b'}');
 }
 

@@ -196,7 +196,8 @@ fn definitions() -> Value {
     let u64 = json!({ "$ref": "#/$defs/u64" });
     let id = object(json!({ "id": u32 }), &["id"]);
     let escaped = json!({ "const": "escaped" });
-    let executable = object(json!({ "path": string(), "encoding": escaped }), &["path"]);
+    let sha256 = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
+    let executable = object(json!({ "path": string(), "encoding": escaped, "sha256": sha256 }), &["path"]);
     let time = json!({ "$ref": "#/$defs/time" });
     let capabilities = json!({
         "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^CAP_[A-Z0-9_]+$" },

@@ -25,6 +25,12 @@ pub trait Who {
         None
     }
 
+    /// SHA-256 of what [`Who::executable`] names, if it is known.
+    fn sha256(&self, event: &Event<'_>) -> Option<[u8; 32]> {
+        let _ = event;
+        None
+    }
+
     /// The container that a cgroup belongs to.
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
         let _ = cgroup;
