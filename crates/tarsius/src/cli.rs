@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Events(Events),
     /// Tell what this kernel can do, how each event would be taken here, and what would be missed
     Doctor(Doctor),
+    /// List the processes that there are, with their containers and executables, by the kernel's own list of its tasks
+    Ps(Ps),
     /// Print the JSON Schema of the event lines
     Schema,
     /// Try to break the promise on this kernel: load it, preempt it, and compare every event with what was done
@@ -232,6 +234,14 @@ pub(crate) struct Doctor {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `tarsius ps`.
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Each process below the one that made it
+    #[arg(short, long)]
+    pub(crate) tree: bool,
 }
 
 /// Options of `tarsius torture`.
