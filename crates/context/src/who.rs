@@ -30,6 +30,11 @@ impl Who for Context {
         Some(self.process(event)?.program()?.sha256()?.0)
     }
 
+    /// A container has users of its own, whatever their numbers are called outside.
+    fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
+        self.containers.container(cgroup).is_none().then(|| self.users.name(uid))?
+    }
+
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
         let container = self.containers.container(cgroup)?;
         let names = container.names();

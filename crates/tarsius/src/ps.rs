@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use context::{Context, Process, ProcessKey};
 use event::Event;
+use event::json::Who as _;
 use jiff::{Timestamp, tz::TimeZone};
 use kernel::Features;
 use sensor::Sensor;
@@ -70,13 +71,15 @@ fn tree(context: &Context) -> Vec<(usize, &Process)> {
 }
 
 fn show(context: &Context, rows: &[(usize, &Process)]) -> anyhow::Result<()> {
-    let mut processes = table(&["PID", "PPID", "UID", "STARTED", "CONTAINER", "NAME", "EXECUTABLE"]);
+    let mut processes = table(&["PID", "PPID", "USER", "STARTED", "CONTAINER", "NAME", "EXECUTABLE"]);
     for (depth, process) in rows {
         let container = context.containers.container(process.cgroup()).map_or("-", |c| c.id());
         processes.add_row([
             process.key().pid.to_string(),
             process.parent().map_or("0".into(), |p| p.pid.to_string()),
-            process.uid().to_string(),
+            context
+                .user(process.uid(), process.cgroup())
+                .map_or_else(|| process.uid().to_string(), |name| printable(name.as_bytes())),
             time(context.clock.wall(process.key().start_time)),
             container.get(..CONTAINER_DIGITS).unwrap_or(container).to_string(),
             format!("{}{}", "  ".repeat(*depth), printable(process.comm())),

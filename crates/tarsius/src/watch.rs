@@ -121,6 +121,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         if accounted.elapsed() >= ACCOUNT {
             accounted = Instant::now();
             pipeline.context.clock.measure_again();
+            pipeline.context.users.refresh();
             account = pipeline.account(&sensor, account);
         }
     }

@@ -125,8 +125,12 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     put(out, "\"unique_id\":", who.unique_id(h.leader_start_time, h.pid));
     put(out, ",\"host_pid\":", h.pid);
     put(out, ",\"pid\":", h.ns_pid);
-    put(out, ",\"real_user\":{\"id\":", h.uid);
-    put(out, "},\"effective_user\":{\"id\":", h.euid);
+    for (key, uid) in [(",\"real_user\":{\"id\":", h.uid), ("},\"effective_user\":{\"id\":", h.euid)] {
+        put(out, key, uid);
+        if let Some(name) = who.user(uid, h.cgroup) {
+            keyed(out, ",\"name\":", name);
+        }
+    }
     put(out, "},\"real_group\":{\"id\":", h.gid);
     put(out, "},\"effective_group\":{\"id\":", h.egid);
     out.extend_from_slice(b"},");

@@ -195,6 +195,7 @@ fn definitions() -> Value {
     let u32 = json!({ "$ref": "#/$defs/u32" });
     let u64 = json!({ "$ref": "#/$defs/u64" });
     let id = object(json!({ "id": u32 }), &["id"]);
+    let user = object(json!({ "id": u32, "name": string() }), &["id"]);
     let escaped = json!({ "const": "escaped" });
     let sha256 = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
     let executable = object(json!({ "path": string(), "encoding": escaped, "sha256": sha256 }), &["path"]);
@@ -229,7 +230,7 @@ fn definitions() -> Value {
         "process": object(json!({
             "executable": executable,
             "unique_id": u64, "host_pid": u32, "pid": u32,
-            "real_user": id, "effective_user": id, "real_group": id, "effective_group": id,
+            "real_user": user, "effective_user": user, "real_group": id, "effective_group": id,
             "thread": object(json!({
                 "start_time": time, "name": string(), "encoding": escaped, "unique_id": u64, "host_tid": u32,
                 "tid": u32, "syscall": { "type": "string", "minLength": 1 }, "compat": { "type": "boolean" },

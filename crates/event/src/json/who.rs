@@ -31,6 +31,12 @@ pub trait Who {
         None
     }
 
+    /// Name of a user, of a task in that cgroup.
+    fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
+        let _ = (uid, cgroup);
+        None
+    }
+
     /// The container that a cgroup belongs to.
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
         let _ = cgroup;
