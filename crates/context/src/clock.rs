@@ -96,6 +96,11 @@ impl Clock {
         self.started
     }
 
+    /// Now, nanoseconds of the boot clock.
+    pub fn now() -> u64 {
+        now(ClockId::Boottime)
+    }
+
     /// Nanoseconds since the epoch at that moment of the boot clock.
     pub fn wall(&self, boot_ns: u64) -> u64 {
         boot_ns.saturating_add_signed(self.wall_ahead)

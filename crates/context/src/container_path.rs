@@ -10,6 +10,7 @@ pub enum Runtime {
     Podman,
     Lxc,
     Nspawn,
+    Garden,
     /// The path has a container's id but does not say whose: `/kubepods/.../<id>`.
     Unknown,
 }
@@ -24,6 +25,7 @@ impl Runtime {
             Runtime::Podman => "podman",
             Runtime::Lxc => "lxc",
             Runtime::Nspawn => "nspawn",
+            Runtime::Garden => "garden",
             Runtime::Unknown => "unknown",
         }
     }
@@ -31,8 +33,8 @@ impl Runtime {
 
 /// A container's id and runtime, from the path of its cgroup or of any cgroup within.
 ///
-/// Of nested containers the innermost counts. The id is the runtime's: 64 hexadecimal digits, or the name for LXC and
-/// nspawn. A runtime's helper in its own cgroup (`libpod-conmon-`, `crio-conmon-`, `lxc.monitor.`, an nspawn's
+/// Of nested containers the innermost counts. The id is the runtime's: 64 hexadecimal digits, the name for LXC and nspawn,
+/// the handle for garden. A runtime's helper in its own cgroup (`libpod-conmon-`, `crio-conmon-`, `lxc.monitor.`, an nspawn's
 /// `supervisor`) is not in the container.
 pub fn container_of(path: &str) -> Option<(&str, Runtime)> {
     let mut rest = path.trim_end_matches('/');
@@ -85,6 +87,9 @@ fn container_in<'a>(
     if parent == "lxc" || parent == "lxc.payload" {
         return Some((component, Runtime::Lxc));
     }
+    if is_handle(component, &[8, 4, 4, 4, 4]) || is_garden(above) && is_handle(component, &[8, 4, 4, 4, 12]) {
+        return Some((component, Runtime::Garden));
+    }
     let machine = component.strip_prefix("machine-").and_then(|c| c.strip_suffix(".scope"));
     let unit = component.strip_prefix("systemd-nspawn@").and_then(|c| c.strip_suffix(".service"));
     match machine.or(unit) {
@@ -111,6 +116,23 @@ fn runtime_above(parent: &str, above: &str) -> Runtime {
 
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Groups of so many hexadecimal digits, with dashes between them. Cloud Foundry names its containers by a UUID of which the
+/// last eight digits are cut.
+fn is_handle(text: &str, digits: &[usize]) -> bool {
+    let mut groups = text.split('-');
+    let hexadecimal = |group: &str| group.bytes().all(|b| b.is_ascii_hexdigit());
+    digits.iter().all(|&n| groups.next().is_some_and(|g| g.len() == n && hexadecimal(g)))
+        && groups.next().is_none()
+}
+
+/// The cgroup of the garden daemon, which has a tag where there are several, or one of the two in which it puts containers
+/// by their use of the CPU.
+fn is_garden(above: &str) -> bool {
+    let above = ["/good", "/bad"].iter().find_map(|s| above.strip_suffix(s)).unwrap_or(above);
+    let daemon = above.rsplit('/').next().unwrap_or("");
+    daemon == "garden" || daemon.starts_with("garden-")
 }
 
 fn is_fargate_number(task: &str, rest: &str) -> bool {
@@ -203,6 +225,37 @@ mod tests {
             ("/machine.slice/systemd-nspawn@debian.service/supervisor", None),
             ("/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator", None),
             ("/machine.slice/machine-lxc\\x2d12\\x2dapp.scope", Some(("lxc\\x2d12\\x2dapp", Lxc))),
+            // garden: Cloud Foundry, Concourse
+            ("/garden/5f1b7a2e-1c3d-4b5a-6978-8796", Some(("5f1b7a2e-1c3d-4b5a-6978-8796", Garden))),
+            (
+                "/system.slice/runc-bpm-garden.scope/garden/bad/5f1b7a2e-1c3d-4b5a-6978-8796",
+                Some(("5f1b7a2e-1c3d-4b5a-6978-8796", Garden)),
+            ),
+            (
+                "/garden-2/5f1b7a2e-1c3d-4b5a-6978-8796a5b4c3d2/init",
+                Some(("5f1b7a2e-1c3d-4b5a-6978-8796a5b4c3d2", Garden)),
+            ),
+            ("/garden/good", None),
+            ("/garden", None),
+            ("/user.slice/5f1b7a2e-1c3d-4b5a-6978-8796a5b4c3d2", None),
+            ("/garden/5f1b7a2e-1c3d-4b5a-6978-879g", None),
+            // of version 1 each controller has a path of its own, and a runtime in a container has its container's before it
+            (
+                "/kubepods/burstable/pod1f2e3d4c-0000-4000-8000-000000000000/OUTER/docker/ID",
+                Some((ID, Docker)),
+            ),
+            ("/system.slice/docker-OUTER.scope/machine.slice/libpod-ID.scope/container", Some((ID, Podman))),
+            ("/machine.slice/machine-debian.scope/payload/system.slice/docker-ID.scope", Some((ID, Docker))),
+            ("/docker/OUTER/lxc/web", Some(("web", Lxc))),
+            // Podman: an exec's own cgroup, and user services
+            ("/libpod_parent/libpod-ID/ctr", Some((ID, Podman))),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/web.service/libpod-payload-ID",
+                Some((ID, Podman)),
+            ),
+            // LXD and Incus
+            ("/lxc.payload.c1/init.scope", Some(("c1", Lxc))),
+            ("/lxc.pivot/web", None),
             // an unknown runtime's scope
             ("/system.slice/kata-ID.scope", Some((ID, Unknown))),
             ("/system.slice/kata-ID.service", None),

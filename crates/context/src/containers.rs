@@ -1,13 +1,13 @@
 //! From a cgroup's id to its path and container.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
 use crate::container_path::{Runtime, container_of};
 use crate::hierarchy::{Hierarchy, walk};
-use crate::{Error, choose_hierarchy};
+use crate::{Error, Names, choose_hierarchy};
 
 /// How many cgroups are held unless told otherwise.
 pub const DEFAULT_CGROUPS: usize = 16_384;
@@ -18,6 +18,8 @@ pub struct Container {
     id: Box<str>,
     runtime: Runtime,
     new: bool,
+    cgroup: u64,
+    names: OnceLock<Names>,
 }
 
 impl Container {
@@ -35,6 +37,33 @@ impl Container {
     pub fn is_new(&self) -> bool {
         self.new
     }
+
+    /// The cgroup by which it became known: its own, or, where the making of that was lost, one within.
+    pub fn cgroup(&self) -> u64 {
+        self.cgroup
+    }
+
+    /// What it is called; `None` until its runtime has told.
+    pub fn names(&self) -> Option<&Names> {
+        self.names.get()
+    }
+}
+
+/// A container came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Its first cgroup was made.
+    Made(Arc<Container>),
+    /// Its last cgroup was removed.
+    Removed(Arc<Container>),
+}
+
+/// A container by its id.
+#[derive(Debug)]
+struct Known {
+    container: Arc<Container>,
+    /// How many of its cgroups are there.
+    cgroups: usize,
 }
 
 /// A cgroup.
@@ -70,7 +99,7 @@ impl Cgroup {
 pub struct Containers {
     hierarchy: Hierarchy,
     cgroups: FxHashMap<u64, Cgroup>,
-    by_id: FxHashMap<Box<str>, Arc<Container>>,
+    by_id: FxHashMap<Box<str>, Known>,
     removed: VecDeque<u64>,
     capacity: usize,
     refused: u64,
@@ -106,36 +135,54 @@ impl Containers {
     }
 
     /// Enters every cgroup that is there now and not known. Containers found so are not new. It may be called again,
-    /// after events of the life lane were lost.
+    /// after events of the life lane were lost. Gives the containers that were not known.
     ///
     /// # Errors
     ///
     /// The hierarchy's root can not be read.
-    pub fn walk(&mut self) -> Result<(), Error> {
+    pub fn walk(&mut self) -> Result<Vec<Arc<Container>>, Error> {
         let root = self.hierarchy.root().to_path_buf();
+        let mut found = vec![];
         walk(&root, |id, path| {
-            self.enter(id, path, false);
+            found.extend(self.enter(id, path, false));
             self.cgroups.len() < self.capacity || !self.removed.is_empty()
-        })
+        })?;
+        Ok(found)
     }
 
-    /// A cgroup was made, in the hierarchy of that number; other hierarchies are passed over.
-    pub fn made(&mut self, hierarchy: u32, id: u64, path: &str) {
-        if hierarchy == self.hierarchy.id() {
-            self.enter(id, path, true);
-        }
-    }
-
-    /// A cgroup was removed. Its path may not have been known before.
-    pub fn removed(&mut self, hierarchy: u32, id: u64, path: &str) {
+    /// A cgroup was made, in the hierarchy of that number; other hierarchies are passed over. Gives the container that
+    /// it is the first cgroup of.
+    pub fn made(&mut self, hierarchy: u32, id: u64, path: &str) -> Option<Change> {
         if hierarchy != self.hierarchy.id() {
-            return;
+            return None;
+        }
+        self.enter(id, path, true).map(Change::Made)
+    }
+
+    /// A cgroup was removed. Its path may not have been known before. Gives the container that it was the last cgroup of.
+    pub fn removed(&mut self, hierarchy: u32, id: u64, path: &str) -> Option<Change> {
+        if hierarchy != self.hierarchy.id() {
+            return None;
         }
         self.enter(id, path, false);
-        if let Some(cgroup) = self.cgroups.get_mut(&id).filter(|c| !c.removed) {
-            cgroup.removed = true;
-            self.removed.push_back(id);
-        }
+        let cgroup = self.cgroups.get_mut(&id).filter(|c| !c.removed)?;
+        cgroup.removed = true;
+        self.removed.push_back(id);
+        let container = cgroup.container.clone()?;
+        let known = self.by_id.get_mut(&container.id).filter(|k| Arc::ptr_eq(&k.container, &container))?;
+        known.cgroups = known.cgroups.saturating_sub(1);
+        (known.cgroups == 0).then_some(Change::Removed(container))
+    }
+
+    /// The containers that are there, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Container>> {
+        self.by_id.values().filter(|k| k.cgroups > 0).map(|k| &k.container)
+    }
+
+    /// The runtime has told what a container is called. Gives the container, if it is known and its names were not.
+    pub fn named(&self, id: &str, names: Names) -> Option<Arc<Container>> {
+        let container = &self.by_id.get(id)?.container;
+        container.names.set(names).is_ok().then(|| Arc::clone(container))
     }
 
     /// The cgroup of that id.
@@ -163,24 +210,40 @@ impl Containers {
         self.refused
     }
 
-    fn enter(&mut self, id: u64, path: &str, new: bool) {
+    /// Gives the container that this is the first cgroup of.
+    fn enter(&mut self, id: u64, path: &str, new: bool) -> Option<Arc<Container>> {
         if self.cgroups.contains_key(&id) {
-            return;
+            return None;
         }
         if self.cgroups.len() >= self.capacity && !self.make_room() {
             self.refused += 1;
-            return;
+            return None;
         }
-        let container = container_of(path).map(|(name, runtime)| match self.by_id.get(name) {
-            // An inner cgroup made later does not make its container new.
-            Some(known) => Arc::clone(known),
-            None => {
-                let container = Arc::new(Container { id: name.into(), runtime, new });
-                self.by_id.insert(name.into(), Arc::clone(&container));
-                container
-            }
-        });
+        let (mut container, mut first) = (None, None);
+        if let Some((name, runtime)) = container_of(path) {
+            // An inner cgroup made later does not make its container new. One that was gone and is made again does: LXC and
+            // nspawn use a name many times.
+            let known = match self.by_id.get_mut(name).filter(|k| k.cgroups > 0) {
+                Some(known) => known,
+                None => {
+                    let made = Container {
+                        id: name.into(),
+                        runtime,
+                        new,
+                        cgroup: id,
+                        names: named_by(name, runtime),
+                    };
+                    let made = Arc::new(made);
+                    first = Some(Arc::clone(&made));
+                    self.by_id.insert(name.into(), Known { container: made, cgroups: 0 });
+                    self.by_id.get_mut(name)?
+                }
+            };
+            known.cgroups += 1;
+            container = Some(Arc::clone(&known.container));
+        }
         self.cgroups.insert(id, Cgroup { path: path.into(), container, removed: false });
+        first
     }
 
     fn make_room(&mut self) -> bool {
@@ -188,10 +251,20 @@ impl Containers {
             return false;
         };
         // Ours, and that of `by_id`: no other cgroup belongs to it.
-        if let Some(container) = cgroup.container.filter(|c| Arc::strong_count(c) <= 2) {
+        if let Some(container) = cgroup.container.filter(|c| Arc::strong_count(c) <= 2)
+            && self.by_id.get(&container.id).is_some_and(|k| Arc::ptr_eq(&k.container, &container))
+        {
             self.by_id.remove(&container.id);
         }
         true
+    }
+}
+
+/// Of some runtimes the id is the name, and nobody else knows more.
+fn named_by(id: &str, runtime: Runtime) -> OnceLock<Names> {
+    match runtime {
+        Runtime::Lxc | Runtime::Nspawn => Names { name: Some(id.into()), ..Names::default() }.into(),
+        _ => OnceLock::new(),
     }
 }
 
@@ -259,6 +332,54 @@ mod tests {
         c.removed(0, 2, "/x");
         c.made(0, 4, "/z");
         assert!(c.cgroup(4).is_some() && c.cgroup(3).is_some());
+    }
+
+    #[test]
+    fn containers_come_with_their_first_cgroup_and_go_with_their_last() {
+        let mut c = empty(10);
+        let outer = format!("/docker/{}", id('a'));
+        let Some(Change::Made(made)) = c.made(0, 5, &outer) else { panic!("not made") };
+        assert_eq!((made.id(), made.cgroup(), made.is_new()), (&*id('a'), 5, true));
+        assert_eq!(c.made(0, 5, &outer), None);
+        assert_eq!(c.made(0, 6, &format!("{outer}/init.scope")), None);
+        assert_eq!(c.made(0, 7, "/system.slice"), None);
+        assert_eq!(c.iter().collect::<Vec<_>>(), [&made]);
+        assert_eq!(c.removed(0, 6, &format!("{outer}/init.scope")), None);
+        assert_eq!(c.removed(0, 7, "/system.slice"), None);
+        assert_eq!(c.removed(0, 5, &outer), Some(Change::Removed(Arc::clone(&made))));
+        assert_eq!(c.removed(0, 5, &outer), None);
+        assert_eq!(c.iter().count(), 0);
+    }
+
+    #[test]
+    fn names_come_once_and_for_all_cgroups() {
+        let mut c = empty(10);
+        c.made(0, 5, &format!("/docker/{}", id('a')));
+        c.made(0, 6, &format!("/docker/{}/init.scope", id('a')));
+        let names = |n: &str| Names { name: Some(n.into()), ..Names::default() };
+        assert_eq!(c.container(5).unwrap().names(), None);
+        assert_eq!(c.named(&id('a'), names("web")).unwrap().id(), id('a'));
+        assert_eq!(c.container(6).unwrap().names(), Some(&names("web")));
+        assert_eq!((c.named(&id('a'), names("other")), c.named(&id('b'), names("other"))), (None, None));
+        c.made(0, 7, "/lxc/box");
+        assert_eq!(c.container(7).unwrap().names(), Some(&names("box")));
+    }
+
+    #[test]
+    fn a_name_used_again_is_another_container() {
+        let mut c = empty(2);
+        let Some(Change::Made(first)) = c.made(0, 1, "/lxc/web") else { panic!("not made") };
+        c.removed(0, 1, "/lxc/web");
+        let Some(Change::Made(second)) = c.made(0, 2, "/lxc/web") else { panic!("not made") };
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert_eq!((c.container(1).unwrap().cgroup(), c.container(2).unwrap().cgroup()), (1, 2));
+        // The first is forgotten, the second stays.
+        drop(first);
+        c.made(0, 3, "/x");
+        assert_eq!((c.cgroup(1).is_none(), c.iter().collect::<Vec<_>>()), (true, vec![&second]));
+        // One that was never seen to be made is removed.
+        let mut c = empty(2);
+        assert!(matches!(c.removed(0, 9, "/lxc/old"), Some(Change::Removed(old)) if !old.is_new()));
     }
 
     #[test]

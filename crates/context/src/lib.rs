@@ -10,20 +10,26 @@ mod clock;
 mod container_path;
 mod containers;
 mod error;
+mod executable;
 mod hierarchy;
+mod names;
 mod observe;
 mod process;
 mod processes;
+mod users;
 mod who;
 
 pub use clock::{BootId, Clock, unique_id};
 pub use container_path::{Runtime, container_of};
-pub use containers::{Cgroup, Container, Containers, DEFAULT_CGROUPS};
+pub use containers::{Cgroup, Change, Container, Containers, DEFAULT_CGROUPS};
 pub use error::Error;
+pub use executable::{Executable, FileHash, Sha256};
 pub use hierarchy::{Hierarchy, choose_hierarchy};
+pub use names::{NAME_BYTES, Names, Pod};
 pub use observe::{born, process_of};
 pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Sighting, comm_bytes};
 pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes};
+pub use users::Users;
 
 use event::Event;
 
@@ -39,6 +45,8 @@ pub struct Context {
     pub containers: Containers,
     /// The host and its clocks.
     pub clock: Clock,
+    /// The host's users.
+    pub users: Users,
     /// How many ancestors an event is written with.
     pub max_ancestors: usize,
 }
@@ -50,17 +58,19 @@ impl Context {
     ///
     /// The boot id or the cgroup hierarchy can not be read.
     pub fn new() -> Result<Context, Error> {
-        Ok(Context::with(Processes::default(), Containers::new()?, Clock::new()?))
+        let context = Context::with(Processes::default(), Containers::new()?, Clock::new()?);
+        Ok(Context { users: Users::new(), ..context })
     }
 
-    /// Of these parts.
+    /// Of these parts, and with no users.
     pub fn with(processes: Processes, containers: Containers, clock: Clock) -> Context {
-        Context { processes, containers, clock, max_ancestors: DEFAULT_ANCESTORS }
+        Context { processes, containers, clock, users: Users::default(), max_ancestors: DEFAULT_ANCESTORS }
     }
 
-    /// Learns what an event tells. Allocates nothing but for new processes, cgroups, and programs executed.
-    pub fn observe(&mut self, event: &Event<'_>) {
-        observe::observe(&mut self.processes, &mut self.containers, event);
+    /// Learns what an event tells; gives the container that came or went with it. Allocates nothing but for new processes,
+    /// cgroups, and programs executed.
+    pub fn observe(&mut self, event: &Event<'_>) -> Option<Change> {
+        observe::observe(&mut self.processes, &mut self.containers, event)
     }
 
     /// The process of an event.

@@ -3,7 +3,7 @@
 use catalogue::{Lane, Quality};
 use event::{Event, Header, Origin};
 
-use crate::containers::Containers;
+use crate::containers::{Change, Containers};
 use crate::process::{Birth, ProcessKey, Sighting};
 use crate::processes::Processes;
 
@@ -27,10 +27,15 @@ pub fn born(event: &Event<'_>) -> Option<ProcessKey> {
     ProcessKey::new(u32::try_from(pid).ok()?, number(event, "start_time")?)
 }
 
-pub(crate) fn observe(processes: &mut Processes, containers: &mut Containers, event: &Event<'_>) {
+pub(crate) fn observe(
+    processes: &mut Processes,
+    containers: &mut Containers,
+    event: &Event<'_>,
+) -> Option<Change> {
     let who = sighting(&event.header);
-    if event.definition.lane == Lane::Life && lifetime(processes, containers, event, who.as_ref()) {
-        return;
+    let life = event.definition.lane == Lane::Life;
+    if life && lifetime(processes, event, who.as_ref()) {
+        return None;
     }
     match (who, event.header.origin) {
         (Some(s), Origin::Current) => processes.seen(&s),
@@ -38,15 +43,22 @@ pub(crate) fn observe(processes: &mut Processes, containers: &mut Containers, ev
         (Some(s), Origin::Owner) => processes.glimpsed(&s),
         _ => {}
     }
+    if life { cgroup(containers, event) } else { None }
+}
+
+/// What the making and the removal of a cgroup tell.
+fn cgroup(containers: &mut Containers, event: &Event<'_>) -> Option<Change> {
+    let tell = match event.definition.name {
+        "cgroup_mkdir" => Containers::made,
+        "cgroup_rmdir" => Containers::removed,
+        _ => return None,
+    };
+    let path = String::from_utf8_lossy(path(event, "cgroup_path")?);
+    tell(containers, small(event, "hierarchy_id")?, number(event, "cgroup_id")?, &path)
 }
 
 /// What the events of birth, execution and end tell; false when nothing was learned of the event's own process.
-fn lifetime(
-    processes: &mut Processes,
-    containers: &mut Containers,
-    event: &Event<'_>,
-    who: Option<&Sighting>,
-) -> bool {
+fn lifetime(processes: &mut Processes, event: &Event<'_>, who: Option<&Sighting>) -> bool {
     match (event.definition.name, who) {
         ("sched_process_fork", Some(s)) => {
             let Some(key) = born(event) else { return false };
@@ -76,18 +88,6 @@ fn lifetime(
                 number(event, "parent_start_time").and_then(|t| ProcessKey::new(event.header.ppid, t));
             processes.existing(&Sighting { parent: parent.or(s.parent), ..*s }, path(event, "pathname"));
             true
-        }
-        ("cgroup_mkdir" | "cgroup_rmdir", _) => {
-            if let (Some(hierarchy), Some(id), Some(path)) =
-                (small(event, "hierarchy_id"), number(event, "cgroup_id"), path(event, "cgroup_path"))
-            {
-                let path = String::from_utf8_lossy(path);
-                match event.definition.name {
-                    "cgroup_mkdir" => containers.made(hierarchy, id, &path),
-                    _ => containers.removed(hierarchy, id, &path),
-                }
-            }
-            false
         }
         _ => false,
     }

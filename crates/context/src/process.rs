@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::Executable;
+
 /// Bytes of a command name in the kernel, with its NUL.
 pub const COMM_BYTES: usize = 16;
 
@@ -85,7 +87,7 @@ pub struct Process {
     pub(crate) key: ProcessKey,
     pub(crate) parent: Option<ProcessKey>,
     pub(crate) comm: [u8; COMM_BYTES],
-    pub(crate) executable: Option<Arc<[u8]>>,
+    pub(crate) executable: Option<Arc<Executable>>,
     pub(crate) uid: u32,
     pub(crate) cgroup: u64,
     pub(crate) mnt_ns: u32,
@@ -119,6 +121,11 @@ impl Process {
 
     /// Path of the program that it runs, by the kernel; `None` where it is not known, and for kernel threads.
     pub fn executable(&self) -> Option<&[u8]> {
+        self.program().map(Executable::path)
+    }
+
+    /// The program that it runs, where it is known.
+    pub fn program(&self) -> Option<&Executable> {
         self.executable.as_deref()
     }
 

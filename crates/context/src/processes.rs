@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use rustc_hash::FxHashMap;
 
+use crate::executable::Executable;
 use crate::process::{Birth, Mark, Process, ProcessKey, Sighting};
 
 /// How many processes the table holds unless told otherwise: the kernel's default limit of pids.
@@ -142,7 +143,7 @@ impl Processes {
             // A fork or exec may have come before: what it told is at least as new.
             p.parent = p.parent.or(s.parent);
             if p.exec_id == s.exec_id {
-                p.executable = p.executable.take().or_else(|| executable.map(Into::into));
+                p.executable = p.executable.take().or_else(|| executable.map(Executable::at));
             }
         }
     }
@@ -186,7 +187,7 @@ impl Processes {
         self.seen(s);
         if let Some(p) = self.get_mut(s.key).filter(|p| p.exec_id == s.exec_id) {
             p.comm = s.comm;
-            p.executable = executable.map(Into::into);
+            p.executable = executable.map(Executable::at);
         }
     }
 

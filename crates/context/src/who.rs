@@ -1,7 +1,7 @@
 //! What the writers of events ask.
 
 use event::Event;
-use event::json::{Ancestor, ContainerRef, Who};
+use event::json::{Ancestor, ContainerRef, PodRef, Who};
 
 use crate::{Context, unique_id};
 
@@ -26,9 +26,31 @@ impl Who for Context {
         Context::executable(self, event)
     }
 
+    fn sha256(&self, event: &Event<'_>) -> Option<[u8; 32]> {
+        Some(self.process(event)?.program()?.sha256()?.0)
+    }
+
+    /// A container has users of its own, whatever their numbers are called outside.
+    fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
+        self.containers.container(cgroup).is_none().then(|| self.users.name(uid))?
+    }
+
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
         let container = self.containers.container(cgroup)?;
-        Some(ContainerRef { id: container.id(), runtime: container.runtime().name() })
+        let names = container.names();
+        Some(ContainerRef {
+            id: container.id(),
+            runtime: container.runtime().name(),
+            name: names.and_then(|n| n.name.as_deref()),
+            image: names.and_then(|n| n.image.as_deref()),
+            image_digest: names.and_then(|n| n.image_digest.as_deref()),
+            pod: names.and_then(|n| n.pod.as_ref()).map(|p| PodRef {
+                name: &p.name,
+                namespace: p.namespace.as_deref(),
+                uid: p.uid.as_deref(),
+                sandbox: p.sandbox,
+            }),
+        })
     }
 
     /// Only those of which more than the key is known: an empty name would look like one.

@@ -29,7 +29,12 @@ impl Who for Host {
 
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
         let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-        (cgroup == CONTAINER).then_some(ContainerRef { id, runtime: "docker" })
+        (cgroup == CONTAINER).then_some(ContainerRef {
+            id,
+            runtime: "docker",
+            name: Some("web"),
+            ..ContainerRef::default()
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Events(Events),
     /// Tell what this kernel can do, how each event would be taken here, and what would be missed
     Doctor(Doctor),
+    /// List the processes that there are, with their containers and executables, by the kernel's own list of its tasks
+    Ps(Ps),
     /// Print the JSON Schema of the event lines
     Schema,
     /// Try to break the promise on this kernel: load it, preempt it, and compare every event with what was done
@@ -51,7 +54,9 @@ pub(crate) struct Watch {
     #[arg(short, long, value_name = "FORMAT[:FILE]")]
     pub(crate) output: Vec<String>,
 
-    /// More about each event: environment
+    /// More about each event: environment; ancestry=N (how many ancestors, 16 if not said); executable-hash, SHA-256 of executed files,
+    /// each hashed once (executable-hash.mode=none: at each execution). Always on: decoded-data, container,
+    /// for which container.docker.socket=PATH (or containerd, crio, podman) says where a runtime tells names
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
 
@@ -85,7 +90,7 @@ pub(crate) struct Watch {
 
     /// Write the whole ledger as JSON to this file at the end
     #[arg(long, value_name = "FILE")]
-    pub(crate) ledger: Option<std::path::PathBuf>,
+    pub(crate) ledger: Option<PathBuf>,
 
     /// Do not take events by these tiers (lsm, kprobe, tp_btf, cgroup ...); for tests
     #[arg(long, value_name = "TIERS", value_delimiter = ',', hide = true)]
@@ -105,14 +110,101 @@ pub(crate) struct Watch {
 }
 
 /// What `--enrichment` adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Enrichment {
     /// The environment of executed programs
     Environment,
-    /// Names of containers (always on)
-    Container,
-    /// Names beside numbers (always on)
-    DecodedData,
+    /// Names of containers, and names beside numbers: always on
+    Always,
+    /// Ancestors, at most so many
+    Ancestry(usize),
+    /// SHA-256 of executed files; with `keep`, once for each
+    Hash { keep: bool },
+    /// Where a container runtime is reached
+    Socket(Engine, PathBuf),
+}
+
+/// A container runtime that is asked for names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Docker,
+    Containerd,
+    Crio,
+    Podman,
+}
+
+/// More than that many ancestors no process has.
+const MOST_ANCESTORS: usize = 1024;
+
+impl std::str::FromStr for Enrichment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').map_or((text, None), |(k, v)| (k, Some(v)));
+        let engine = match key {
+            "container.docker.socket" => Some(Engine::Docker),
+            "container.containerd.socket" => Some(Engine::Containerd),
+            "container.crio.socket" => Some(Engine::Crio),
+            "container.podman.socket" => Some(Engine::Podman),
+            _ => None,
+        };
+        match (key, value, engine) {
+            ("environment", None, _) => Ok(Self::Environment),
+            ("container" | "decoded-data", None, _) => Ok(Self::Always),
+            ("executable-hash", None, _) | ("executable-hash.mode", Some("dev-inode"), _) => {
+                Ok(Self::Hash { keep: true })
+            }
+            ("executable-hash.mode", Some("none"), _) => Ok(Self::Hash { keep: false }),
+            ("executable-hash.mode", ..) => Err("executable-hash.mode is none or dev-inode: an inode number alone, \
+                                                or with an image's digest, does not name a file"
+                .into()),
+            ("ancestry", Some(n), _) => match n.parse() {
+                Ok(n) if n <= MOST_ANCESTORS => Ok(Self::Ancestry(n)),
+                _ => Err(format!("ancestry is a number up to {MOST_ANCESTORS}: ancestry=5")),
+            },
+            (_, Some(path), Some(engine)) if path.starts_with('/') => Ok(Self::Socket(engine, path.into())),
+            (_, _, Some(_)) => Err(format!("{key} takes an absolute path: {key}=/run/other.sock")),
+            _ => Err("environment, ancestry=N, executable-hash, executable-hash.mode=MODE, container, decoded-data, or \
+                      container.RUNTIME.socket=PATH of docker, containerd, crio, podman"
+                .into()),
+        }
+    }
+}
+
+impl Watch {
+    /// How many ancestors an event is written with.
+    pub(crate) fn ancestry(&self) -> usize {
+        let said = self.enrichment.iter().rev().find_map(|e| match e {
+            Enrichment::Ancestry(n) => Some(*n),
+            _ => None,
+        });
+        said.unwrap_or(context::DEFAULT_ANCESTORS)
+    }
+
+    /// Whether executed files are hashed, and if so, whether a file is hashed once.
+    pub(crate) fn hashes(&self) -> Option<bool> {
+        self.enrichment.iter().rev().find_map(|e| match e {
+            Enrichment::Hash { keep } => Some(*keep),
+            _ => None,
+        })
+    }
+
+    /// Where container runtimes are reached.
+    pub(crate) fn sockets(&self) -> runtimes::Sockets {
+        let mut sockets = runtimes::Sockets::default();
+        for enrichment in &self.enrichment {
+            if let Enrichment::Socket(engine, path) = enrichment {
+                let socket = match engine {
+                    Engine::Docker => &mut sockets.docker,
+                    Engine::Containerd => &mut sockets.containerd,
+                    Engine::Crio => &mut sockets.crio,
+                    Engine::Podman => &mut sockets.podman,
+                };
+                socket.clone_from(path);
+            }
+        }
+        sockets
+    }
 }
 
 /// When to use colours.
@@ -142,6 +234,14 @@ pub(crate) struct Doctor {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `tarsius ps`.
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Each process below the one that made it
+    #[arg(short, long)]
+    pub(crate) tree: bool,
 }
 
 /// Options of `tarsius torture`.
@@ -253,6 +353,31 @@ mod tests {
         let Some(Command::Torture(options)) = cli.command else { panic!("another command") };
         assert_eq!(options.cpus.concat(), [0, 2, 3]);
         assert!(cpus("3-2").is_err() && cpus("x").is_err() && cpus("0-99999").is_err());
+    }
+
+    #[test]
+    fn enrichments() {
+        let options = ["--enrichment", "environment,ancestry=3", "-E", "container.crio.socket=/run/c.sock"];
+        let cli = Cli::try_parse_from(["tarsius"].iter().chain(&options)).expect("valid");
+        assert!(cli.watch.enrichment.contains(&Enrichment::Environment));
+        assert_eq!((cli.watch.ancestry(), cli.watch.hashes()), (3, None));
+        let cli2 = Cli::try_parse_from(["tarsius", "-E", "executable-hash,executable-hash.mode=none"]);
+        assert_eq!(cli2.expect("valid").watch.hashes(), Some(false));
+        let sockets = cli.watch.sockets();
+        assert_eq!(sockets.crio, PathBuf::from("/run/c.sock"));
+        assert_eq!(sockets.docker, runtimes::Sockets::default().docker);
+        for wrong in [
+            "",
+            "ancestry",
+            "ancestry=x",
+            "ancestry=5000",
+            "container.crio.socket",
+            "env",
+            "container=1",
+            "executable-hash.mode=inode",
+        ] {
+            assert!(wrong.parse::<Enrichment>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

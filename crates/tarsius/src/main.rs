@@ -1,9 +1,12 @@
 //! Tarsius: runtime security for Linux. Every event is delivered intact, or reported lost.
 
 mod cli;
+mod container;
 mod doctor;
 mod events;
+mod executable;
 mod lost;
+mod ps;
 mod scope;
 mod torture;
 mod watch;
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
         Some(Command::Watch(options)) => watch::run(options),
         Some(Command::Events(options)) => events::run(options),
         Some(Command::Doctor(options)) => doctor::run(options),
+        Some(Command::Ps(options)) => ps::run(options),
         Some(Command::Schema) => schema(),
         Some(Command::Torture(options)) => torture::run(options),
     };

@@ -12,16 +12,19 @@ use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, module_load, sched_process_exec, sched_process_exit,
     sched_process_fork,
 };
-use context::Context;
+use context::{Change, Container, Context};
 use event::Event;
+use hashes::Hashes;
 use integrity::Checker;
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use policy::{Scope, Selection};
+use runtimes::{Reply, Runtimes};
 use sensor::{Ledger, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
-use crate::{lost, scope};
+use crate::executable::Executed;
+use crate::{container, executable, lost, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -79,7 +82,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         counts: HashMap::new(),
         undecoded: vec![],
         checker: None,
+        hashes: options.hashes().map(Hashes::start).transpose().context("starting to hash")?,
+        runtimes: Runtimes::start(&options.sockets()).context("starting to ask container runtimes")?,
     };
+    pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
     let mut existing = vec![];
     sensor.existing(|record| {
@@ -90,10 +96,12 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     })?;
     // Again, for the cgroups made since the first walk.
     pipeline.context.containers.walk()?;
+    let containers: Vec<_> = pipeline.context.containers.iter().cloned().collect();
     scope::begin(&mut pipeline, &mut sensor)?;
     existing.iter().for_each(|record| pipeline.tell(record));
     pipeline.made_here(&integrity::info(env!("CARGO_PKG_VERSION")));
     pipeline.made_here(&integrity::init_namespaces());
+    containers.iter().for_each(|c| pipeline.found(c));
     if !looked_for.is_empty() {
         pipeline.checker = Some(Checker::start(integrity::Options {
             events: looked_for,
@@ -113,11 +121,13 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         if accounted.elapsed() >= ACCOUNT {
             accounted = Instant::now();
             pipeline.context.clock.measure_again();
+            pipeline.context.users.refresh();
             account = pipeline.account(&sensor, account);
         }
     }
     sensor.finish(|record| pipeline.record(record));
     pipeline.note_undecoded(&mut sensor);
+    pipeline.hear();
     for record in pipeline.checker.take().map(|mut c| c.finish()).unwrap_or_default() {
         pipeline.made_here(&record);
     }
@@ -130,6 +140,12 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("writing the ledger to {}", path.display()))?;
     }
     pipeline.summarise(&account, started.elapsed());
+    if pipeline.runtimes.refused() > 0 {
+        eprintln!(
+            "tarsius: the names of {} containers were not asked for: too many came at once",
+            pipeline.runtimes.refused()
+        );
+    }
     let lost = !account.clean() || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
 }
@@ -189,32 +205,48 @@ pub(crate) struct Pipeline {
     undecoded: Vec<Vec<u8>>,
     /// Looks whether the kernel is what it should be; none if nobody wants to know.
     checker: Option<Checker>,
+    /// Hashes executed files; none if nobody wants to know.
+    hashes: Option<Hashes<Executed>>,
+    /// Knows, in the end, what containers are called.
+    runtimes: Runtimes,
 }
 
 impl Pipeline {
     pub(crate) fn record(&mut self, record: &[u8]) {
-        if let Some(event) = self.learn(record) {
-            self.choose(&event);
+        let Some((event, change)) = self.learn(record) else { return };
+        if event.definition.id == sched_process_exec::EVENT_ID
+            && let Some(hashes) = &mut self.hashes
+            && self.scope.matches(&event, &self.context)
+        {
+            executable::hash(hashes, &self.context, &event);
+        }
+        self.choose(&event);
+        if let Some(change) = change {
+            if let Change::Made(container) = &change {
+                self.runtimes.ask(container.id(), container.runtime());
+            }
+            self.tell(&container::changed(&change, &event.header, &self.context));
         }
     }
 
-    /// The event in a record, once what it says of processes and containers is known.
-    fn learn<'a>(&mut self, record: &'a [u8]) -> Option<Event<'a>> {
+    /// The event in a record, and the container that came or went with it, once what it says of processes and containers is
+    /// known.
+    fn learn<'a>(&mut self, record: &'a [u8]) -> Option<(Event<'a>, Option<Change>)> {
         let Ok(event) = Event::decode(record) else {
             // Its header is enough for the ledger.
             self.undecoded.push(record.iter().copied().take(sensor::HEAD_BYTES).collect());
             return None;
         };
-        self.context.observe(&event);
+        let change = self.context.observe(&event);
         if event.definition.id == module_load::EVENT_ID
             && let Some(checker) = &self.checker
         {
             checker.module_came();
         }
-        Some(event)
+        Some((event, change))
     }
 
-    /// Gives out a record that was learnt before.
+    /// Gives out a record of which nothing is to be learnt, or was before.
     fn tell(&mut self, record: &[u8]) {
         if let Ok(event) = Event::decode(record) {
             self.choose(&event);
@@ -237,6 +269,30 @@ impl Pipeline {
         }
     }
 
+    /// A container is there, and was not told yet.
+    fn found(&mut self, container: &Container) {
+        self.runtimes.ask(container.id(), container.runtime());
+        self.made_here(&container::existing(container, &self.context));
+    }
+
+    /// Learns what runtimes have told and what was hashed, and passes it on.
+    fn hear(&mut self) {
+        let hashed = self.hashes.as_ref().map(|h| h.done().collect::<Vec<_>>());
+        for (executed, hash) in hashed.unwrap_or_default() {
+            self.tell(&executable::hashed(&executed, &hash));
+        }
+        for reply in self.runtimes.replies().collect::<Vec<_>>() {
+            match reply {
+                Reply::Complaint(complaint) => eprintln!("tarsius: {complaint}"),
+                Reply::Named { id, names } => {
+                    if let Some(container) = self.context.containers.named(&id, names) {
+                        self.made_here(&container::enriched(&container, &self.context));
+                    }
+                }
+            }
+        }
+    }
+
     fn selects(&self, event: &str) -> bool {
         self.selection.iter().any(|e| e.name == event)
     }
@@ -249,6 +305,7 @@ impl Pipeline {
     fn round(&mut self, sensor: &mut Sensor) {
         sensor.drain(|record| self.record(record));
         self.note_undecoded(sensor);
+        self.hear();
         for record in self.checker.as_ref().map(Checker::records).unwrap_or_default() {
             self.made_here(&record);
         }
@@ -277,10 +334,11 @@ impl Pipeline {
         let now = sensor.ledger();
         let losses = now.losses_since(&before);
         // The making of a cgroup may be among them: without it, nothing in it would ever be told to be a container's.
-        if losses.iter().any(|l| l.lane == Lane::Life)
-            && let Err(error) = self.context.containers.walk()
-        {
-            eprintln!("tarsius: {error}");
+        if losses.iter().any(|l| l.lane == Lane::Life) {
+            match self.context.containers.walk() {
+                Ok(found) => found.iter().for_each(|c| self.found(c)),
+                Err(error) => eprintln!("tarsius: {error}"),
+            }
         }
         for loss in losses {
             self.made_here(&lost::record(&loss, before.time, now.time));

@@ -29,6 +29,8 @@ pub const ACTS: &[(&str, Act)] = &[
     ("containers", endure::containers),
     ("orphans", endure::orphans),
     ("late_container", endure::late_container),
+    ("docker_container", endure::docker_container),
+    ("commands", endure::commands),
     ("preempt_until_over", endure::preempt_until_over),
     ("read_secret", endure::read_secret),
     ("triggers", trigger::perform),

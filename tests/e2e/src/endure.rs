@@ -171,6 +171,38 @@ pub(crate) fn late_container(dir: &Path, args: &[String]) {
     crate::wait_until("the removal of a cgroup", || fs::remove_dir(&cgroup).is_ok());
 }
 
+/// Arguments: the hierarchy of containers, an id. A container whose process opens `before`, and when it is over `after`.
+pub(crate) fn docker_container(dir: &Path, args: &[String]) {
+    let cgroup = Path::new(&args[0]).join(format!("docker-{}.scope", args[1]));
+    for name in ["before", "after"] {
+        fs::write(dir.join(name), b"x").unwrap();
+    }
+    fs::create_dir(&cgroup).unwrap();
+    wait_for(in_child(|| {
+        fs::write(cgroup.join("cgroup.procs"), b"0").unwrap();
+        drop(fs::File::open(dir.join("before")).unwrap());
+        while !over() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(fs::File::open(dir.join("after")).unwrap());
+    }));
+    crate::wait_until("the removal of a cgroup", || fs::remove_dir(&cgroup).is_ok());
+}
+
+/// Arguments: commands, each with its arguments after blanks. Runs four at a time; all must succeed.
+pub(crate) fn commands(_: &Path, args: &[String]) {
+    for some in args.chunks(4) {
+        let start = |command: &String| {
+            let mut words = command.split(' ');
+            std::process::Command::new(words.next().unwrap()).args(words).spawn().unwrap()
+        };
+        let started: Vec<_> = some.iter().map(start).collect();
+        for mut child in started {
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
+
 /// The id of the container of that number.
 pub fn container_id(n: usize) -> String {
     format!("{:064x}", n + 0xc0de_0000)

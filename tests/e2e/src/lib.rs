@@ -249,6 +249,17 @@ pub fn cgroup_root() -> Option<PathBuf> {
     kernel()["cgroup2"]["mount"].as_str().map(PathBuf::from)
 }
 
+/// Where container runtimes put their cgroups here: version 2 where /sys/fs/cgroup is it; else version 1's for memory, else version 2 wherever it is.
+pub fn container_hierarchy() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = |kind: &str, at: &str| {
+        let line = mounts.lines().find(|l| l.contains(&format!(" - {kind} ")) && l.contains(at))?;
+        line.split(' ').nth(4).map(PathBuf::from)
+    };
+    let found = mount("cgroup2", " /sys/fs/cgroup ").or_else(|| mount("cgroup", "/memory "));
+    found.or_else(|| mount("cgroup2", " ")).unwrap()
+}
+
 /// Guests are many times slower.
 pub fn scaled(count: usize) -> usize {
     if std::env::var_os("TARSIUS_VM").is_some() { count / 10 } else { count }

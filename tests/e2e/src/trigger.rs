@@ -82,6 +82,7 @@ macro_rules! families {
 }
 families!(
     bpf "../../../families/bpf/triggers.rs"
+    container "../../../families/container/triggers.rs"
     cred "../../../families/cred/triggers.rs"
     dns "../../../families/dns/triggers.rs"
     file "../../../families/file/triggers.rs"

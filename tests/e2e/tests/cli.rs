@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use e2e::objects::Object;
-use e2e::{Watch, run, tarsius};
+use e2e::{Act, Watch, run, tarsius};
 use serde_json::Value;
 
 use crate::Test;
@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("no_program_is_refused", no_program_is_refused),
     ("events_lists_the_catalogue", events),
     ("errors_name_the_place", errors),
+    ("ps_lists_processes", ps),
     ("own_activity_is_left_out", own_activity),
     ("table_in_a_pipe_is_plain", table_in_a_pipe),
     ("full_disk_is_reported", full_disk),
@@ -57,6 +58,31 @@ fn events(_: &str) {
     assert!(all.as_array().unwrap().len() > 35);
 }
 
+/// A process that waits is listed as what it is, below who made it.
+fn ps(_: &str) {
+    let mut act = Act::new("nothing", &[]);
+    let own = std::env::current_exe().unwrap();
+    for options in [&["ps"][..], &["ps", "--tree"]] {
+        let (status, out, err) = run(options);
+        assert!(status.success(), "{err}");
+        let find = |pid: u32| {
+            let of = |line: &&str| line.split_whitespace().next() == Some(&pid.to_string());
+            out.lines().position(|l| of(&l)).unwrap_or_else(|| panic!("no {pid} in {out}"))
+        };
+        let (parent, child) = (find(std::process::id()), find(act.pid()));
+        let line: Vec<&str> = out.lines().nth(child).unwrap().split_whitespace().collect();
+        // In a container, users have no names.
+        let root = if line[5] == "-" { "root" } else { "0" };
+        assert_eq!((line[1], line[2]), (&*std::process::id().to_string(), root));
+        assert_eq!(line.last(), own.to_str().as_ref(), "{out}");
+        assert!(parent < child || options.len() == 1, "{out}");
+        // As many as are said to be.
+        let rows = out.lines().take_while(|l| !l.is_empty()).count() - 1;
+        assert!(out.ends_with(&format!("\n{rows} processes.\n")), "{out}");
+    }
+    act.perform();
+}
+
 fn errors(_: &str) {
     for (args, parts) in [
         (
@@ -64,6 +90,8 @@ fn errors(_: &str) {
             &["sched_proces_exec", "did you mean", "sched_process_exec"][..],
         ),
         (&["watch", "--scope", "uid=root"], &["uid", "root"]),
+        (&["watch", "--enrichment", "executable-hash.mode=sha256"], &["sha256", "dev-inode"]),
+        (&["watch", "--enrichment", "ancestors=3"], &["ancestors=3", "ancestry=N"]),
         (&["watch", "--output", "xml"], &["xml", "json"]),
         (&["watch", "--buffers", "lots"], &["lots", "64M"]),
         (&["watch", "--scope", "tree=999999999"], &["999999999"]),

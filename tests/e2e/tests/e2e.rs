@@ -4,6 +4,7 @@
 
 mod cli;
 mod conformance;
+mod containers;
 mod endure;
 mod events;
 mod integrity;
@@ -35,6 +36,7 @@ fn main() {
         endure::TESTS,
         integrity::TESTS,
         truth::TESTS,
+        containers::TESTS,
         rings::TESTS,
     ]
     .concat();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use e2e::endure::{container_id, stay_on, this_cpu};
 use e2e::objects::Object;
-use e2e::{Account, Act, Line, Watch, scaled, wait_until};
+use e2e::{Account, Act, Line, Watch, container_hierarchy, scaled, wait_until};
 use serde_json::json;
 
 use crate::Test;
@@ -142,7 +142,7 @@ struct Cgroup(PathBuf);
 
 impl Cgroup {
     fn new() -> Cgroup {
-        let root = hierarchy().join(format!("tarsius-e2e-{}", std::process::id()));
+        let root = container_hierarchy().join(format!("tarsius-e2e-{}", std::process::id()));
         fs::create_dir_all(root.join("docker")).unwrap();
         Cgroup(root)
     }
@@ -160,17 +160,6 @@ impl Drop for Cgroup {
             let _ = fs::remove_dir(cgroup);
         }
     }
-}
-
-/// Version 2 where /sys/fs/cgroup is it; else version 1's for memory, else version 2 wherever it is.
-fn hierarchy() -> PathBuf {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mount = |kind: &str, at: &str| {
-        let line = mounts.lines().find(|l| l.contains(&format!(" - {kind} ")) && l.contains(at))?;
-        line.split(' ').nth(4).map(PathBuf::from)
-    };
-    let found = mount("cgroup2", " /sys/fs/cgroup ").or_else(|| mount("cgroup", "/memory "));
-    found.or_else(|| mount("cgroup2", " ")).unwrap()
 }
 
 /// What a storm did: processes by number, and the processes in containers by the container's number.

@@ -1,5 +1,8 @@
 //! Each event: the act, and what is told of it.
 
+use std::fs;
+use std::process::Command;
+
 use e2e::{Account, Act, Watch, watch_act};
 use serde_json::{Value, json};
 
@@ -10,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("path_beyond_the_limit", path_beyond_the_limit),
     ("long_arguments", long_arguments),
     ("environment_on_request", environment),
+    ("hashes_on_request", hashes),
     ("existing_processes", existing_processes),
     ("fork_in_other_tiers", fork_kprobe),
 ];
@@ -83,6 +87,52 @@ fn environment(_: &str) {
     let exec = account.lines.one("sched_process_exec", "cmdpath", "/bin/true");
     assert!(exec.get("env").as_array().unwrap().contains(&json!("TARSIUS_MARK=seen")), "{exec:?}");
     account.assert_clean();
+}
+
+fn hashes(_: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let [kept, gone, remove, fifo] =
+        ["kept", "gone", "remove", "fifo"].map(|n| dir.path().join(n).to_str().unwrap().to_string());
+    for path in [&kept, &gone] {
+        fs::copy("/bin/cat", path).unwrap();
+    }
+    fs::write(&remove, format!("rm {gone}")).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let sum = Command::new("sha256sum").arg("/bin/cat").output().unwrap().stdout;
+    let sum = String::from_utf8(sum).unwrap().split(' ').next().unwrap().to_string();
+    // One runs until its hash is known, and has lost its name by then; the last begins when it has ended.
+    let commands = [
+        format!("{kept} /dev/null"),
+        format!("{gone} {fifo}"),
+        format!("/bin/sh {remove}"),
+        "/bin/true".into(),
+        format!("{kept} /dev/null /dev/null"),
+    ];
+    let mut act = Act::new("commands", &commands);
+    let scope = format!("tree={}", act.pid());
+    let events = "sched_process_exec,sched_process_exit,executable_hash";
+    let watch = Watch::start(&["--events", events, "--scope", &scope, "--enrichment", "executable-hash"]);
+    act.begin();
+    let told = |path: &str| {
+        let text = fs::read_to_string(watch.events_file()).unwrap();
+        text.lines().any(|l| l.contains("\"id\":\"executable_hash\"") && l.contains(path))
+    };
+    e2e::wait_until("the hashes", || told(&kept) && told(&gone));
+    fs::write(&fifo, b"").unwrap();
+    act.end();
+    let account = watch.stop();
+    for path in [&kept, &gone] {
+        // Hashed once, however often it was executed.
+        let hash = account.lines.one("executable_hash", "pathname", path.as_str());
+        hash.assert(&[("sha256", json!(sum))]);
+        let exits = account.lines.of("sched_process_exit");
+        let last = exits.iter().rfind(|l| *l.process("/executable/path") == **path).unwrap();
+        assert_eq!(*last.process("/executable/sha256"), sum, "{last:?}");
+    }
+    let again = account.lines.one("sched_process_exec", "argv", json!([kept, "/dev/null", "/dev/null"]));
+    assert_eq!(*again.process("/executable/sha256"), sum);
+    account.assert_clean();
+    crate::session::validate(&account);
 }
 
 fn existing_processes(_: &str) {

@@ -153,7 +153,7 @@ fn session(_: &str) {
 }
 
 /// Every line is valid by the schema; a line that is not, is found.
-fn validate(account: &Account) {
+pub(crate) fn validate(account: &Account) {
     let (_, schema, _) = e2e::run(&["schema"]);
     let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
     for line in &account.lines.0 {

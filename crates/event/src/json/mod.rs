@@ -11,7 +11,7 @@ mod text;
 mod who;
 
 pub use schema::schema;
-pub use who::{Ancestor, ContainerRef, Who};
+pub use who::{Ancestor, ContainerRef, PodRef, Who};
 
 use crate::json::text::{keyed_bytes, put, string};
 use crate::{Event, Header, Origin, names};
@@ -69,29 +69,68 @@ fn workload(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     if event.header.cgroup != 0
         && let Some(container) = who.container(event.header.cgroup)
     {
-        out.extend_from_slice(if known { b",\"container\":{\"id\":" } else { b"\"container\":{\"id\":" });
-        string(out, container.id);
-        if !container.runtime.is_empty() {
-            out.extend_from_slice(b",\"runtime\":");
-            string(out, container.runtime);
+        if known {
+            out.push(b',');
+        }
+        write_container(out, &container);
+    }
+    out.push(b'}');
+}
+
+fn write_container(out: &mut Vec<u8>, container: &ContainerRef<'_>) {
+    out.extend_from_slice(b"\"container\":{\"id\":");
+    string(out, container.id);
+    if !container.runtime.is_empty() {
+        keyed(out, ",\"runtime\":", container.runtime);
+    }
+    if let Some(name) = container.name {
+        keyed(out, ",\"name\":", name);
+    }
+    // A digest without a name is of no image that one could ask for.
+    if let Some(image) = container.image {
+        keyed(out, ",\"image\":{\"name\":", image);
+        if let Some(digest) = container.image_digest {
+            keyed(out, ",\"repo_digests\":[", digest);
+            out.push(b']');
         }
         out.push(b'}');
     }
     out.push(b'}');
+    if let Some(pod) = container.pod {
+        keyed(out, ",\"k8s\":{\"pod\":{\"name\":", pod.name);
+        if let Some(uid) = pod.uid {
+            keyed(out, ",\"uid\":", uid);
+        }
+        out.extend_from_slice(if pod.sandbox { b",\"sandbox\":true}" } else { b",\"sandbox\":false}" });
+        if let Some(namespace) = pod.namespace {
+            keyed(out, ",\"namespace\":{\"name\":", namespace);
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+}
+
+fn keyed(out: &mut Vec<u8>, key: &str, value: &str) {
+    out.extend_from_slice(key.as_bytes());
+    string(out, value);
 }
 
 fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     let h = &event.header;
     out.extend_from_slice(b"\"process\":{");
     if let Some(path) = who.executable(event) {
-        executable(out, path);
+        executable(out, path, who.sha256(event));
         out.push(b',');
     }
     put(out, "\"unique_id\":", who.unique_id(h.leader_start_time, h.pid));
     put(out, ",\"host_pid\":", h.pid);
     put(out, ",\"pid\":", h.ns_pid);
-    put(out, ",\"real_user\":{\"id\":", h.uid);
-    put(out, "},\"effective_user\":{\"id\":", h.euid);
+    for (key, uid) in [(",\"real_user\":{\"id\":", h.uid), ("},\"effective_user\":{\"id\":", h.euid)] {
+        put(out, key, uid);
+        if let Some(name) = who.user(uid, h.cgroup) {
+            keyed(out, ",\"name\":", name);
+        }
+    }
     put(out, "},\"real_group\":{\"id\":", h.gid);
     put(out, "},\"effective_group\":{\"id\":", h.egid);
     out.extend_from_slice(b"},");
@@ -115,7 +154,7 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
         put(out, ",\"pid\":", a.ns_pid);
         if let Some(path) = a.executable {
             out.push(b',');
-            executable(out, path);
+            executable(out, path, None);
         }
         out.extend_from_slice(b",\"thread\":{\"start_time\":");
         text::time(out, who.wall_time(a.start_time));
@@ -126,9 +165,15 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     out.extend_from_slice(b"]}");
 }
 
-fn executable(out: &mut Vec<u8>, path: &[u8]) {
+fn executable(out: &mut Vec<u8>, path: &[u8], sha256: Option<[u8; 32]>) {
     out.extend_from_slice(b"\"executable\":{");
     keyed_bytes(out, "path", path);
+    if let Some(sha256) = sha256 {
+        out.extend_from_slice(b",\"sha256\":\"");
+        let digit = |d: u8| b"0123456789abcdef"[usize::from(d & 15)];
+        out.extend(sha256.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte)]));
+        out.push(b'"');
+    }
     out.push(b'}');
 }
 

@@ -26,7 +26,18 @@ pub fn schema() -> Value {
             } }), &["matched"]),
             "workload": object(json!({
                 "process": { "$ref": "#/$defs/process" },
-                "container": object(json!({ "id": string(), "runtime": string() }), &["id"]),
+                "container": object(json!({
+                    "id": string(), "runtime": string(), "name": string(),
+                    "image": object(json!({
+                        "name": string(), "repo_digests": { "type": "array", "items": string(), "minItems": 1 },
+                    }), &["name"]),
+                }), &["id"]),
+                "k8s": object(json!({
+                    "pod": object(json!({
+                        "name": string(), "uid": string(), "sandbox": { "type": "boolean" },
+                    }), &["name", "sandbox"]),
+                    "namespace": object(json!({ "name": string() }), &["name"]),
+                }), &["pod"]),
             }), &[]),
             "data": { "type": "array" },
             "seq": { "$ref": "#/$defs/u64" },
@@ -184,8 +195,10 @@ fn definitions() -> Value {
     let u32 = json!({ "$ref": "#/$defs/u32" });
     let u64 = json!({ "$ref": "#/$defs/u64" });
     let id = object(json!({ "id": u32 }), &["id"]);
+    let user = object(json!({ "id": u32, "name": string() }), &["id"]);
     let escaped = json!({ "const": "escaped" });
-    let executable = object(json!({ "path": string(), "encoding": escaped }), &["path"]);
+    let sha256 = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
+    let executable = object(json!({ "path": string(), "encoding": escaped, "sha256": sha256 }), &["path"]);
     let time = json!({ "$ref": "#/$defs/time" });
     let capabilities = json!({
         "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^CAP_[A-Z0-9_]+$" },
@@ -217,7 +230,7 @@ fn definitions() -> Value {
         "process": object(json!({
             "executable": executable,
             "unique_id": u64, "host_pid": u32, "pid": u32,
-            "real_user": id, "effective_user": id, "real_group": id, "effective_group": id,
+            "real_user": user, "effective_user": user, "real_group": id, "effective_group": id,
             "thread": object(json!({
                 "start_time": time, "name": string(), "encoding": escaped, "unique_id": u64, "host_tid": u32,
                 "tid": u32, "syscall": { "type": "string", "minLength": 1 }, "compat": { "type": "boolean" },

@@ -25,6 +25,18 @@ pub trait Who {
         None
     }
 
+    /// SHA-256 of what [`Who::executable`] names, if it is known.
+    fn sha256(&self, event: &Event<'_>) -> Option<[u8; 32]> {
+        let _ = event;
+        None
+    }
+
+    /// Name of a user, of a task in that cgroup.
+    fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
+        let _ = (uid, cgroup);
+        None
+    }
+
     /// The container that a cgroup belongs to.
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
         let _ = cgroup;
@@ -43,12 +55,33 @@ pub trait Who {
 }
 
 /// A container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ContainerRef<'a> {
     /// Its id.
     pub id: &'a str,
     /// What runs it: `docker`, `containerd` ...; may be empty.
     pub runtime: &'a str,
+    /// Its name, if it is known.
+    pub name: Option<&'a str>,
+    /// Name of its image, if it is known.
+    pub image: Option<&'a str>,
+    /// Digest of its image, if it is known.
+    pub image_digest: Option<&'a str>,
+    /// Its pod in Kubernetes, if it is known.
+    pub pod: Option<PodRef<'a>>,
+}
+
+/// A pod of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PodRef<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its namespace.
+    pub namespace: Option<&'a str>,
+    /// Its UID.
+    pub uid: Option<&'a str>,
+    /// The container is the one that holds the pod's namespaces.
+    pub sandbox: bool,
 }
 
 /// A process from which the event's process descends.

@@ -108,6 +108,10 @@ impl Table {
             let id = container.id.as_bytes();
             Style::Container.paint(out, colour, |out| {
                 text::string(out, id.get(..CONTAINER_DIGITS).unwrap_or(id));
+                if let Some(name) = container.name {
+                    out.push(b'/');
+                    text::string(out, name.as_bytes());
+                }
             });
         }
         self.end(out, begin);

@@ -67,7 +67,7 @@ fn lines() {
     }
     insta::assert_snapshot!(all, @r#"
     TIME             UID    COMM             PID     TID     RET              EVENT                     ARGS
-    00:13:20.123456  1000   sh               4242    4243    -                sched_process_exec        cmdpath="./a b" pathname=/usr/bin/env argv=["sh","-c","echo \x1b[31m\"hi\""]… container=0123456789ab
+    00:13:20.123456  1000   sh               4242    4243    -                sched_process_exec        cmdpath="./a b" pathname=/usr/bin/env argv=["sh","-c","echo \x1b[31m\"hi\""]… container=0123456789ab/web
     00:13:20.123456  1000   cat              4242    4243    -ENOENT          security_file_open        pathname=/etc/passwd flags=O_WRONLY|O_CREAT
     00:13:20.123456  1000   "tmux: server"   4242    4243    3                security_file_open        pathname=/etc/hosts (unresolved) flags=O_WRONLY|O_CREAT
     00:13:20.123456  4294967294 "Isolated Web Co" 4194304 4194304 -                security_file_open        pathname=/very/long… flags=O_WRONLY|O_CREAT
@@ -81,7 +81,7 @@ fn coloured() {
     let all = line(table(true), open(failed, b"/etc/passwd", Quality::Ok)) + &line(table(true), exec());
     insta::assert_snapshot!(all.replace('\x1b', "^"), @r#"
     ^[2m00:13:20.123456^[0m  1000   cat              4242    4243    ^[31m-ENOENT^[0m          ^[34msecurity_file_open^[0m        ^[2mpathname=^[0m/etc/passwd ^[2mflags=^[0mO_WRONLY|O_CREAT
-    ^[2m00:13:20.123456^[0m  1000   sh               4242    4243    -                ^[32msched_process_exec^[0m        ^[2mcmdpath=^[0m"./a b" ^[2mpathname=^[0m/usr/bin/env ^[2margv=^[0m["sh","-c","echo \x1b[31m\"hi\""]… ^[2mcontainer=^[0m^[36m0123456789ab^[0m
+    ^[2m00:13:20.123456^[0m  1000   sh               4242    4243    -                ^[32msched_process_exec^[0m        ^[2mcmdpath=^[0m"./a b" ^[2mpathname=^[0m/usr/bin/env ^[2margv=^[0m["sh","-c","echo \x1b[31m\"hi\""]… ^[2mcontainer=^[0m^[36m0123456789ab/web^[0m
     "#);
 }
 

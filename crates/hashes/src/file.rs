@@ -1,0 +1,100 @@
+//! The file that ran: found, compared, read.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use context::Sha256;
+use rustix::fs::{Mode, OFlags};
+use sha2::Digest as _;
+
+/// Bytes of the longest file that is hashed.
+const LONGEST: u64 = 512 << 20;
+
+/// Which file, and in which state: its change time grows with every change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Device, as `stat` numbers it.
+    pub dev: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Change time, nanoseconds since the epoch.
+    pub ctime: u64,
+}
+
+/// The hash of that file; `None` if it is not found, not the same any more, or too long.
+pub(crate) fn hash(file: &FileId, pid: u32, parent: u32, path: &Path) -> Option<Sha256> {
+    let below = |pid: u32| {
+        let root = format!("/proc/{pid}/root").into_bytes();
+        PathBuf::from(std::ffi::OsStr::from_bytes(&[&root, path.as_os_str().as_bytes()].concat()))
+    };
+    // A path that is not absolute is of a file that has none.
+    let named = path.is_absolute().then(|| [below(pid), below(parent), path.to_path_buf()]);
+    let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+    hash_at(file, pid, &exe, true)
+        .or_else(|| named.into_iter().flatten().find_map(|place| hash_at(file, pid, &place, false)))
+}
+
+/// The hash of what is there, if it is that file; `runs`: a process runs it.
+fn hash_at(file: &FileId, pid: u32, place: &Path, runs: bool) -> Option<Sha256> {
+    // Only looked at until it is known to be the file: to open another could do something.
+    let found = rustix::fs::open(place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    if !is_it(file, pid, &found, runs) {
+        return None;
+    }
+    let opened = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(opened, flags, Mode::empty()).ok()?;
+    let mut content = fs::File::from(opened).take(LONGEST + 1);
+    let (mut hash, mut some, mut read) = (sha2::Sha256::new(), vec![0; 128 << 10], 0);
+    loop {
+        match content.read(&mut some).ok()? {
+            0 => break,
+            n => {
+                hash.update(some.get(..n)?);
+                read += n as u64;
+            }
+        }
+    }
+    (read <= LONGEST && is_it(file, pid, &found, runs)).then(|| Sha256(hash.finalize().into()))
+}
+
+/// The descriptor is of that file, in that state.
+///
+/// What `stat` says of a file's device and inode number is up to its file system: of overlays and btrfs it is not what the kernel has
+/// in the inode itself, which the event tells. So what procfs shows of the descriptor counts too.
+///
+/// A removal changes the change time, and what removes itself is worth a hash. A file that runs can not be written; so one without a
+/// name that its process runs still, and that was not written since, is taken.
+fn is_it(file: &FileId, pid: u32, found: &OwnedFd, runs: bool) -> bool {
+    let Ok(stat) = rustix::fs::fstat(found) else { return false };
+    let time = |seconds: i64, nanos: u64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let changed = time(stat.st_ctime, stat.st_ctime_nsec) != i128::from(file.ctime);
+    let written = time(stat.st_mtime, stat.st_mtime_nsec) > i128::from(file.ctime);
+    if changed && (!runs || stat.st_nlink > 0 || written) {
+        return false;
+    }
+    if (stat.st_dev, stat.st_ino) == (u64::from(file.dev), file.inode) {
+        return true;
+    }
+    let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd())) else {
+        return false;
+    };
+    let number = |key: &str| info.lines().find_map(|l| l.strip_prefix(key)?.trim().parse::<u64>().ok());
+    let Some(mount) = number("mnt_id:") else { return false };
+    let inode = number("ino:").unwrap_or(stat.st_ino);
+    inode == file.inode
+        && (device(&format!("/proc/{pid}/mountinfo"), mount)
+            .or_else(|| device("/proc/self/mountinfo", mount))
+            == Some(file.dev))
+}
+
+/// The device of a mount, as `stat` numbers devices.
+fn device(mountinfo: &str, mount: u64) -> Option<u32> {
+    let text = fs::read_to_string(mountinfo).ok()?;
+    let line = text.lines().find(|l| l.split(' ').next().and_then(|n| n.parse().ok()) == Some(mount))?;
+    let (major, minor) = line.split(' ').nth(2)?.split_once(':')?;
+    u32::try_from(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?)).ok()
+}
