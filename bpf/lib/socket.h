@@ -5,8 +5,10 @@
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_ICMPV6 58
 
 /* In the type that a socket is asked for, beside flags. */
 #define SOCK_TYPE_MASK 0xf

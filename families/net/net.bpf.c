@@ -450,14 +450,10 @@ int net_tcp_state__sockops(struct bpf_sock_ops *ops)
 
 /* ---- owners ---- */
 
-/* Of the sockets whose events are wanted. */
+/* Of sockets that have events of their own, whichever are wanted: TCP, UDP, ICMP and raw ones. */
 static __always_inline void own_created(struct run *run, struct bpf_sock *sk)
 {
-	u32 protocol = sk->protocol;
-
-	if ((protocol == IPPROTO_TCP && WANTED(net_tcp_state)) ||
-	    (protocol == IPPROTO_UDP && (WANTED(net_packet_dns_request) || WANTED(net_packet_dns_response))))
-		keep_owner(run, bpf_get_socket_cookie(sk));
+	keep_owner(run, bpf_get_socket_cookie(sk));
 }
 
 SEC("cgroup/sock_create")

@@ -17,6 +17,7 @@ use event::Event;
 use integrity::Checker;
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
+use packet::Dissector;
 use policy::{Scope, Selection};
 use sensor::{Ledger, Sensor};
 
@@ -71,6 +72,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let modules = |event: u16| event == module_load::EVENT_ID && !looked_for.is_empty();
     let wanted = |e: &catalogue::Event| selection.contains(e.id) || IDENTITY.contains(&e.id) || modules(e.id);
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
+    let dissector = Dissector::new(|event| selection.contains(event));
     let mut pipeline = Pipeline {
         context,
         selection,
@@ -78,6 +80,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         outputs,
         counts: HashMap::new(),
         undecoded: vec![],
+        dissector,
         checker: None,
     };
     // Told only once the trees are known, for which every process must be.
@@ -181,15 +184,19 @@ pub(crate) struct Pipeline {
     outputs: Outputs,
     counts: HashMap<u16, u64>,
     undecoded: Vec<Vec<u8>>,
+    /// Makes events of packets.
+    dissector: Dissector,
     /// Looks whether the kernel is what it should be; none if nobody wants to know.
     checker: Option<Checker>,
 }
 
 impl Pipeline {
     pub(crate) fn record(&mut self, record: &[u8]) {
-        if let Some(event) = self.learn(record) {
-            self.choose(&event);
-        }
+        let Some(event) = self.learn(record) else { return };
+        self.choose(&event);
+        let mut made = vec![];
+        self.dissector.dissect(&event, |record| made.push(record.to_vec()));
+        made.iter().for_each(|record| self.tell(record));
     }
 
     /// The event in a record, once what it says of processes and containers is known.
@@ -208,7 +215,7 @@ impl Pipeline {
         Some(event)
     }
 
-    /// Gives out a record that was learnt before.
+    /// Gives out a record of which nothing is to be learnt: it was before, or was made of one that was.
     fn tell(&mut self, record: &[u8]) {
         if let Ok(event) = Event::decode(record) {
             self.choose(&event);

@@ -83,7 +83,6 @@ macro_rules! families {
 families!(
     bpf "../../../families/bpf/triggers.rs"
     cred "../../../families/cred/triggers.rs"
-    dns "../../../families/dns/triggers.rs"
     file "../../../families/file/triggers.rs"
     integrity "../../../families/integrity/triggers.rs"
     io_uring "../../../families/io_uring/triggers.rs"
@@ -92,6 +91,7 @@ families!(
     module "../../../families/module/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
     net "../../../families/net/triggers.rs"
+    packet "../../../families/packet/triggers.rs"
     process "../../../families/process/triggers.rs"
     system "../../../families/system/triggers.rs"
 );
