@@ -84,6 +84,7 @@ families!(
     bpf "../../../families/bpf/triggers.rs"
     cred "../../../families/cred/triggers.rs"
     file "../../../families/file/triggers.rs"
+    flow "../../../families/flow/triggers.rs"
     integrity "../../../families/integrity/triggers.rs"
     io_uring "../../../families/io_uring/triggers.rs"
     ledger "../../../families/ledger/triggers.rs"
