@@ -8,6 +8,7 @@ mod endure;
 mod events;
 mod integrity;
 mod loss;
+mod network;
 mod rings;
 mod session;
 mod truth;
@@ -31,6 +32,7 @@ fn main() {
         session::TESTS,
         events::TESTS,
         loss::TESTS,
+        network::TESTS,
         cli::TESTS,
         endure::TESTS,
         integrity::TESTS,
