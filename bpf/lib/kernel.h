@@ -482,6 +482,12 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	int sk_err;
+};
+
+struct tcp_sock {
+	u64 bytes_sent, bytes_retrans, bytes_received;
+	u32 segs_in, segs_out, total_retrans, srtt_us;
 };
 
 struct inet_sock {

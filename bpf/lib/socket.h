@@ -5,8 +5,10 @@
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_ICMPV6 58
 
 /* In the type that a socket is asked for, beside flags. */
 #define SOCK_TYPE_MASK 0xf
@@ -16,6 +18,27 @@
 
 /* No address is longer: what the kernel copies from a caller. */
 #define ADDRESS_BYTES 128
+
+/* Callbacks of a socket, and how it is asked for those of its states. */
+enum sock_ops {
+	SOCK_OPS_TCP_CONNECT = 3,
+	SOCK_OPS_ACTIVE_ESTABLISHED = 4,
+	SOCK_OPS_PASSIVE_ESTABLISHED = 5,
+	SOCK_OPS_STATE = 10,
+	SOCK_OPS_TCP_LISTEN = 11,
+};
+enum tcp_state {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_FIN_WAIT2 = 5,
+	TCP_TIME_WAIT = 6,
+	TCP_CLOSE = 7,
+	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10,
+	TCP_CLOSING = 11,
+};
+#define SOCK_OPS_STATE_FLAG (1 << 2)
 
 struct address_in {
 	u16 family;

@@ -357,16 +357,6 @@ int net_tcp_state__perf(struct trace_event_raw_inet_sock_set_state *ctx)
  * softirqs that interrupt them, and are skipped then. A socket calls back for its states once it was asked to, here: when it
  * connects, listens or comes in. Its first state is told by that.
  */
-enum sock_ops {
-	SOCK_OPS_TCP_CONNECT = 3,
-	SOCK_OPS_ACTIVE_ESTABLISHED = 4,
-	SOCK_OPS_PASSIVE_ESTABLISHED = 5,
-	SOCK_OPS_STATE = 10,
-	SOCK_OPS_TCP_LISTEN = 11,
-};
-enum tcp_state { TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
-#define SOCK_OPS_STATE_FLAG (1 << 2)
-
 static __always_inline void put_inet_ends(struct run *run, const struct bpf_sock_ops *ops)
 {
 	struct address_in local = {.family = AF_INET, .port = bpf_htons(ops->local_port), .addr = ops->local_ip4};
@@ -448,14 +438,10 @@ int net_tcp_state__sockops(struct bpf_sock_ops *ops)
 
 /* ---- owners ---- */
 
-/* Of the sockets whose events are wanted. */
+/* Of sockets that have events of their own, whichever are wanted: TCP, UDP, ICMP and raw ones. */
 static __always_inline void own_created(struct run *run, struct bpf_sock *sk)
 {
-	u32 protocol = sk->protocol;
-
-	if ((protocol == IPPROTO_TCP && WANTED(net_tcp_state)) ||
-	    (protocol == IPPROTO_UDP && (WANTED(net_packet_dns_request) || WANTED(net_packet_dns_response))))
-		keep_owner(run, bpf_get_socket_cookie(sk));
+	keep_owner(run, bpf_get_socket_cookie(sk));
 }
 
 SEC("cgroup/sock_create")

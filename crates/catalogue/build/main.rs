@@ -109,7 +109,7 @@ fn yes() -> bool {
 }
 
 const LANES: [&str; 4] = ["life", "task", "net", "bulk"];
-const TYPES: [&str; 19] = [
+const TYPES: [&str; 26] = [
     "i32",
     "u32",
     "i64",
@@ -124,6 +124,13 @@ const TYPES: [&str; 19] = [
     "ip",
     "cred",
     "packet",
+    "ipv4",
+    "ipv6",
+    "tcp",
+    "udp",
+    "icmp",
+    "icmpv6",
+    "dns",
     "dns_questions",
     "dns_answers",
     "bytes",

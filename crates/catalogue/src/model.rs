@@ -147,6 +147,20 @@ pub enum Type {
     Cred,
     /// `struct packet_record`.
     Packet,
+    /// The header of an IPv4 packet, with its options.
+    Ipv4,
+    /// The first header of an IPv6 packet.
+    Ipv6,
+    /// The header of a TCP segment, with its options.
+    Tcp,
+    /// The header of a UDP datagram.
+    Udp,
+    /// The first 8 bytes of an ICMP message.
+    Icmp,
+    /// The first 8 bytes of an ICMPv6 message.
+    Icmpv6,
+    /// A DNS message, of which everything is shown.
+    Dns,
     /// A DNS message, of which the questions are shown.
     DnsQuestions,
     /// A DNS message, of which the questions and answers are shown.

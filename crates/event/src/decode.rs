@@ -4,8 +4,8 @@ use catalogue::{Field, Quality, Type};
 
 use crate::value::{self, CRED_BYTES, PACKET_BYTES};
 use crate::{
-    Cred, DecodeError, DnsMessage, FieldValue, HEADER_BYTES, Header, Packet, SockAddr, StrArray, Structures,
-    Value, bytes,
+    Cred, DecodeError, DnsMessage, DnsPart, FieldValue, HEADER_BYTES, Header, Packet, ProtocolHeader,
+    SockAddr, StrArray, Structures, Value, bytes,
 };
 
 /// Most fields that an event can have; a test holds the catalogue to it.
@@ -134,8 +134,12 @@ fn value(ty: Type, payload: &[u8], quality: Quality) -> Option<Value<'_>> {
         Type::Ip => Value::Ip(value::ip(payload)?),
         Type::Cred => Value::Cred(Cred::decode(payload.first_chunk()?)),
         Type::Packet => Value::Packet(Packet::decode(payload.first_chunk()?)?),
-        Type::DnsQuestions => Value::Dns(DnsMessage::new(payload, false, quality)),
-        Type::DnsAnswers => Value::Dns(DnsMessage::new(payload, true, quality)),
+        Type::Dns => Value::Dns(DnsMessage::new(payload, DnsPart::Whole, quality)),
+        Type::DnsQuestions => Value::Dns(DnsMessage::new(payload, DnsPart::Questions, quality)),
+        Type::DnsAnswers => Value::Dns(DnsMessage::new(payload, DnsPart::Answers, quality)),
+        Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
+            Value::Protocol(ProtocolHeader::decode(ty, payload)?)
+        }
         // Those of structures have a layout.
         Type::Bytes | Type::Struct | Type::Structs => Value::Bytes(payload),
     })
@@ -153,6 +157,13 @@ const fn fixed_size(ty: Type) -> Option<usize> {
         | Type::StrArray
         | Type::Sockaddr
         | Type::Ip
+        | Type::Ipv4
+        | Type::Ipv6
+        | Type::Tcp
+        | Type::Udp
+        | Type::Icmp
+        | Type::Icmpv6
+        | Type::Dns
         | Type::DnsQuestions
         | Type::DnsAnswers
         | Type::Bytes
@@ -218,6 +229,9 @@ fn sound(ty: Type, quality: Quality, payload: &[u8]) -> bool {
         Type::Str | Type::Path => memchr::memchr(0, payload).is_none(),
         Type::StrArray => quality != Quality::Ok || payload.last().is_none_or(|&b| b == 0),
         Type::Ip => !known || value::ip(payload).is_some(),
+        Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
+            !known || ProtocolHeader::decode(ty, payload).is_some()
+        }
         Type::Packet => !known || payload.first_chunk().is_some_and(|p| Packet::decode(p).is_some()),
         _ => true,
     }

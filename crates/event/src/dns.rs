@@ -17,18 +17,29 @@ const HEADER: usize = 12;
 /// Most bytes that a name has on the wire (RFC 1035, section 2.3.4).
 const NAME_BYTES: usize = 255;
 
+/// What of a message is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DnsPart {
+    /// The questions.
+    Questions,
+    /// The questions, and the answers.
+    Answers,
+    /// The header, and all four sections.
+    Whole,
+}
+
 /// A DNS message in a record, not yet parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DnsMessage<'a> {
     bytes: &'a [u8],
-    answers: bool,
+    part: DnsPart,
     quality: Quality,
 }
 
 impl<'a> DnsMessage<'a> {
-    /// A message; `answers`: its answers matter too. `quality` is what the record says of these bytes.
-    pub const fn new(bytes: &'a [u8], answers: bool, quality: Quality) -> DnsMessage<'a> {
-        DnsMessage { bytes, answers, quality }
+    /// A message of which that part matters. `quality` is what the record says of these bytes.
+    pub const fn new(bytes: &'a [u8], part: DnsPart, quality: Quality) -> DnsMessage<'a> {
+        DnsMessage { bytes, part, quality }
     }
 
     /// The message's bytes.
@@ -36,17 +47,18 @@ impl<'a> DnsMessage<'a> {
         self.bytes
     }
 
-    /// Whether the answers are shown, or only the questions.
-    pub const fn wants_answers(&self) -> bool {
-        self.answers
+    /// What of it is shown.
+    pub const fn part(&self) -> DnsPart {
+        self.part
     }
 
     /// Walks the message. A malformed message is not a corrupt record: what came before the fault is there, and
     /// [`Dns::quality`] tells.
     pub fn parse(&self) -> Dns<'a> {
         let bytes = self.bytes;
-        let mut dns = Dns { bytes, quality: self.quality, questions: 0, answers_at: HEADER, answers: 0 };
-        if let Err(fault) = dns.walk(self.answers) {
+        let none = Section { at: HEADER, count: 0 };
+        let mut dns = Dns { bytes, quality: self.quality, questions: 0, sections: [none; 3] };
+        if let Err(fault) = dns.walk(self.part) {
             dns.quality = match fault {
                 Fault::Malformed => Quality::Faulted,
                 Fault::Cut if self.quality == Quality::Faulted => Quality::Faulted,
@@ -73,28 +85,51 @@ pub struct Dns<'a> {
     /// Of what is given here: truncated if the message ends within its questions or answers, faulted if it is malformed.
     pub quality: Quality,
     questions: u16,
-    answers_at: usize,
-    answers: u16,
+    /// Answers, authorities, additional records.
+    sections: [Section; 3],
+}
+
+/// A section of records: where it begins, and how many of its records are whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Section {
+    at: usize,
+    count: u16,
 }
 
 impl<'a> Dns<'a> {
-    /// Counts the questions and answers that are whole.
-    fn walk(&mut self, answers: bool) -> Result<(), Fault> {
+    /// Counts the questions and records that are whole.
+    fn walk(&mut self, part: DnsPart) -> Result<(), Fault> {
         if self.bytes.len() < HEADER {
             return Err(Fault::Cut);
         }
+        let mut at = HEADER;
         for n in 1..=bytes::be16(self.bytes, 4) {
-            self.answers_at = question(self.bytes, self.answers_at)?.1;
+            at = question(self.bytes, at)?.1;
             self.questions = n;
         }
-        if answers {
-            let mut at = self.answers_at;
-            for n in 1..=bytes::be16(self.bytes, 6) {
+        let sections = match part {
+            DnsPart::Questions => 0,
+            DnsPart::Answers => 1,
+            DnsPart::Whole => 3,
+        };
+        for (n, section) in self.sections.iter_mut().take(sections).enumerate() {
+            section.at = at;
+            for count in 1..=bytes::be16(self.bytes, 6 + 2 * n) {
                 at = answer(self.bytes, at)?.1;
-                self.answers = n;
+                section.count = count;
             }
         }
         Ok(())
+    }
+
+    /// The 16 bits of flags of the header: QR, opcode, AA, TC, RD, RA, Z, response code (RFC 1035, section 4.1.1).
+    pub fn flags(&self) -> u16 {
+        bytes::be16(self.bytes, 2)
+    }
+
+    /// How many questions, answers, authorities and additional records the header says that there are.
+    pub fn counts(&self) -> [u16; 4] {
+        [4, 6, 8, 10].map(|at| bytes::be16(self.bytes, at))
     }
 
     /// The message's id.
@@ -119,8 +154,22 @@ impl<'a> Dns<'a> {
 
     /// The answers; none if they were not wanted.
     pub fn answers(&self) -> impl Iterator<Item = Answer<'a>> + use<'a> {
-        let (bytes, mut at) = (self.bytes, self.answers_at);
-        (0..self.answers).map_while(move |_| {
+        self.section(0)
+    }
+
+    /// The authorities; none if they were not wanted.
+    pub fn authorities(&self) -> impl Iterator<Item = Answer<'a>> + use<'a> {
+        self.section(1)
+    }
+
+    /// The additional records; none if they were not wanted.
+    pub fn additionals(&self) -> impl Iterator<Item = Answer<'a>> + use<'a> {
+        self.section(2)
+    }
+
+    fn section(&self, n: usize) -> impl Iterator<Item = Answer<'a>> + use<'a> {
+        let (bytes, Section { mut at, count }) = (self.bytes, self.sections[n]);
+        (0..count).map_while(move |_| {
             let (answer, next) = answer(bytes, at).ok()?;
             at = next;
             Some(answer)
@@ -328,7 +377,7 @@ fn record_data(ty: u16, message: &[u8], at: usize) -> Option<RecordData<'_>> {
 }
 
 /// The strings of a TXT record, as far as they are whole.
-fn txt_strings(mut raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn txt_strings(mut raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (&length, rest) = raw.split_first()?;
         let (string, rest) = rest.split_at_checked(length.into())?;

@@ -12,6 +12,7 @@ mod decode;
 mod dns;
 mod error;
 mod header;
+mod protocol;
 mod sockaddr;
 mod structure;
 mod value;
@@ -21,9 +22,10 @@ pub mod json;
 pub mod names;
 
 pub use decode::{Event, MAX_FIELDS};
-pub use dns::{Answer, Dns, DnsMessage, Name, Question, RecordData};
+pub use dns::{Answer, Dns, DnsMessage, DnsPart, Name, Question, RecordData};
 pub use error::DecodeError;
 pub use header::{Flags, HEADER_BYTES, Header, NO_PROBE, Origin};
+pub use protocol::{Icmp, Parsed, ProtocolHeader};
 pub use sockaddr::{SockAddr, UnixName};
 pub use structure::{MemberValue, Structures};
 pub use value::{

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use catalogue::Quality;
 
 use crate::sockaddr::{AF_INET, AF_INET6};
-use crate::{DnsMessage, SockAddr, Structures, bytes, names};
+use crate::{DnsMessage, ProtocolHeader, SockAddr, Structures, bytes, names};
 
 /// Size of `struct cred_record`.
 pub const CRED_BYTES: usize = 80;
@@ -58,6 +58,8 @@ pub enum Value<'a> {
     Cred(Cred),
     /// Where a packet came from and went.
     Packet(Packet),
+    /// The header of a protocol.
+    Protocol(ProtocolHeader<'a>),
     /// A DNS message, to be parsed.
     Dns(DnsMessage<'a>),
     /// Bytes.

@@ -6,12 +6,12 @@ mod common;
 
 use catalogue::Quality;
 use common::{DNS, any_dns};
-use event::{Dns, DnsMessage, RecordData, names};
+use event::{Dns, DnsMessage, DnsPart, RecordData, names};
 use proptest::prelude::*;
 use simple_dns::rdata::RData;
 
 fn parse(bytes: &[u8]) -> Dns<'_> {
-    DnsMessage::new(bytes, true, Quality::Ok).parse()
+    DnsMessage::new(bytes, DnsPart::Answers, Quality::Ok).parse()
 }
 
 /// Answers as `TYPE data`.
@@ -42,7 +42,7 @@ fn a_question_and_its_answer() {
     let answer = dns.answers().next().unwrap();
     assert_eq!(answer.name, question.name);
     assert_eq!((answer.ttl, answer.data), (300, RecordData::A("93.184.216.34".parse().unwrap())));
-    assert_eq!(DnsMessage::new(DNS, false, Quality::Ok).parse().answers().count(), 0);
+    assert_eq!(DnsMessage::new(DNS, DnsPart::Questions, Quality::Ok).parse().answers().count(), 0);
 }
 
 #[test]
@@ -96,7 +96,10 @@ fn a_cut_message_gives_what_is_whole() {
 
 #[test]
 fn the_records_word_is_kept() {
-    assert_eq!(DnsMessage::new(DNS, true, Quality::Truncated).parse().quality, Quality::Truncated);
+    assert_eq!(
+        DnsMessage::new(DNS, DnsPart::Answers, Quality::Truncated).parse().quality,
+        Quality::Truncated
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ use hashes::Hashes;
 use integrity::Checker;
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
+use packet::Dissector;
 use policy::{Scope, Selection};
 use runtimes::{Reply, Runtimes};
 use sensor::{Ledger, Sensor};
@@ -74,6 +75,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let modules = |event: u16| event == module_load::EVENT_ID && !looked_for.is_empty();
     let wanted = |e: &catalogue::Event| selection.contains(e.id) || IDENTITY.contains(&e.id) || modules(e.id);
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
+    let dissector = Dissector::new(|event| selection.contains(event));
     let mut pipeline = Pipeline {
         context,
         selection,
@@ -81,6 +83,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         outputs,
         counts: HashMap::new(),
         undecoded: vec![],
+        dissector,
         checker: None,
         hashes: options.hashes().map(Hashes::start).transpose().context("starting to hash")?,
         runtimes: Runtimes::start(&options.sockets()).context("starting to ask container runtimes")?,
@@ -203,6 +206,8 @@ pub(crate) struct Pipeline {
     outputs: Outputs,
     counts: HashMap<u16, u64>,
     undecoded: Vec<Vec<u8>>,
+    /// Makes events of packets.
+    dissector: Dissector,
     /// Looks whether the kernel is what it should be; none if nobody wants to know.
     checker: Option<Checker>,
     /// Hashes executed files; none if nobody wants to know.
@@ -227,6 +232,9 @@ impl Pipeline {
             }
             self.tell(&container::changed(&change, &event.header, &self.context));
         }
+        let mut made = vec![];
+        self.dissector.dissect(&event, |record| made.push(record.to_vec()));
+        made.iter().for_each(|record| self.tell(record));
     }
 
     /// The event in a record, and the container that came or went with it, once what it says of processes and containers is
@@ -246,7 +254,7 @@ impl Pipeline {
         Some((event, change))
     }
 
-    /// Gives out a record of which nothing is to be learnt, or was before.
+    /// Gives out a record of which nothing is to be learnt: it was before, or was made of one that was.
     fn tell(&mut self, record: &[u8]) {
         if let Ok(event) = Event::decode(record) {
             self.choose(&event);

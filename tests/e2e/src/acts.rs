@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{attack, calls, endure, rings, trigger, truth};
+use crate::{attack, calls, endure, network, rings, trigger, truth};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -44,6 +44,7 @@ pub fn perform(name: &str, dir: &Path, args: &[String]) {
         .chain(truth::ACTS)
         .chain(attack::ACTS)
         .chain(rings::ACTS)
+        .chain(network::ACTS)
         .find(|(n, _)| *n == name)
         .unwrap()
         .1;

@@ -10,6 +10,7 @@ pub mod attack;
 pub mod calls;
 pub mod endure;
 mod lines;
+mod network;
 pub mod objects;
 pub mod rings;
 pub mod trigger;

@@ -84,8 +84,8 @@ families!(
     bpf "../../../families/bpf/triggers.rs"
     container "../../../families/container/triggers.rs"
     cred "../../../families/cred/triggers.rs"
-    dns "../../../families/dns/triggers.rs"
     file "../../../families/file/triggers.rs"
+    flow "../../../families/flow/triggers.rs"
     integrity "../../../families/integrity/triggers.rs"
     io_uring "../../../families/io_uring/triggers.rs"
     ledger "../../../families/ledger/triggers.rs"
@@ -93,6 +93,7 @@ families!(
     module "../../../families/module/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
     net "../../../families/net/triggers.rs"
+    packet "../../../families/packet/triggers.rs"
     process "../../../families/process/triggers.rs"
     system "../../../families/system/triggers.rs"
 );

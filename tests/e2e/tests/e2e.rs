@@ -9,6 +9,7 @@ mod endure;
 mod events;
 mod integrity;
 mod loss;
+mod network;
 mod rings;
 mod session;
 mod truth;
@@ -32,6 +33,7 @@ fn main() {
         session::TESTS,
         events::TESTS,
         loss::TESTS,
+        network::TESTS,
         cli::TESTS,
         endure::TESTS,
         integrity::TESTS,

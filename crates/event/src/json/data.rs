@@ -1,15 +1,10 @@
 //! The fields of an event.
 
-use std::net::IpAddr;
-
 use catalogue::{Field, Format, Member, Quality};
 
-use super::Who;
 use super::text::{self, Encoding, base64, display, keyed_bytes, name, number, put};
-use crate::{
-    Capabilities, Cred, DnsMessage, Event, FieldValue, MemberValue, Packet, Question, SockAddr, UnixName,
-    Value, names,
-};
+use super::{Who, packet};
+use crate::{Capabilities, Cred, Event, FieldValue, MemberValue, SockAddr, UnixName, Value, names};
 
 /// Name of the return value among the fields, as Tracee's.
 pub(super) const RETURN_VALUE: &str = "returnValue";
@@ -75,8 +70,9 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
                 display(out, address);
             }
             Value::Cred(cred) => credentials(out, &cred),
-            Value::Packet(packet) => packet_metadata(out, &packet),
-            Value::Dns(message) => quality = dns(out, &message),
+            Value::Packet(packet) => packet::metadata(out, &packet),
+            Value::Protocol(header) => packet::header(out, &header),
+            Value::Dns(message) => quality = packet::dns(out, &message),
             Value::Bytes(v) => {
                 name(out, "bytes");
                 base64(out, v);
@@ -213,93 +209,4 @@ fn capabilities(out: &mut Vec<u8>, prefix: &str, set: Capabilities) {
         out.push(b'"');
     }
     out.push(b']');
-}
-
-fn packet_metadata(out: &mut Vec<u8>, packet: &Packet) {
-    let ip = |out: &mut Vec<u8>, addr: IpAddr| match addr {
-        IpAddr::V4(a) => display(out, a),
-        IpAddr::V6(a) => display(out, a),
-    };
-    out.extend_from_slice(b"\"packet_metadata\":{\"src_ip\":");
-    ip(out, packet.src);
-    out.extend_from_slice(b",\"dst_ip\":");
-    ip(out, packet.dst);
-    put(out, ",\"src_port\":", packet.src_port);
-    put(out, ",\"dst_port\":", packet.dst_port);
-    put(out, ",\"protocol\":", packet.protocol);
-    put(out, ",\"packet_len\":", packet.length);
-    if packet.ifindex != 0 {
-        put(out, ",\"ifindex\":", packet.ifindex);
-    }
-    out.extend_from_slice(b",\"direction\":\"");
-    out.extend_from_slice(packet.direction.name().as_bytes());
-    out.extend_from_slice(b"\"}");
-}
-
-/// Writes the message, and tells how good what is written is.
-fn dns(out: &mut Vec<u8>, message: &DnsMessage<'_>) -> Quality {
-    let dns = message.parse();
-    if !message.wants_answers() {
-        out.extend_from_slice(b"\"dns_questions\":{\"questions\":[");
-        for (n, question) in dns.questions().enumerate() {
-            if n > 0 {
-                out.push(b',');
-            }
-            dns_question(out, &question);
-        }
-        out.extend_from_slice(b"]}");
-        return dns.quality;
-    }
-    // A message has one question in practice; its answers say nothing of which question they are for.
-    out.extend_from_slice(b"\"dns_responses\":{\"responses\":[");
-    for (n, question) in dns.questions().enumerate() {
-        out.extend_from_slice(if n > 0 { b",{\"dns_query_data\":" } else { b"{\"dns_query_data\":" });
-        dns_question(out, &question);
-        out.extend_from_slice(b",\"dns_answer\":[");
-        if n == 0 {
-            dns_answers(out, &dns);
-        }
-        out.extend_from_slice(b"]}");
-    }
-    if dns.questions().next().is_none() && dns.answers().next().is_some() {
-        out.extend_from_slice(b"{\"dns_answer\":[");
-        dns_answers(out, &dns);
-        out.extend_from_slice(b"]}");
-    }
-    out.extend_from_slice(b"]}");
-    dns.quality
-}
-
-fn dns_question(out: &mut Vec<u8>, question: &Question<'_>) {
-    out.extend_from_slice(b"{\"query\":");
-    display(out, question.name);
-    out.extend_from_slice(b",\"query_type\":");
-    dns_type(out, question.ty);
-    out.extend_from_slice(b",\"query_class\":\"");
-    match names::dns_class(question.class) {
-        Some(class) => out.extend_from_slice(class.as_bytes()),
-        None => put(out, "CLASS", question.class),
-    }
-    out.extend_from_slice(b"\"}");
-}
-
-fn dns_answers(out: &mut Vec<u8>, dns: &crate::Dns<'_>) {
-    for (n, answer) in dns.answers().enumerate() {
-        out.extend_from_slice(if n > 0 { b",{\"type\":" } else { b"{\"type\":" });
-        dns_type(out, answer.ty);
-        put(out, ",\"ttl\":", answer.ttl);
-        out.extend_from_slice(b",\"answer\":");
-        display(out, answer.data);
-        out.push(b'}');
-    }
-}
-
-/// As RFC 3597 writes a type without a name.
-fn dns_type(out: &mut Vec<u8>, ty: u16) {
-    out.push(b'"');
-    match names::dns_type(ty) {
-        Some(name) => out.extend_from_slice(name.as_bytes()),
-        None => put(out, "TYPE", ty),
-    }
-    out.push(b'"');
 }

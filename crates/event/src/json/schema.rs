@@ -141,6 +141,13 @@ fn of_type(ty: Type) -> (&'static str, Value) {
         Type::Sockaddr => ("sockaddr", def("sockaddr")),
         Type::Cred => ("credentials", def("credentials")),
         Type::Packet => ("packet_metadata", def("packet_metadata")),
+        Type::Ipv4 => ("ipv4", def("ipv4")),
+        Type::Ipv6 => ("ipv6", def("ipv6")),
+        Type::Tcp => ("tcp", def("tcp")),
+        Type::Udp => ("udp", def("udp")),
+        Type::Icmp => ("icmp", def("icmp")),
+        Type::Icmpv6 => ("icmpv6", def("icmpv6")),
+        Type::Dns => ("dns", def("dns")),
         Type::DnsQuestions => ("dns_questions", def("dns_questions")),
         Type::DnsAnswers => ("dns_responses", def("dns_responses")),
         Type::Bytes | Type::Struct | Type::Structs => ("bytes", def("base64")),
@@ -204,6 +211,18 @@ fn definitions() -> Value {
         "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^CAP_[A-Z0-9_]+$" },
     });
     let question = record(json!({ "query": string(), "query_type": string(), "query_class": string() }));
+    let bit = unsigned(1);
+    let records = json!({ "type": "array", "items": object(json!({
+        "name": string(), "type": string(), "class": string(), "ttl": u32, "ip": string(), "ns": string(),
+        "cname": string(), "ptr": string(), "txts": { "type": "array", "items": string() },
+        "mx": record(json!({ "preference": u16, "name": string() })),
+        "soa": record(json!({
+            "mname": string(), "rname": string(), "serial": u32, "refresh": u32, "retry": u32, "expire": u32,
+            "minimum": u32,
+        })),
+        "srv": record(json!({ "priority": u16, "weight": u16, "port": u16, "name": string() })),
+        "data": { "$ref": "#/$defs/base64" },
+    }), &["name", "type", "class", "ttl"]) });
     let answer = record(json!({ "type": string(), "ttl": u32, "answer": string() }));
     let family = |name: &str, properties: Value, required: &[&str]| {
         let mut all = object(properties, required);
@@ -277,6 +296,30 @@ fn definitions() -> Value {
             "protocol": unsigned(u8::MAX.into()), "packet_len": u32, "ifindex": u32,
             "direction": { "enum": ["INGRESS", "EGRESS"] },
         }), &["src_ip", "dst_ip", "src_port", "dst_port", "protocol", "packet_len", "direction"]),
+        "ipv4": record(json!({
+            "version": u32, "ihl": u32, "tos": u32, "length": u32, "id": u32, "flags": u32, "frag_offset": u32,
+            "ttl": u32, "protocol": string(), "checksum": u32, "src_ip": string(), "dst_ip": string(),
+        })),
+        "ipv6": record(json!({
+            "version": u32, "traffic_class": u32, "flow_label": u32, "length": u32, "next_header": string(),
+            "hop_limit": u32, "src_ip": string(), "dst_ip": string(),
+        })),
+        "tcp": record(json!({
+            "src_port": u16, "dst_port": u16, "seq": u32, "ack": u32, "data_offset": u32,
+            "fin_flag": bit, "syn_flag": bit, "rst_flag": bit, "psh_flag": bit, "ack_flag": bit, "urg_flag": bit,
+            "ece_flag": bit, "cwr_flag": bit, "ns_flag": bit, "window": u32, "checksum": u32, "urgent": u32,
+        })),
+        "udp": record(json!({ "src_port": u16, "dst_port": u16, "length": u32, "checksum": u32 })),
+        "icmp": record(json!({ "type_code": string(), "checksum": u32, "id": u32, "seq": u32 })),
+        "icmpv6": record(json!({ "type_code": string(), "checksum": u32 })),
+        "dns": record(json!({
+            "id": u32, "qr": bit, "op_code": string(), "aa": bit, "tc": bit, "rd": bit, "ra": bit, "z": u32,
+            "response_code": string(), "qd_count": u32, "an_count": u32, "ns_count": u32, "ar_count": u32,
+            "questions": { "type": "array", "items": record(json!({
+                "name": string(), "type": string(), "class": string(),
+            })) },
+            "answers": records, "authorities": records, "additionals": records,
+        })),
         "dns_questions": record(json!({ "questions": { "type": "array", "items": question } })),
         "dns_responses": record(json!({ "responses": { "type": "array", "items": object(json!({
             "dns_query_data": question,

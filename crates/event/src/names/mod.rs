@@ -5,11 +5,14 @@
 mod errno;
 mod flags;
 mod numbers;
+mod packet;
 
 use std::fmt::{self, Write};
 use std::sync::LazyLock;
 
 use catalogue::{Format, Names, NamesKind};
+
+pub use packet::{dns_operation, dns_response, icmp, icmpv6, ip_protocol};
 
 type Table = &'static [(u64, &'static str)];
 

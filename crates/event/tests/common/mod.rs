@@ -89,6 +89,21 @@ fn addr(address: &SockAddr<'_>) -> Vec<u8> {
     out
 }
 
+/// A header as it is in a packet.
+fn protocol_header(ty: Type) -> &'static [u8] {
+    match ty {
+        // With an option of 4 bytes.
+        Type::Ipv4 => b"\x46\x08\0\x24\x12\x34\x40\0\x40\x06\xab\xcd\x0a\0\0\x01\x01\x01\x01\x01\x01\x01\x01\0",
+        Type::Ipv6 => {
+            b"\x60\x01\x23\x45\0\x14\x3a\x40\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02"
+        }
+        Type::Tcp => b"\x9c\x40\0\x50\0\0\0\x07\0\0\0\x08\x50\x12\xff\xff\x12\x34\0\0",
+        Type::Udp => b"\x9c\x40\0\x35\0\x14\xbe\xef",
+        Type::Icmp => b"\x03\x03\xfc\xfc\0\0\0\0",
+        _ => b"\x80\0\x12\x34\0\x01\0\x02",
+    }
+}
+
 /// A plain payload of a type.
 pub(crate) fn payload(ty: Type) -> Vec<u8> {
     match ty {
@@ -105,7 +120,10 @@ pub(crate) fn payload(ty: Type) -> Vec<u8> {
         Type::Ip => [127, 0, 0, 1].into(),
         Type::Cred => cred().encode().into(),
         Type::Packet => packet().encode().into(),
-        Type::DnsQuestions | Type::DnsAnswers => DNS.into(),
+        Type::Dns | Type::DnsQuestions | Type::DnsAnswers => DNS.into(),
+        Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
+            protocol_header(ty).into()
+        }
         Type::Bytes => vec![0, 255, 7, 8],
         // Two, of whatever layout up to 128 bytes.
         Type::Struct | Type::Structs => (0..=255).collect(),
@@ -158,7 +176,20 @@ fn any_payload(ty: Type) -> BoxedStrategy<Vec<u8>> {
                 Packet { src, dst, src_port, dst_port, protocol, direction, length, ifindex }.encode().into()
             })
             .boxed(),
-        Type::DnsQuestions | Type::DnsAnswers => any_dns().boxed(),
+        Type::Dns | Type::DnsQuestions | Type::DnsAnswers => any_dns().boxed(),
+        // The header's length stands in it: what is changed is behind.
+        Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
+            let good = protocol_header(ty);
+            (13..good.len().max(14), any::<u8>())
+                .prop_map(move |(at, byte)| {
+                    let mut header = good.to_vec();
+                    if let Some(b) = header.get_mut(at) {
+                        *b = byte;
+                    }
+                    header
+                })
+                .boxed()
+        }
         Type::Bytes => vec(any::<u8>(), 0..60).boxed(),
         Type::Struct | Type::Structs => vec(any::<u8>(), 0..600).boxed(),
     }

@@ -35,7 +35,7 @@ fn lossy() {
     let rows = vec![
         row(Lane::Task, "security_file_open", "ring_full", 1_234_567),
         row(Lane::Task, "security_file_open", "corrupt", 0),
-        row(Lane::Net, "net_packet_dns__egress", "skipped", 2),
+        row(Lane::Net, "net_packet__egress", "skipped", 2),
         row(Lane::Life, "sched_process_exec", "slot_busy", 1),
     ];
     let ledger = LedgerSummary { delivered: 12_690, filtered: 0, rows };
@@ -47,11 +47,11 @@ fn lossy() {
     total               12,690  in 12.3 s, 1,028 per second
     output json:/x: 12,000 events written, 690 DROPPED
     ledger: LOST 1,234,570 of 1,247,260 records (0 filtered in the kernel)
-      LANE  PROBE                   CAUSE          COUNT
-      life  sched_process_exec      slot_busy          1
-      task  security_file_open      ring_full  1,234,567
-      net   net_packet_dns__egress  skipped            2
-            total                              1,234,570
+      LANE  PROBE               CAUSE          COUNT
+      life  sched_process_exec  slot_busy          1
+      task  security_file_open  ring_full  1,234,567
+      net   net_packet__egress  skipped            2
+            total                          1,234,570
     ");
 }
 

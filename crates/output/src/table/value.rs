@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use catalogue::{Field, Format, Member, Quality};
 use event::json::Who;
-use event::{Cred, DnsMessage, FieldValue, MemberValue, Packet, Question, SockAddr, UnixName, Value, names};
+use event::{
+    Cred, DnsMessage, DnsPart, FieldValue, MemberValue, Packet, Question, SockAddr, UnixName, Value, names,
+};
 
 use super::clock::Clock;
 use super::text::{self, display, number};
@@ -50,6 +52,7 @@ pub(super) fn write(
             (Value::Ip(address), ..) => display(out, address),
             (Value::Cred(cred), ..) => credentials(out, &cred),
             (Value::Packet(packet), ..) => self::packet(out, &packet),
+            (Value::Protocol(header), ..) => display(out, header),
             (Value::Dns(message), ..) => quality = dns(out, &message),
             (Value::Bytes(v), ..) => text::hex(out, v),
             (Value::Struct(v), ..) => {
@@ -167,7 +170,7 @@ fn dns(out: &mut Vec<u8>, message: &DnsMessage<'_>) -> Quality {
         }
         first = false;
     };
-    if !message.wants_answers() {
+    if message.part() == DnsPart::Questions {
         for Question { name, ty, .. } in dns.questions() {
             next(out);
             dns_type(out, ty);

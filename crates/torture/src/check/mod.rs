@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use catalogue::Lane;
 use event::{Event, Header};
+use packet::Dissector;
 
 use crate::cast::Hired;
 use crate::journal::{Journal, Order};
@@ -95,6 +96,7 @@ pub(crate) struct Checker {
     dir: String,
     workers: HashMap<u8, Worker>,
     by_pid: HashMap<u32, u8>,
+    dissector: Dissector,
     pub(crate) faults: HashMap<Place, Faults>,
     /// How many records of each trace each program told.
     pub(crate) told: HashMap<(Trace, Place), u64>,
@@ -124,6 +126,7 @@ impl Checker {
             dir: dir.into(),
             workers,
             by_pid,
+            dissector: Dissector::new(|_| true),
             faults,
             told,
             samples: vec![],
@@ -142,8 +145,23 @@ impl Checker {
             self.sample(|| format!("undecodable: {:?}", Event::decode(record).err()));
             return false;
         };
+        self.weigh(&event);
+        // As `tarsius watch` does: what is in a packet is told by records of its own.
+        let mut made = vec![];
+        self.dissector.dissect(&event, |record| made.push(record.to_vec()));
+        for record in made {
+            match Event::decode(&record) {
+                Ok(event) => self.weigh(&event),
+                Err(error) => self.sample(|| format!("made undecodable: {error}")),
+            }
+        }
+        true
+    }
+
+    /// Judges an event, and notes what is wrong with it.
+    fn weigh(&mut self, event: &Event<'_>) {
         let place = (event.header.lane, event.header.probe);
-        if let Err(wrong) = self.judge(&event) {
+        if let Err(wrong) = self.judge(event) {
             self.note(place, &wrong, || {
                 format!(
                     "{} by {} (pid {})",
@@ -153,7 +171,6 @@ impl Checker {
                 )
             });
         }
-        true
     }
 
     fn note(&mut self, place: Place, wrong: &Wrong, what: impl FnOnce() -> String) {

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Packets, as they pass a cgroup's border: whole, from the IP header on, before they are cut into fragments and after they are put
+ * together again. One program for each way reads a packet once. What it tells is net_packet_raw, of which user space makes the other
+ * events (crates/packet): here is decided only whether any of them is wanted, and how much of the packet it takes.
+ */
+
+#define DNS_PORT 53
+#define PACKET_BYTES 4096
+#define HEADS_BYTES 256
+
+struct ipv4_head {
+	u8 version_ihl, tos;
+	__be16 length, id, fragment;
+	u8 ttl, protocol;
+	u16 check;
+	u32 src, dst;
+};
+
+struct ipv6_head {
+	u8 version, traffic;
+	u16 flow;
+	__be16 length;
+	u8 next, hops;
+	u8 src[16], dst[16];
+};
+
+enum ipv6_next { IPV6_HOPS = 0, IPV6_ROUTING = 43, IPV6_FRAGMENT = 44, IPV6_AUTHENTICATION = 51, IPV6_DESTINATION = 60 };
+
+/* More headers than that are not looked through. */
+#define IPV6_HEADS 8
+
+/* Where the headers of the packet are. */
+struct heads {
+	u32 over;    /* where what IP carries begins; 0 if it is not in this packet: a later fragment, or malformed */
+	u32 payload; /* where what follows the last header known here begins */
+};
+
+static __always_inline void read_ipv4(struct __sk_buff *skb, struct packet_record *packet, struct heads *heads)
+{
+	struct ipv4_head ip;
+
+	packet->family = AF_INET;
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+		return;
+	__builtin_memcpy(packet->src, &ip.src, 4);
+	__builtin_memcpy(packet->dst, &ip.dst, 4);
+	packet->protocol = ip.protocol;
+	heads->payload = (ip.version_ihl & 0xf) * 4;
+	if (!(ip.fragment & bpf_htons(0x1fff)))
+		heads->over = heads->payload;
+}
+
+static __always_inline void read_ipv6(struct __sk_buff *skb, struct packet_record *packet, struct heads *heads)
+{
+	struct ipv6_head ip;
+	u32 at = sizeof(ip);
+
+	packet->family = AF_INET6;
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+		return;
+	__builtin_memcpy(packet->src, ip.src, 16);
+	__builtin_memcpy(packet->dst, ip.dst, 16);
+	for (u32 i = 0; i < IPV6_HEADS; i++) {
+		struct {
+			u8 next, length;
+			__be16 fragment;
+		} head;
+
+		packet->protocol = ip.next;
+		heads->payload = at;
+		if (ip.next != IPV6_HOPS && ip.next != IPV6_ROUTING && ip.next != IPV6_FRAGMENT &&
+		    ip.next != IPV6_AUTHENTICATION && ip.next != IPV6_DESTINATION) {
+			heads->over = at;
+			return;
+		}
+		if (bpf_skb_load_bytes(skb, at, &head, sizeof(head)))
+			return;
+		if (ip.next == IPV6_FRAGMENT) {
+			at += 8;
+			if (head.fragment & bpf_htons(0xfff8)) {
+				packet->protocol = head.next;
+				heads->payload = at;
+				return;
+			}
+		} else if (ip.next == IPV6_AUTHENTICATION) {
+			at += (head.length + 2) * 4;
+		} else {
+			at += (head.length + 1) * 8;
+		}
+		ip.next = head.next;
+	}
+}
+
+/* What the header of TCP, UDP or ICMP says. */
+static __always_inline void read_over(struct __sk_buff *skb, struct packet_record *packet, struct heads *heads)
+{
+	struct {
+		__be16 src, dst;
+	} ports;
+
+	if (!heads->over)
+		return;
+	if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP) {
+		if (bpf_skb_load_bytes(skb, heads->over, &ports, sizeof(ports)))
+			return;
+		packet->src_port = bpf_ntohs(ports.src);
+		packet->dst_port = bpf_ntohs(ports.dst);
+	}
+	if (packet->protocol == IPPROTO_TCP) {
+		u8 offset;
+
+		if (!bpf_skb_load_bytes(skb, heads->over + 12, &offset, 1))
+			heads->payload = heads->over + (offset >> 4) * 4;
+	} else if (packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_ICMP ||
+		   packet->protocol == IPPROTO_ICMPV6) {
+		heads->payload = heads->over + 8;
+	}
+}
+
+#define WANTED_DNS (WANTED(net_packet_dns) || WANTED(net_packet_dns_request) || WANTED(net_packet_dns_response))
+
+/* An event wants the packet's headers. */
+static __always_inline bool wants_heads(const struct packet_record *packet, const struct heads *heads)
+{
+	if (WANTED(net_packet_ipv4) && packet->family == AF_INET)
+		return true;
+	if (WANTED(net_packet_ipv6) && packet->family == AF_INET6)
+		return true;
+	if (!heads->over)
+		return false;
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+		return WANTED(net_packet_tcp);
+	case IPPROTO_UDP:
+		return WANTED(net_packet_udp);
+	case IPPROTO_ICMP:
+		return WANTED(net_packet_icmp);
+	case IPPROTO_ICMPV6:
+		return WANTED(net_packet_icmpv6);
+	}
+	return false;
+}
+
+/* An event wants what they carry. */
+static __always_inline bool wants_payload(const struct packet_record *packet, const struct heads *heads)
+{
+	if (WANTED(net_packet_raw))
+		return true;
+	return WANTED_DNS && heads->over && packet->protocol == IPPROTO_UDP &&
+	       (packet->src_port == DNS_PORT || packet->dst_port == DNS_PORT);
+}
+
+/* The packet's first `length` bytes, as far as there is room. */
+static __always_inline void put_packet(struct run *run, struct __sk_buff *skb, u32 length)
+{
+	u8 *at = field_room(run->slot, run->max, PACKET_BYTES + 4);
+	u32 quality = QUALITY_OK;
+
+	if (!at)
+		return;
+	if (length > PACKET_BYTES)
+		length = PACKET_BYTES;
+	if (length < skb->len)
+		quality = QUALITY_TRUNCATED;
+	KEEP(length);
+	if (length < 1 || length > PACKET_BYTES)
+		return;
+	if (bpf_skb_load_bytes(skb, 0, at + FIELD_HEAD, length)) {
+		length = 0;
+		quality = QUALITY_FAULTED;
+	}
+	close_field(run->slot, run->max, FIELD(net_packet_raw, data), quality, length);
+}
+
+static __always_inline void tell_packet(struct run *run, struct __sk_buff *skb, u8 direction)
+{
+	struct packet_record packet = {.direction = direction, .length = skb->len, .ifindex = skb->ifindex};
+	struct heads heads = {};
+	u32 length = skb->len;
+	u64 cookie;
+	u8 version;
+
+	if (bpf_skb_load_bytes(skb, 0, &version, 1))
+		return;
+	if (version >> 4 == 4)
+		read_ipv4(skb, &packet, &heads);
+	else if (version >> 4 == 6)
+		read_ipv6(skb, &packet, &heads);
+	else
+		return;
+	read_over(skb, &packet, &heads);
+	if (!wants_payload(&packet, &heads)) {
+		if (!wants_heads(&packet, &heads))
+			return;
+		if (length > heads.payload)
+			length = heads.payload;
+		if (length > HEADS_BYTES)
+			length = HEADS_BYTES;
+	}
+	cookie = bpf_get_socket_cookie(skb);
+	if (!claim_owned(run, EVENT(net_packet_raw), cookie))
+		return;
+	put_fixed(run, FIELD(net_packet_raw, metadata), &packet, sizeof(packet));
+	put_u64(run, FIELD(net_packet_raw, socket), cookie);
+	put_packet(run, skb, length);
+	submit(run);
+}
+
+/* 1 lets the packet pass: always. */
+SEC("cgroup_skb/egress")
+int net_packet__egress(struct __sk_buff *skb)
+{
+	RUN(net_packet__egress, tell_packet(&run, skb, PACKET_EGRESS));
+	return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int net_packet__ingress(struct __sk_buff *skb)
+{
+	RUN(net_packet__ingress, tell_packet(&run, skb, PACKET_INGRESS));
+	return 1;
+}

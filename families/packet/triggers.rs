@@ -1,0 +1,215 @@
+//! Packets between two sockets of this machine: each is told as it leaves one and as it reaches the other.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Told, Trigger};
+use crate::Line;
+use crate::acts::{check, dns_answer, dns_question};
+
+pub(super) const TRIGGERS: &[Trigger] = &[
+    Trigger {
+        event: "net_packet_raw",
+        act: datagram,
+        check: |told| {
+            let line = to_port(told)[0];
+            assert_eq!(to_port(told).len(), 2, "{:?}", told.lines);
+            // In base64: an IPv4 header, of a packet of 34 bytes; the end of what the datagram says.
+            let data = line.get("data");
+            let data = data.as_str().unwrap();
+            assert!(data.starts_with("RQAAI") && data.ends_with("bGxvCg=="), "{data}");
+            assert_eq!(line.get("metadata")["packet_len"], 34);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_ipv4",
+        act: datagram,
+        check: |told| {
+            for line in to_port(told) {
+                line.assert(&[("src", json!("127.0.0.1")), ("dst", json!("127.0.0.1"))]);
+                let ip = line.get("proto_ipv4");
+                let said = [&ip["version"], &ip["ihl"], &ip["length"], &ip["protocol"], &ip["dst_ip"]];
+                assert_eq!(said, [&json!(4), &json!(5), &json!(34), &json!("UDP"), &json!("127.0.0.1")]);
+            }
+            assert_eq!(to_port(told).len(), 2, "{:?}", told.lines);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_ipv6",
+        act: |dir| exchange(dir, "[::1]"),
+        check: |told| {
+            let line = to_port(told)[0];
+            line.assert(&[("src", json!("::1")), ("dst", json!("::1"))]);
+            let ip = line.get("proto_ipv6");
+            assert_eq!([&ip["version"], &ip["next_header"]], [&json!(6), &json!("TCP")]);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_tcp",
+        act: |dir| exchange(dir, "127.0.0.1"),
+        check: |told| {
+            let left: Vec<&Line> =
+                to_port(told).into_iter().filter(|l| l.get("metadata")["direction"] == "EGRESS").collect();
+            let first = left[0].get("proto_tcp");
+            assert_eq!([&first["syn_flag"], &first["ack_flag"]], [&json!(1), &json!(0)], "{first}");
+            assert!(left.iter().any(|l| l.get("proto_tcp")["fin_flag"] == 1), "{left:?}");
+            // The connection that was accepted has an owner, too: the other way.
+            let port = json!(port(told.pid));
+            assert!(told.with("src_port", port).iter().any(|l| l.get("metadata")["direction"] == "EGRESS"));
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_udp",
+        act: datagram,
+        check: |told| {
+            for line in to_port(told) {
+                let udp = line.get("proto_udp");
+                assert_eq!([&udp["dst_port"], &udp["length"]], [&json!(port(told.pid)), &json!(14)]);
+            }
+            assert_eq!(to_port(told).len(), 2, "{:?}", told.lines);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_icmp",
+        act: |_| echo(libc::AF_INET, libc::IPPROTO_ICMP, &[8, 0, 0xf7, 0xfd, 0, 1, 0, 1]),
+        check: |told| {
+            let types: Vec<_> =
+                told.lines.0.iter().map(|l| l.get("proto_icmp")["type_code"].clone()).collect();
+            assert!(types.contains(&json!("EchoRequest")), "{types:?}");
+            assert_eq!(told.any().get("proto_icmp")["seq"], 1);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_icmpv6",
+        act: |_| echo(libc::AF_INET6, libc::IPPROTO_ICMPV6, &[128, 0, 0, 0, 0, 1, 0, 1]),
+        check: |told| {
+            let types: Vec<_> =
+                told.lines.0.iter().map(|l| l.get("proto_icmpv6")["type_code"].clone()).collect();
+            assert!(types.contains(&json!("EchoRequest")), "{types:?}");
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_dns",
+        act: ask,
+        check: |told| {
+            let messages: Vec<Value> = told.lines.0.iter().map(|l| l.get("proto_dns").clone()).collect();
+            // A question and an answer, each as it leaves and as it arrives.
+            let of = |qr: i32| messages.iter().filter(move |m| m["qr"] == qr).collect::<Vec<_>>();
+            assert_eq!((of(0).len(), of(1).len()), (2, 2), "{messages:?}");
+            let question = json!([{"name": "conformance.tarsius", "type": "A", "class": "IN"}]);
+            assert_eq!(of(0)[0]["questions"], question);
+            let answer = json!([{
+                "name": "conformance.tarsius", "type": "A", "class": "IN", "ttl": 60, "ip": "192.0.2.1",
+            }]);
+            assert_eq!(of(1)[0]["answers"], answer);
+            assert_eq!(of(1)[0]["response_code"], "No Error");
+        },
+        needs: port_53,
+        ..Trigger::NONE
+    },
+    Trigger { event: "net_packet_dns_request", act: ask, check: asked, needs: port_53, ..Trigger::NONE },
+    Trigger { event: "net_packet_dns_response", act: ask, check: answered, needs: port_53, ..Trigger::NONE },
+];
+
+/// Of an act, and known to its check: from the process that acts.
+fn port(pid: u32) -> u16 {
+    20000 + (pid % 20000) as u16
+}
+
+/// What was told of packets to the act's port.
+fn to_port<'a>(told: &'a Told<'_>) -> Vec<&'a Line> {
+    let port = port(told.pid);
+    let lines: Vec<_> =
+        told.lines.0.iter().filter(|l| l.get("metadata")["dst_port"] == port).collect();
+    assert!(!lines.is_empty(), "{:?}", told.lines);
+    lines
+}
+
+fn datagram(_: &Path) {
+    let server = UdpSocket::bind(("127.0.0.1", port(std::process::id()))).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(b"hello\n", server.local_addr().unwrap()).unwrap();
+    server.recv(&mut [0; 16]).unwrap();
+}
+
+/// A connection, and a word each way.
+fn exchange(_: &Path, host: &str) {
+    let address = format!("{host}:{}", port(std::process::id()));
+    let server = TcpListener::bind(&address).unwrap();
+    let mut client = TcpStream::connect(&address).unwrap();
+    let (mut accepted, _) = server.accept().unwrap();
+    client.write_all(b"hello\n").unwrap();
+    accepted.read_exact(&mut [0; 6]).unwrap();
+    accepted.write_all(b"hello\n").unwrap();
+    client.read_exact(&mut [0; 6]).unwrap();
+}
+
+/// A message to this machine from a raw socket.
+fn echo(family: i32, protocol: i32, message: &[u8]) {
+    // SAFETY: a plain system call.
+    let socket = check(unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) }.into());
+    let mut to = [0u8; 28];
+    to[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+    let length = if family == libc::AF_INET {
+        to[4..8].copy_from_slice(&[127, 0, 0, 1]);
+        16
+    } else {
+        to[23] = 1;
+        28
+    };
+    // SAFETY: message and address are as long as is said, and live through the call.
+    let sent = unsafe {
+        libc::sendto(socket as i32, message.as_ptr().cast(), message.len(), 0, to.as_ptr().cast(), length)
+    };
+    check(sent as i64);
+    // The request itself, and the kernel's answer to it.
+    let mut buffer = [0u8; 128];
+    for _ in 0..2 {
+        // SAFETY: the buffer is as long as is said.
+        check(unsafe { libc::recv(socket as i32, buffer.as_mut_ptr().cast(), buffer.len(), 0) } as i64);
+    }
+    // SAFETY: the socket is ours.
+    unsafe { libc::close(socket as i32) };
+}
+
+/// An address of this machine that no name server has.
+const SERVER: &str = "127.0.0.53:53";
+
+fn port_53() -> Result<(), String> {
+    UdpSocket::bind(SERVER).map(drop).map_err(|e| format!("{SERVER}: {e}"))
+}
+
+fn ask(_: &Path) {
+    let server = UdpSocket::bind(SERVER).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(&dns_question(7, "conformance.tarsius"), SERVER).unwrap();
+    let mut buffer = [0; 512];
+    let (length, from) = server.recv_from(&mut buffer).unwrap();
+    server.send_to(&dns_answer(&buffer[..length], [192, 0, 2, 1]), from).unwrap();
+    client.recv(&mut buffer).unwrap();
+}
+
+/// As it leaves, and as it arrives.
+fn asked(told: &Told<'_>) {
+    let question = json!([{"query": "conformance.tarsius", "query_type": "A", "query_class": "IN"}]);
+    let questions: Vec<_> = told.lines.0.iter().map(|l| l.get("dns_questions")["questions"].clone()).collect();
+    assert_eq!(questions, [question.clone(), question], "{:?}", told.lines);
+}
+
+fn answered(told: &Told<'_>) {
+    for line in &told.lines.0 {
+        let answer = &line.get("dns_response")["responses"][0]["dns_answer"][0]["answer"];
+        assert_eq!(answer, "192.0.2.1", "{line:?}");
+    }
+    assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
+}
