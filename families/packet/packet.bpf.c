@@ -157,15 +157,14 @@ static __always_inline void put_packet(struct run *run, struct __sk_buff *skb, u
 	u8 *at = field_room(run->slot, run->max, PACKET_BYTES + 4);
 	u32 quality = QUALITY_OK;
 
-	if (!at)
+	if (!at || !length)
 		return;
 	if (length > PACKET_BYTES)
 		length = PACKET_BYTES;
 	if (length < skb->len)
 		quality = QUALITY_TRUNCATED;
-	KEEP(length);
-	if (length < 1 || length > PACKET_BYTES)
-		return;
+	/* 1 to PACKET_BYTES, so that each verifier sees it: of two comparisons clang would make one, of another value. */
+	length = ((length - 1) & (PACKET_BYTES - 1)) + 1;
 	if (bpf_skb_load_bytes(skb, 0, at + FIELD_HEAD, length)) {
 		length = 0;
 		quality = QUALITY_FAULTED;
