@@ -349,8 +349,13 @@ struct rlimit {
 	unsigned long rlim_cur, rlim_max;
 };
 
+struct tty_struct {
+	char name[64];
+};
+
 struct signal_struct {
 	int group_exit_code;
+	struct tty_struct *tty;
 	struct rlimit rlim[16];
 	struct {
 		int counter;
@@ -435,6 +440,8 @@ struct task_struct {
 	char comm[16];
 	struct fs_struct *fs;
 	struct nameidata *nameidata;
+	kuid_t loginuid; /* and the next: where the kernel has auditing */
+	unsigned int sessionid;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;

@@ -231,6 +231,25 @@ static __always_inline void put_interpreter(struct run *run, struct mm_struct *m
 #endif
 }
 
+/* By whose login the task came, and at which terminal it is. What is not put is unavailable: nobody's, and none. */
+static __always_inline void put_login(struct run *run, struct task_struct *task)
+{
+	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
+	u32 unset = -1;
+
+	if (bpf_core_field_exists(task->loginuid)) {
+		u32 loginuid = BPF_CORE_READ(task, loginuid.val);
+		u32 session = BPF_CORE_READ(task, sessionid);
+
+		if (loginuid != unset)
+			put_u32(run, FIELD(sched_process_exec, login_uid), loginuid);
+		if (session != unset)
+			put_u32(run, FIELD(sched_process_exec, login_session), session);
+	}
+	if (tty)
+		put_kernel_string(run, FIELD(sched_process_exec, tty), tty->name);
+}
+
 static __always_inline void tell_exec(struct run *run, const char *filename, const char *interp, u32 old_tid)
 {
 	struct task_struct *task = current_task();
@@ -257,6 +276,7 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 	put_stdin(run, task);
 	put_interpreter(run, mm);
 	put_before(run, task);
+	put_login(run, task);
 	put_u32(run, FIELD(sched_process_exec, invoked_from_kernel),
 		(BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) != 0);
 	put_cred(run, FIELD(sched_process_exec, new_cred), BPF_CORE_READ(task, real_cred));

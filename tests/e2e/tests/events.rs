@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("long_arguments", long_arguments),
     ("environment_on_request", environment),
     ("hashes_on_request", hashes),
+    ("logins_and_terminals", logins),
     ("existing_processes", existing_processes),
     ("fork_in_other_tiers", fork_kprobe),
 ];
@@ -133,6 +134,42 @@ fn hashes(_: &str) {
     assert_eq!(*again.process("/executable/sha256"), sum);
     account.assert_clean();
     crate::session::validate(&account);
+}
+
+fn logins(_: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let [script, ids] = ["script", "ids"].map(|n| dir.path().join(n).to_str().unwrap().to_string());
+    // As a login does it; not every kernel has auditing.
+    let text = format!(
+        "echo 4242 >/proc/self/loginuid\ncat /proc/self/loginuid >{ids}\n\
+         echo >>{ids}\ncat /proc/self/sessionid >>{ids}\nexec /bin/true in"
+    );
+    fs::write(&script, text).unwrap();
+    let commands = [
+        format!("/bin/sh {script}"),
+        "setsid /bin/true without".into(),
+        "script -qc /bin/true /dev/null".into(),
+    ];
+    let (account, _act) = watch_act("commands", &commands, "sched_process_exec", &[]);
+    let exec = |argv: Value| account.lines.one("sched_process_exec", "argv", argv);
+    let login = exec(json!(["/bin/true", "in"]));
+    let ids = fs::read_to_string(&ids).unwrap();
+    match ids.lines().map(str::parse::<u32>).collect::<Result<Vec<_>, _>>().as_deref() {
+        Ok([4242, session]) => {
+            login.assert(&[("login_uid", json!(4242)), ("login_session", json!(session))]);
+        }
+        _ => println!("logins: not looked at, this kernel lets nobody log in: {ids:?}"),
+    }
+    // A session of its own has no terminal; script gives one.
+    let without = exec(json!(["/bin/true", "without"]));
+    assert_eq!((without.get("tty"), without.quality("tty").as_str()), (Value::Null, "unavailable"));
+    let with = account.lines.of("sched_process_exec");
+    let with = with.iter().rfind(|l| {
+        l.get("pathname").as_str().is_some_and(|p| p.ends_with("/true")) && l.get("tty").is_string()
+    });
+    let tty = with.unwrap().get("tty");
+    assert!(tty.as_str().unwrap().starts_with("pts"), "{tty}");
+    account.assert_clean();
 }
 
 fn existing_processes(_: &str) {
