@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{attack, calls, endure, rings, trigger, truth};
+use crate::{attack, calls, endure, rings, structures, trigger, truth};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -33,6 +33,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("read_secret", endure::read_secret),
     ("triggers", trigger::perform),
     ("calls", calls::perform),
+    ("structures", structures::perform),
 ];
 
 /// Runs the act of that name, after its cue.

@@ -12,6 +12,7 @@ pub mod endure;
 mod lines;
 pub mod objects;
 pub mod rings;
+mod structures;
 pub mod trigger;
 pub mod truth;
 

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("environment_on_request", environment),
     ("existing_processes", existing_processes),
     ("fork_in_other_tiers", fork_kprobe),
+    ("structures_as_the_caller_knows_them", structures),
 ];
 
 /// Tiers that are not to be taken so that the one of that name is.
@@ -116,4 +117,33 @@ fn fork_kprobe(test: &str) {
         assert!(account.lines.of("sched_process_exit").iter().any(|l| *l.process("/host_pid") == child));
         account.assert_clean();
     });
+}
+
+fn structures(_: &str) {
+    let events = "bpf,clone3,sched_setattr,setsockopt,security_socket_setsockopt";
+    let (account, _act) = watch_act("structures", &[], events, &[]);
+    account.assert_clean();
+    // What lies behind the caller's structure is full of other bytes: no member of it is told.
+    let of = |event: &str, field: &str, is: fn(&Value) -> bool| {
+        let lines = account.lines.of(event);
+        let found: Vec<Value> = lines.iter().map(|l| l.get(field)).filter(is).collect();
+        assert_eq!(found.len(), 1, "{event}: {lines:?}");
+        found[0].clone()
+    };
+    let map = of("bpf", "attr", |a| a["map_name"] == "known_so_far");
+    assert_eq!(map["map_type"], "BPF_MAP_TYPE_ARRAY");
+    assert_eq!((&map["value_size"], map.as_object().unwrap().len()), (&json!(8), 8), "{map}");
+    let program = of("bpf", "attr", |a| a["prog_name"] == "measured");
+    assert_eq!(program["prog_type"], "BPF_PROG_TYPE_SOCKET_FILTER");
+    assert_eq!(program["expected_attach_type"], "BPF_CGROUP_INET_INGRESS");
+    assert_eq!((&program["insn_cnt"], program.get("prog_btf_fd")), (&json!(2), None), "{program}");
+    let clone = of("clone3", "cl_args", |a| a["exit_signal"] == "SIGCHLD");
+    assert_eq!((&clone["tls"], clone.get("set_tid")), (&json!(0), None), "{clone}");
+    let schedule = of("sched_setattr", "attr", |_| true);
+    assert_eq!((&schedule["sched_period"], schedule.get("sched_util_min")), (&json!(0), None), "{schedule}");
+    for event in ["setsockopt", "security_socket_setsockopt"] {
+        let lines = account.lines.of(event);
+        let names: Vec<Value> = lines.iter().map(|l| l.parsed("optname")).collect();
+        assert_eq!(names, ["SO_KEEPALIVE", "TCP_NODELAY"], "{event}");
+    }
 }
