@@ -315,12 +315,15 @@ static __always_inline void put_copied_path(struct run *run, u8 index, s32 direc
 	put_named_path_at(run->slot, run->max, index | COPIED_NAME, directory, name);
 }
 
+/* In i_ctime_nsec (I_CTIME_QUERIED, Linux 6.13): somebody has seen this time, so the next change takes another. */
+#define CTIME_QUERIED (1u << 31)
+
 /* Nanoseconds since the epoch at which an inode was last changed. */
 static __always_inline u64 ctime_of(struct inode *inode)
 {
 	if (bpf_core_field_exists(struct inode___seconds, i_ctime_sec))
 		return BPF_CORE_READ((struct inode___seconds *)inode, i_ctime_sec) * 1000000000ULL +
-		       BPF_CORE_READ((struct inode___seconds *)inode, i_ctime_nsec);
+		       (BPF_CORE_READ((struct inode___seconds *)inode, i_ctime_nsec) & ~CTIME_QUERIED);
 	if (bpf_core_field_exists(struct inode___private, __i_ctime))
 		return BPF_CORE_READ((struct inode___private *)inode, __i_ctime.tv_sec) * 1000000000ULL +
 		       BPF_CORE_READ((struct inode___private *)inode, __i_ctime.tv_nsec);
