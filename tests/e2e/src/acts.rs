@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{attack, calls, endure, rings, structures, trigger, truth};
+use crate::{attack, calls, endure, libraries, rings, structures, trigger, truth};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -34,6 +34,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("triggers", trigger::perform),
     ("calls", calls::perform),
     ("structures", structures::perform),
+    ("libraries", libraries::perform),
 ];
 
 /// Runs the act of that name, after its cue.

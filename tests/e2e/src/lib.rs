@@ -9,6 +9,7 @@ pub mod acts;
 pub mod attack;
 pub mod calls;
 pub mod endure;
+pub mod libraries;
 mod lines;
 pub mod objects;
 pub mod rings;

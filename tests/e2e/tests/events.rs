@@ -1,6 +1,6 @@
 //! Each event: the act, and what is told of it.
 
-use e2e::{Account, Act, Watch, watch_act};
+use e2e::{Account, Act, Watch, wait_until, watch_act};
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("existing_processes", existing_processes),
     ("fork_in_other_tiers", fork_kprobe),
     ("structures_as_the_caller_knows_them", structures),
+    ("libraries_without_a_name_or_sense", libraries),
 ];
 
 /// Tiers that are not to be taken so that the one of that name is.
@@ -146,4 +147,24 @@ fn structures(_: &str) {
         let names: Vec<Value> = lines.iter().map(|l| l.parsed("optname")).collect();
         assert_eq!(names, ["SO_KEEPALIVE", "TCP_NODELAY"], "{event}");
     }
+}
+
+fn libraries(_: &str) {
+    let mut act = Act::new("libraries", &[]);
+    let scope = format!("tree={}", act.pid());
+    let watch =
+        Watch::start(&["--events", "symbols_loaded", "--symbols", "fopen,no_such_name", "--scope", &scope]);
+    act.begin();
+    let told = || std::fs::read_to_string(watch.events_file()).unwrap_or_default();
+    // Both are looked into while the process lives, by which the first is found.
+    wait_until("both libraries", || told().contains("symbols_loaded") && told().contains("lost_events"));
+    act.end();
+    let account = watch.stop();
+    let lines = account.lines.of("symbols_loaded");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines[0].assert(&[("symbols", json!(["fopen"]))]);
+    assert!(lines[0].get("library_path").as_str().unwrap().contains("/gone.so"), "{:?}", lines[0]);
+    assert_eq!(lines[0].get("sha256").as_str().unwrap().len(), 64);
+    assert_eq!(account.lost_in_stream("libraries"), 1);
+    assert!(account.said.contains("untracked"), "{}", account.said);
 }
