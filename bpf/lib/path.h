@@ -315,8 +315,8 @@ static __always_inline void put_copied_path(struct run *run, u8 index, s32 direc
 	put_named_path_at(run->slot, run->max, index | COPIED_NAME, directory, name);
 }
 
-/* In the nanoseconds of a change time, from Linux 6.13 on (I_CTIME_QUERIED): somebody has asked for it since. */
-#define CTIME_QUERIED (1U << 31)
+/* In i_ctime_nsec (I_CTIME_QUERIED, Linux 6.13): somebody has seen this time, so the next change takes another. */
+#define CTIME_QUERIED (1u << 31)
 
 /* Nanoseconds since the epoch at which an inode was last changed. */
 static __always_inline u64 ctime_of(struct inode *inode)

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::ptr;
 
 use serde_json::json;
@@ -73,10 +74,15 @@ pub(super) const TRIGGERS: &[Trigger] = &[
     Trigger {
         event: "shared_object_loaded",
         act: |_| {
-            map(libc::PROT_READ | libc::PROT_EXEC, Some(&file()));
+            let file = file();
+            // A time that was asked for is marked so in the kernel.
+            file.metadata().unwrap();
+            map(libc::PROT_READ | libc::PROT_EXEC, Some(&file));
         },
         check: |told| {
-            told.one("pathname", told.path("mapped"));
+            let file = fs::metadata(told.dir.join("mapped")).unwrap();
+            let ctime = file.ctime() * 1_000_000_000 + file.ctime_nsec();
+            told.one("pathname", told.path("mapped")).assert(&[("ctime", json!(ctime))]);
         },
         ..Trigger::NONE
     },

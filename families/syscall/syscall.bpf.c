@@ -25,7 +25,8 @@ enum argument_kind {
 	ARGUMENT_STRING = 5, /* in the caller's memory, up to a NUL */
 	ARGUMENT_STRINGS = 6, /* pointers to such, up to a NULL */
 	ARGUMENT_BYTES = 7,
-	ARGUMENT_PAIR = 8, /* 64 bits, which a 32-bit call gives in two registers, the lower half first */
+	ARGUMENT_STRUCTURE = 8, /* as many bytes as the caller says, and `size` at most */
+	ARGUMENT_PAIR = 9, /* 64 bits, which a 32-bit call gives in two registers, the lower half first */
 };
 
 /* How many bytes, or elements of `size` bytes. */
@@ -34,6 +35,7 @@ enum argument_count {
 	COUNT_RETURNED = 8,  /* as the return value says */
 	COUNT_ARGUMENT = 16, /* as that register says: 16 to 21 */
 	COUNT_POINTED = 32,  /* as stands where that register points: 32 to 37 */
+	COUNT_SECOND = 8,    /* with COUNT_POINTED: as the second word there says: 40 to 45 */
 };
 
 struct argument {
@@ -41,7 +43,8 @@ struct argument {
 	u8 written; /* 1: by the kernel, so that it is read at the exit */
 	u8 count;
 	u8 at; /* its register: 0 to 5 */
-	u32 size;
+	u16 size;
+	u16 least; /* of a structure: what 0 bytes stand for */
 };
 
 enum call_flags {
@@ -173,8 +176,9 @@ static __always_inline u64 elements(const struct call *call, const struct argume
 
 	if (count >= COUNT_POINTED) {
 		u32 pointed = 0;
+		u64 at = call_argument(call, count & 7) + (count & COUNT_SECOND ? sizeof(pointed) : 0);
 
-		bpf_probe_read_user(&pointed, sizeof(pointed), (const void *)call_argument(call, count - COUNT_POINTED));
+		bpf_probe_read_user(&pointed, sizeof(pointed), (const void *)at);
 		n = pointed;
 	} else if (count >= COUNT_ARGUMENT) {
 		n = call_argument(call, count - COUNT_ARGUMENT);
@@ -187,6 +191,18 @@ static __always_inline u64 elements(const struct call *call, const struct argume
 	if ((s64)n < 0)
 		n = 0;
 	return n > BUFFER_BYTES + 1 ? BUFFER_BYTES + 1 : n;
+}
+
+/* The bytes behind a pointer. */
+static __always_inline u64 length_of(const struct call *call, const struct argument *argument)
+{
+	u64 n = elements(call, argument);
+
+	if (argument->kind != ARGUMENT_STRUCTURE)
+		return n * argument->size;
+	if (!n)
+		n = argument->least;
+	return n < argument->size ? n : argument->size;
 }
 
 static __always_inline void put_argument(struct run *run, const struct call *call, const struct argument *argument, u32 i)
@@ -219,7 +235,8 @@ static __always_inline void put_argument(struct run *run, const struct call *cal
 		put_user_strings_at(run->slot, run->max, i, value, call->number >= COMPAT_BASE ? 4 : 8);
 		break;
 	case ARGUMENT_BYTES:
-		put_user_bytes_at(run->slot, run->max, i, value, elements(call, argument) * argument->size);
+	case ARGUMENT_STRUCTURE:
+		put_user_bytes_at(run->slot, run->max, i, value, length_of(call, argument));
 		break;
 	}
 }
@@ -227,7 +244,7 @@ static __always_inline void put_argument(struct run *run, const struct call *cal
 /* In the caller's memory, which may have changed since the call was made. */
 static __always_inline bool is_in_memory(const struct argument *argument)
 {
-	return argument->kind >= ARGUMENT_STRING && argument->kind <= ARGUMENT_BYTES;
+	return argument->kind >= ARGUMENT_STRING && argument->kind <= ARGUMENT_STRUCTURE;
 }
 
 /* Puts those arguments of which `which` has a bit. At the entry, gives those that could not be read, which are left out. */

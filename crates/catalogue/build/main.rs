@@ -50,6 +50,8 @@ struct FieldEntry {
     #[serde(rename = "type")]
     ty: String,
     format: Option<String>,
+    /// The field whose name chooses among several of that format, or of that layout.
+    by: Option<String>,
     on_request: Option<String>,
     /// The structure of a `struct` or of `structs`, of structs.tsv.
     layout: Option<String>,
@@ -193,7 +195,7 @@ fn run() -> Result<(), String> {
     check_events(&events, &layouts, &names)?;
     check_triggers(&families, &events)?;
     let out = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?);
-    write(&out.join("tables.rs"), &tables(&events, &supports, &programs, &numbers)?)?;
+    write(&out.join("tables.rs"), &tables(&events, &supports, &programs, &numbers, &layouts, &names)?)?;
     write(&out.join("calls.rs"), &call_tables(&events, &calls, &layouts, &names)?)?;
     write(&out.join("catalogue.h"), &header(&events, &programs, &numbers))
 }
@@ -208,6 +210,7 @@ fn event_of(call: &Call) -> EventEntry {
         name: name.into(),
         ty: ty.into(),
         format: None,
+        by: None,
         on_request: None,
         layout: None,
         doc: doc.into(),
@@ -217,6 +220,7 @@ fn event_of(call: &Call) -> EventEntry {
         .iter()
         .map(|a| FieldEntry {
             format: a.format.clone(),
+            by: a.by.and_then(|n| call.arguments.get(n)).map(|a| a.name.clone()),
             layout: a.layout.clone(),
             ..field(
                 &a.name,
@@ -414,11 +418,14 @@ fn check_events(
             if !TYPES.contains(&f.ty.as_str()) {
                 return Err(format!("{at}: field {}: no type '{}'", f.name, f.ty));
             }
-            if !named(&f.format) {
+            if f.by.is_some() {
+                choice(e, f, layouts, tables).map_err(|what| format!("{at}: field {}: {what}", f.name))?;
+            }
+            if f.by.is_none() && !named(&f.format) {
                 return Err(format!("{at}: field {}: no such format in names.tsv", f.name));
             }
             if f.layout.is_some() != f.ty.starts_with("struct")
-                || f.layout.as_ref().is_some_and(|l| !layouts.contains_key(l))
+                || f.by.is_none() && f.layout.as_ref().is_some_and(|l| !layouts.contains_key(l))
             {
                 return Err(format!("{at}: field {}: no such structure in structs.tsv", f.name));
             }
@@ -428,6 +435,58 @@ fn check_events(
         }
     }
     Ok(())
+}
+
+/// The fields `format`, `formats`, `layout` and `layouts` of a field, in Rust. The last two are chosen among by another field.
+fn choice(
+    event: &EventEntry,
+    field: &FieldEntry,
+    layouts: &Layouts,
+    tables: &Tables,
+) -> Result<String, String> {
+    let Some(by) = &field.by else {
+        let layout = field.layout.as_deref().map_or("None".into(), |l| format!("Some(&{})", layout_name(l)));
+        let format = format_of(field.format.as_deref());
+        return Ok(format!("format: {format}, formats: None, layout: {layout}, layouts: None"));
+    };
+    let place = event.fields.iter().position(|f| f.name == *by).ok_or_else(|| format!("no field '{by}'"))?;
+    let chooser = event.fields.get(place).and_then(|f| f.format.as_deref()).and_then(|f| tables.get(f));
+    let chooser = chooser.ok_or_else(|| format!("the field {by} has no names of names.tsv"))?;
+    let (mask, numbers) = match chooser.kind {
+        names::Kind::Mask(mask) => (mask, &chooser.values),
+        names::Kind::Number => (u64::from(u32::MAX), &chooser.entries),
+        names::Kind::Flags => return Err(format!("the field {by} is of flags")),
+    };
+    let (name, variants): (_, Vec<(&str, String)>) = match (&field.layout, &field.format) {
+        (Some(l), _) => {
+            (l, syscalls::variants(layouts, l).map(|(w, _)| (w, layout_name(&format!("{l}={w}")))).collect())
+        }
+        (None, Some(f)) => {
+            (f, syscalls::variants(tables, f).map(|(w, _)| (w, names_name(&format!("{f}={w}")))).collect())
+        }
+        (None, None) => return Err("neither a layout nor a format to choose".into()),
+    };
+    let mut of = BTreeMap::new();
+    for (which, one) in &variants {
+        for which in which.split(',') {
+            let number = numbers.iter().find(|(_, name)| name == which).map(|(n, _)| *n);
+            let number = number.ok_or_else(|| format!("{name}={which}: {by} has no such name"))?;
+            if of.insert(number, one).is_some() {
+                return Err(format!("{name}={which} declared twice"));
+            }
+        }
+    }
+    if of.is_empty() {
+        return Err(format!("nothing is named {name}=..."));
+    }
+    let of: Vec<String> = of.into_iter().map(|(n, one)| format!("({n}, &{one})")).collect();
+    let choice =
+        format!("Some(&Choice {{ name: {name:?}, by: {place}, mask: {mask:#x}, of: &[{}] }})", of.join(", "));
+    Ok(if field.layout.is_some() {
+        format!("format: None, formats: None, layout: None, layouts: {choice}")
+    } else {
+        format!("format: None, formats: {choice}, layout: None, layouts: None")
+    })
 }
 
 /// The Rust value of a hook.
@@ -467,19 +526,8 @@ const SPECIAL_FORMATS: [&str; 14] = [
 ];
 
 /// What is a number for those who read it too.
-const PLAIN_FORMATS: [&str; 11] = [
-    "rlimit",
-    "sockopt_name",
-    "fd",
-    "uid",
-    "gid",
-    "errno",
-    "hex",
-    "sigset",
-    "dev",
-    "wait_status",
-    "signal_handler",
-];
+const PLAIN_FORMATS: [&str; 10] =
+    ["rlimit", "fd", "uid", "gid", "errno", "hex", "sigset", "dev", "wait_status", "signal_handler"];
 
 /// The Rust value of an optional format.
 fn format_of(format: Option<&str>) -> String {
@@ -487,12 +535,16 @@ fn format_of(format: Option<&str>) -> String {
         None => "None".into(),
         Some(f) if PLAIN_FORMATS.contains(&f) => "None".into(),
         Some(f) if SPECIAL_FORMATS.contains(&f) => format!("Some(Format::{})", camel(f)),
-        Some(f) => format!("Some(Format::Names(&NAMES_{}))", f.to_uppercase()),
+        Some(f) => format!("Some(Format::Names(&{}))", names_name(f)),
     }
 }
 
 fn layout_name(name: &str) -> String {
-    format!("LAYOUT_{}", name.replace('@', "_").to_uppercase())
+    format!("LAYOUT_{}", name.replace(['@', '=', ','], "_").to_uppercase())
+}
+
+fn names_name(name: &str) -> String {
+    format!("NAMES_{}", name.replace(['=', ','], "_").to_uppercase())
 }
 
 /// Names of numbers, structures, and what the programs must know of system calls.
@@ -514,13 +566,13 @@ fn call_tables(
         };
         let _ = writeln!(
             w,
-            "static NAMES_{}: Names = Names {{ name: {name:?}, kind: {kind}, entries: &{:?} }};",
-            name.to_uppercase(),
+            "static {}: Names = Names {{ name: {name:?}, kind: {kind}, entries: &{:?} }};",
+            names_name(name),
             table.entries
         );
     }
     let all = names.keys().filter(|n| !SPECIAL_FORMATS.contains(&n.as_str()));
-    let all: Vec<String> = all.map(|n| format!("&NAMES_{}", n.to_uppercase())).collect();
+    let all: Vec<String> = all.map(|n| format!("&{}", names_name(n))).collect();
     let _ = writeln!(
         w,
         "/// Every table of names, by name.\npub static NAMES: &[&Names] = &[{}];",
@@ -569,10 +621,13 @@ fn call_tables(
         );
         for a in &call.arguments {
             let (kind, count) = (a.kind as u8 + 1, count_number(a.count));
+            if a.size.max(a.least) > u32::from(u16::MAX) {
+                return Err(format!("{}: {} is of more than 65535 bytes", call.name, a.name));
+            }
             let _ = writeln!(
                 w,
-                "Argument {{ kind: {kind}, written: {}, count: {count}, pair: {}, size: {}, compat_size: {}, alias_size: {} }},",
-                a.written, a.pair, a.size, a.compat_size, a.alias_size
+                "Argument {{ kind: {kind}, written: {}, count: {count}, pair: {}, size: {}, compat_size: {}, alias_size: {}, least: {} }},",
+                a.written, a.pair, a.size, a.compat_size, a.alias_size, a.least
             );
         }
         let _ = writeln!(w, "] }},");
@@ -588,6 +643,7 @@ fn count_number(count: syscalls::Count) -> u32 {
         syscalls::Count::Returned => 8,
         syscalls::Count::Argument(n) => 16 + n,
         syscalls::Count::Pointed(n) => 32 + n,
+        syscalls::Count::PointedSecond(n) => 40 + n,
     }
 }
 
@@ -600,6 +656,8 @@ fn tables(
     supports: &[(PathBuf, SupportEntry)],
     programs: &[Placed],
     syscalls: &Numbers,
+    layouts: &Layouts,
+    names: &Tables,
 ) -> Result<String, String> {
     let place = |name: &str| {
         programs
@@ -630,12 +688,11 @@ fn tables(
             ),
         );
         for f in &e.fields {
-            let format = format_of(f.format.as_deref());
-            let layout = f.layout.as_deref().map_or("None".into(), |l| format!("Some(&{})", layout_name(l)));
+            let shown = choice(e, f, layouts, names)?;
             line(
                 w,
                 format!(
-                    "Field {{ name: {:?}, ty: Type::{}, format: {format}, layout: {layout}, on_request: {:?}, doc: {:?} }},",
+                    "Field {{ name: {:?}, ty: Type::{}, {shown}, on_request: {:?}, doc: {:?} }},",
                     f.name,
                     camel(&f.ty),
                     f.on_request,

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     String,
     Strings,
     Bytes,
+    /// Of a structure, as much as the caller says.
+    Structure,
 }
 
 /// How many elements: `enum argument_count` of `syscall.bpf.c`.
@@ -35,6 +37,8 @@ pub(crate) enum Count {
     Returned,
     Argument(u32),
     Pointed(u32),
+    /// By the second word there.
+    PointedSecond(u32),
 }
 
 /// An argument.
@@ -45,6 +49,8 @@ pub(crate) struct Argument {
     pub(crate) format: Option<String>,
     /// The structure that it, or each of its elements, is.
     pub(crate) layout: Option<String>,
+    /// The argument whose name chooses among several of that format, or of that structure.
+    pub(crate) by: Option<usize>,
     pub(crate) kind: Kind,
     pub(crate) written: bool,
     pub(crate) count: Count,
@@ -54,6 +60,8 @@ pub(crate) struct Argument {
     pub(crate) size: u32,
     pub(crate) compat_size: u32,
     pub(crate) alias_size: u32,
+    /// Bytes that a count of 0 stands for.
+    pub(crate) least: u32,
 }
 
 /// A structure.
@@ -170,7 +178,7 @@ pub(crate) fn calls(path: &Path, layouts: &Layouts) -> Result<Vec<Call>, String>
 
 /// `name:type`: the language of `syscalls.tsv`.
 fn argument(text: &str, layouts: &Layouts) -> Option<Argument> {
-    let (name, rest) = text.split_once(':')?;
+    let (argument, rest) = text.split_once(':')?;
     let (written, rest) = match rest.strip_prefix("<>").or_else(|| rest.strip_prefix('>')) {
         Some(rest) => (true, rest),
         None => (false, rest),
@@ -183,6 +191,16 @@ fn argument(text: &str, layouts: &Layouts) -> Option<Argument> {
         Some((rest, format)) => (rest, Some(format.to_string())),
         None => (rest, None),
     };
+    let (rest, grown) = match rest.split_once('(') {
+        Some((rest, length)) => (rest, Some(grown(length.strip_suffix(')')?)?)),
+        None => (rest, None),
+    };
+    let (rest, of_structures) = chosen(rest)?;
+    let (format, of_names) = match &format {
+        Some(format) => chosen(format).map(|(name, by)| (Some(name.to_string()), by))?,
+        None => (None, None),
+    };
+    let by = of_structures.or(of_names);
     let (base, count) = match rest.split_once('[') {
         Some((base, count)) => (base, Some(count.strip_suffix(']')?)),
         None => (rest, None),
@@ -198,6 +216,28 @@ fn argument(text: &str, layouts: &Layouts) -> Option<Argument> {
     };
     let many = rest.contains('[');
     let known = |name: &str| layouts.get(name).map(|l| l.size);
+    if let Some((count, least)) = grown {
+        let name = base.strip_prefix("struct:")?;
+        let size = match of_structures {
+            None => known(name)?,
+            Some(_) => variants(layouts, name).map(|(_, l)| l.size).max()?,
+        };
+        return Some(Argument {
+            name: argument.into(),
+            ty: "struct",
+            format,
+            layout: Some(name.into()),
+            by,
+            kind: Kind::Structure,
+            written,
+            count,
+            pair: false,
+            size,
+            compat_size: size,
+            alias_size: size,
+            least,
+        });
+    }
     // Type, structure, kind, bytes natively and in a 32-bit call.
     let (ty, layout, kind, size, compat_size) = match base {
         "str" => ("str", None, Kind::String, 0, 0),
@@ -229,10 +269,11 @@ fn argument(text: &str, layouts: &Layouts) -> Option<Argument> {
     let alias_size = if others.into_iter().any(|l| l != "32" && l != "arm64") { 0 } else { compat_size };
     let pair = matches!(base, "i64x2" | "u64x2");
     Some(Argument {
-        name: name.into(),
+        name: argument.into(),
         ty,
         format,
         layout,
+        by,
         kind,
         written,
         count,
@@ -240,6 +281,42 @@ fn argument(text: &str, layouts: &Layouts) -> Option<Argument> {
         size,
         compat_size,
         alias_size,
+        least: 0,
+    })
+}
+
+/// `NAME{N}`: the name without, and N.
+fn chosen(text: &str) -> Option<(&str, Option<usize>)> {
+    Some(match text.split_once('{') {
+        Some((name, by)) => (name, Some(by.strip_suffix('}')?.parse().ok()?)),
+        None => (text, None),
+    })
+}
+
+/// What stands between the parentheses behind a structure: the count, and what 0 stands for.
+fn grown(length: &str) -> Option<(Count, u32)> {
+    let (length, least) = match length.split_once(':') {
+        Some((length, least)) => (length, least.parse().ok()?),
+        None => (length, 0),
+    };
+    let count = match length.strip_prefix('*') {
+        None => Count::Argument(length.parse().ok()?),
+        Some(n) => match n.strip_suffix("+4") {
+            Some(n) => Count::PointedSecond(n.parse().ok()?),
+            None => Count::Pointed(n.parse().ok()?),
+        },
+    };
+    Some((count, least))
+}
+
+/// Those of several that have a name in common: `NAME=WHICH,WHICH`; what comes after "=", and each.
+pub(crate) fn variants<'a, T>(
+    all: &'a BTreeMap<String, T>,
+    name: &str,
+) -> impl Iterator<Item = (&'a str, &'a T)> {
+    all.iter().filter_map(move |(key, one)| {
+        let (of, which) = key.split_once('=')?;
+        (of == name).then_some((which, one))
     })
 }
 

@@ -217,6 +217,27 @@ impl Serialize for Format {
     }
 }
 
+/// One of several meanings, by what another field of the event says: a member of a union, a set of names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Choice<T: 'static> {
+    /// What they have in common.
+    pub name: &'static str,
+    /// The field that says which: its place in [`Event::fields`].
+    pub by: usize,
+    /// The bits of its number that do.
+    pub mask: u64,
+    /// The meanings by these bits, sorted.
+    pub of: &'static [(u64, &'static T)],
+}
+
+impl<T> Choice<T> {
+    /// The meaning, if the other field is that number.
+    pub fn get(&self, number: u64) -> Option<&'static T> {
+        let place = self.of.binary_search_by_key(&(number & self.mask), |&(n, _)| n).ok()?;
+        self.of.get(place).map(|&(_, one)| one)
+    }
+}
+
 /// A table of names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Names {
@@ -327,6 +348,8 @@ pub struct Argument {
     pub compat_size: u32,
     /// The same in a 32-bit call that has another name there.
     pub alias_size: u32,
+    /// Of a structure whose size the caller says: the bytes that a size of 0 stands for.
+    pub least: u32,
 }
 
 /// How sure a field's value is.
@@ -382,9 +405,15 @@ pub struct Field {
     /// How the number is shown by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// The same, where another field says which.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "choice_name")]
+    pub formats: Option<&'static Choice<Names>>,
     /// What the bytes of a [`Type::Struct`] mean, or of each element of [`Type::Structs`].
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "layout_name")]
     pub layout: Option<&'static Layout>,
+    /// The same, where another field says which. Where that says none of these, the bytes have no meaning.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "choice_name")]
+    pub layouts: Option<&'static Choice<Layout>>,
     /// The `--enrichment` that must ask for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_request: Option<&'static str>,
@@ -394,6 +423,13 @@ pub struct Field {
 
 fn layout_name<S: serde::Serializer>(layout: &Option<&'static Layout>, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(layout.map_or("", |l| l.name))
+}
+
+fn choice_name<T, S: serde::Serializer>(
+    choice: &Option<&'static Choice<T>>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    s.serialize_str(choice.map_or("", |c| c.name))
 }
 
 /// One way to take an event.

@@ -1,6 +1,6 @@
 //! From a record to an event.
 
-use catalogue::{Field, Quality, Type};
+use catalogue::{Choice, Field, Format, Quality, Type};
 
 use crate::value::{self, CRED_BYTES, PACKET_BYTES};
 use crate::{
@@ -89,6 +89,17 @@ impl<'a> Event<'a> {
         self.definition.fields.iter().enumerate().map(|(index, field)| (field, self.field(index)))
     }
 
+    /// How the number of a field of this event is shown by name.
+    #[inline]
+    pub fn format(&self, field: &Field) -> Option<Format> {
+        field.format.or_else(|| self.chosen(field.formats?).map(Format::Names))
+    }
+
+    /// What another field says.
+    fn chosen<T>(&self, choice: &Choice<T>) -> Option<&'static T> {
+        choice.get(self.field(choice.by).value?.as_u64()?)
+    }
+
     #[inline]
     fn read(&self, slot: Slot, field: &Field) -> FieldValue<'a> {
         let ty = field.ty;
@@ -100,7 +111,8 @@ impl<'a> Event<'a> {
             Quality::Faulted => !payload.is_empty() && fixed_size(ty).is_none(),
             Quality::Unavailable => false,
         };
-        let value = match (readable, field.layout) {
+        let layout = field.layout.or_else(|| self.chosen(field.layouts?));
+        let value = match (readable, layout) {
             (false, _) => None,
             (true, None) => value(ty, payload, quality),
             (true, Some(layout)) => {
@@ -140,7 +152,7 @@ fn value(ty: Type, payload: &[u8], quality: Quality) -> Option<Value<'_>> {
         Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
             Value::Protocol(ProtocolHeader::decode(ty, payload)?)
         }
-        // Those of structures have a layout.
+        // Those of structures have a layout, but for one of a union that is not known.
         Type::Bytes | Type::Struct | Type::Structs => Value::Bytes(payload),
     })
 }

@@ -52,15 +52,28 @@ impl<'a> Structures<'a> {
     /// Each whole structure: its members and their values.
     pub fn iter(&self) -> impl Iterator<Item = Vec<(&'static Member, MemberValue<'a>)>> {
         let Structures { layout, raw } = *self;
-        raw.chunks_exact(layout.size.max(1))
-            .map(|one| layout.members.iter().map(|m| (m, value(m, one))).collect())
+        raw.chunks_exact(layout.size.max(1)).map(move |one| members(layout, one).collect())
     }
+
+    /// The members of the one structure that this is, as far as it goes: of one that has grown since, the caller may know less.
+    pub fn members(&self) -> impl Iterator<Item = (&'static Member, MemberValue<'a>)> {
+        members(self.layout, self.raw.get(..self.layout.size).unwrap_or(self.raw))
+    }
+}
+
+/// Those that are all there; of bytes what is there.
+fn members<'a>(
+    layout: &'static Layout,
+    raw: &'a [u8],
+) -> impl Iterator<Item = (&'static Member, MemberValue<'a>)> {
+    let there = |m: &&Member| m.offset + if m.ty == MemberType::Bytes { 1 } else { m.size } <= raw.len();
+    layout.members.iter().filter(move |m| there(m)).map(move |m| (m, value(m, raw)))
 }
 
 fn value<'a>(member: &Member, raw: &'a [u8]) -> MemberValue<'a> {
     let at = member.offset;
     let [byte] = bytes::array(raw, at);
-    let part = raw.get(at..at + member.size).unwrap_or_default();
+    let part = raw.get(at..raw.len().min(at + member.size)).unwrap_or_default();
     match member.ty {
         MemberType::I8 => MemberValue::Signed(i64::from(byte.cast_signed())),
         MemberType::U8 => MemberValue::Unsigned(byte.into()),

@@ -5,33 +5,12 @@
 mod common;
 
 use catalogue::{EVENTS, Quality};
-use common::{any_parts, full, header, with};
+use common::{Nobody, any_parts, full, header, with};
 use event::build::RecordBuilder;
 use event::json::{Ancestor, ContainerRef, PodRef, Who, schema, write_event};
 use event::{Event, Flags, Header, Origin, SockAddr, UnixName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// Knows little.
-struct Nobody;
-
-impl Who for Nobody {
-    fn host(&self) -> &str {
-        "host"
-    }
-
-    fn boot_id(&self) -> &str {
-        "0b1c"
-    }
-
-    fn wall_time(&self, boot_ns: u64) -> u64 {
-        boot_ns.saturating_add(1_700_000_000_000_000_000)
-    }
-
-    fn unique_id(&self, start_time: u64, tid: u32) -> u64 {
-        start_time.wrapping_mul(31) ^ u64::from(tid)
-    }
-}
 
 /// Knows all.
 struct Everybody;

@@ -13,6 +13,11 @@ fn name_of(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default()
 }
 
+/// What is chosen, and by which field.
+fn chosen<T>(event: &Event, choice: &catalogue::Choice<T>) -> String {
+    format!("{} by {}", choice.name, event.fields.get(choice.by).map_or("", |f| f.name))
+}
+
 /// The page.
 pub(crate) fn page(event: &Event, seen: &Seen) -> String {
     let mut o = String::from(GENERATED);
@@ -30,7 +35,13 @@ pub(crate) fn page(event: &Event, seen: &Seen) -> String {
         let _ = writeln!(o, "| field | type | shown as | meaning |\n|---|---|---|---|");
     }
     for field in event.fields {
-        let shown = field.format.map(|f| name_of(&f)).or(field.layout.map(|l| l.name.to_string()));
+        let shown = [
+            field.format.map(|f| name_of(&f)),
+            field.formats.map(|c| chosen(event, c)),
+            field.layout.map(|l| l.name.to_string()),
+            field.layouts.map(|c| chosen(event, c)),
+        ];
+        let shown = shown.into_iter().flatten().next();
         let ask = field.on_request.map_or(String::new(), |w| format!(" (with `--enrichment {w}`)"));
         let _ = writeln!(
             o,

@@ -375,7 +375,7 @@ fn fill_calls(loaded: &Loaded) -> Result<(), Error> {
 fn form(event: u16, call: &Call, compat: Option<(u32, &str)>) -> Vec<u8> {
     const MAX_ARGUMENTS: usize = 6;
     const BYTES: u8 = 7;
-    const PAIR: u8 = 8;
+    const PAIR: u8 = 9;
     /// From this number on, 32-bit calls take structures in the layout of 64-bit ones (y2038).
     const NATIVE_TIMES: u32 = COMPAT_BASE + 403;
     let own_name = catalogue::EVENTS.get(call.event).map_or("", |e| e.name);
@@ -414,14 +414,15 @@ fn form(event: u16, call: &Call, compat: Option<(u32, &str)>) -> Vec<u8> {
         };
         // A count that another argument gives is in that one's register.
         let count = match argument.count {
-            of @ (16..=21 | 32..=37) => {
+            of @ (16..=21 | 32..=37 | 40..=45) => {
                 let register = registers.get(usize::from(of & 7)).copied().unwrap_or_default();
                 of & !7 | register
             }
             other => other,
         };
         bytes.extend([kind, argument.written.into(), count, register]);
-        bytes.extend(size.to_ne_bytes());
+        // The catalogue has none that is larger.
+        bytes.extend([size, argument.least].map(|n| n as u16).iter().flat_map(|n| n.to_ne_bytes()));
     }
     bytes
 }

@@ -60,6 +60,10 @@ pub(crate) struct Watch {
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
 
+    /// Symbols of shared objects that matter: symbols_loaded needs some, symbols_collision takes all if there are none
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) symbols: Vec<String>,
+
     /// The kernel's memory that print_mem_dump shows: a symbol and how many bytes, 256 if not said
     #[arg(long, value_name = "SYMBOL[:BYTES]", value_delimiter = ',')]
     pub(crate) dump: Vec<integrity::Dump>,

@@ -10,18 +10,19 @@ use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, module_load, sched_process_exec, sched_process_exit,
-    sched_process_fork,
+    sched_process_fork, shared_object_loaded, symbols_loaded,
 };
 use context::{Change, Container, Context};
 use event::Event;
 use hashes::Hashes;
 use integrity::Checker;
 use kernel::Features;
+use libraries::Reader;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use packet::Dissector;
 use policy::{Scope, Selection};
 use runtimes::{Reply, Runtimes};
-use sensor::{Ledger, Sensor};
+use sensor::{Cause, Ledger, Loss, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::executable::Executed;
@@ -73,7 +74,13 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         integrity::LOOKED_FOR.into_iter().filter(|&event| selection.contains(event)).collect();
     // A module that came is a reason to look.
     let modules = |event: u16| event == module_load::EVENT_ID && !looked_for.is_empty();
-    let wanted = |e: &catalogue::Event| selection.contains(e.id) || IDENTITY.contains(&e.id) || modules(e.id);
+    let of_libraries: Vec<u16> =
+        libraries::EVENTS.into_iter().filter(|&event| selection.contains(event)).collect();
+    // What was loaded is looked into.
+    let objects = |event: u16| event == shared_object_loaded::EVENT_ID && !of_libraries.is_empty();
+    let wanted = |e: &catalogue::Event| {
+        selection.contains(e.id) || IDENTITY.contains(&e.id) || modules(e.id) || objects(e.id)
+    };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
     let dissector = Dissector::new(|event| selection.contains(event));
     let mut pipeline = Pipeline {
@@ -87,6 +94,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         checker: None,
         hashes: options.hashes().map(Hashes::start).transpose().context("starting to hash")?,
         runtimes: Runtimes::start(&options.sockets()).context("starting to ask container runtimes")?,
+        reader: None,
+        unread: 0,
     };
     pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
@@ -112,6 +121,11 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             dumps: options.dump.clone(),
         }));
     }
+    if !of_libraries.is_empty() {
+        let symbols = options.symbols.iter().cloned().collect();
+        let reader = Reader::start(libraries::Options { events: of_libraries, symbols });
+        pipeline.reader = Some(reader.context("starting the thread that reads shared objects")?);
+    }
     announce(&sensor, &pipeline, options);
 
     let started = Instant::now();
@@ -134,6 +148,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     for record in pipeline.checker.take().map(|mut c| c.finish()).unwrap_or_default() {
         pipeline.made_here(&record);
     }
+    for record in pipeline.reader.as_mut().map(Reader::finish).unwrap_or_default() {
+        pipeline.made_here(&record);
+    }
     account = pipeline.account(&sensor, account);
     pipeline.outputs.finish();
     pipeline.say();
@@ -149,8 +166,14 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             pipeline.runtimes.refused()
         );
     }
-    let lost = !account.clean() || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
+    let lost =
+        !account.clean() || pipeline.unread > 0 || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
+}
+
+/// Shared objects that could not be looked into: events that they would have made are missing.
+fn unread_objects(count: u64) -> Loss {
+    Loss { lane: Lane::Task, probe: "libraries", cpu: None, cause: Cause::Untracked, count }
 }
 
 /// Says on standard error that the watch has begun, and what is not to be expected of it.
@@ -167,6 +190,9 @@ fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
     }
     for (event, why) in pipeline.checker.iter().flat_map(Checker::missing) {
         eprintln!("tarsius: {event} can not be taken on this kernel ({why})");
+    }
+    if options.symbols.is_empty() && pipeline.selection.contains(symbols_loaded::EVENT_ID) {
+        eprintln!("tarsius: there will be no symbols_loaded (no --symbols names one)");
     }
     for (program, why) in &sensor.plan().unsupported {
         eprintln!("tarsius: without {program}: {why}");
@@ -214,6 +240,10 @@ pub(crate) struct Pipeline {
     hashes: Option<Hashes<Executed>>,
     /// Knows, in the end, what containers are called.
     runtimes: Runtimes,
+    /// Looks into loaded objects; none if nobody wants to know.
+    reader: Option<Reader>,
+    /// Objects that it could not look into, as far as they were told.
+    unread: u64,
 }
 
 impl Pipeline {
@@ -263,12 +293,21 @@ impl Pipeline {
 
     /// Gives out what is selected and in scope.
     fn choose(&mut self, event: &Event<'_>) {
-        if self.selection.contains(event.definition.id) && self.scope.matches(event, &self.context) {
+        let id = event.definition.id;
+        let selected = self.selection.contains(id);
+        let reader = self.reader.as_ref().filter(|_| libraries::OBSERVED.contains(&id));
+        if !(selected || reader.is_some()) || !self.scope.matches(event, &self.context) {
+            return;
+        }
+        if let Some(reader) = reader {
+            reader.observe(event);
+        }
+        if selected {
             self.give(event);
         }
     }
 
-    /// Gives out a record that user space made: of nobody, so whatever the scope.
+    /// Gives out a record that user space made: of nobody, or of an event that was in scope, so whatever the scope.
     fn made_here(&mut self, record: &[u8]) {
         if let Ok(event) = Event::decode(record)
             && self.selection.contains(event.definition.id)
@@ -317,6 +356,9 @@ impl Pipeline {
         for record in self.checker.as_ref().map(Checker::records).unwrap_or_default() {
             self.made_here(&record);
         }
+        for record in self.reader.as_ref().map(Reader::records).unwrap_or_default() {
+            self.made_here(&record);
+        }
         self.flush();
     }
 
@@ -351,6 +393,12 @@ impl Pipeline {
         for loss in losses {
             self.made_here(&lost::record(&loss, before.time, now.time));
         }
+        let unread = self.reader.as_ref().map_or(0, Reader::unread);
+        if unread > self.unread {
+            let loss = unread_objects(unread - self.unread);
+            self.unread = unread;
+            self.made_here(&lost::record(&loss, before.time, now.time));
+        }
         now
     }
 
@@ -364,6 +412,7 @@ impl Pipeline {
             .flat_map(|row| {
                 sensor::Cause::ALL.map(|cause| (row.lane, row.probe, cause, row.counts.lost(cause)))
             })
+            .chain([unread_objects(self.unread)].map(|l| (l.lane, l.probe, l.cause, l.count)))
             .filter(|(.., count)| *count > 0)
             .map(|(lane, probe, cause, count)| LossRow {
                 lane,

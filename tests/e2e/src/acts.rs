@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{attack, calls, endure, network, rings, trigger, truth};
+use crate::{attack, calls, endure, libraries, network, rings, structures, trigger, truth};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -35,6 +35,8 @@ pub const ACTS: &[(&str, Act)] = &[
     ("read_secret", endure::read_secret),
     ("triggers", trigger::perform),
     ("calls", calls::perform),
+    ("structures", structures::perform),
+    ("libraries", libraries::perform),
 ];
 
 /// Runs the act of that name, after its cue.

@@ -9,10 +9,12 @@ pub mod acts;
 pub mod attack;
 pub mod calls;
 pub mod endure;
+pub mod libraries;
 mod lines;
 mod network;
 pub mod objects;
 pub mod rings;
+mod structures;
 pub mod trigger;
 pub mod truth;
 

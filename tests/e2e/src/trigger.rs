@@ -89,6 +89,7 @@ families!(
     integrity "../../../families/integrity/triggers.rs"
     io_uring "../../../families/io_uring/triggers.rs"
     ledger "../../../families/ledger/triggers.rs"
+    library "../../../families/library/triggers.rs"
     memory "../../../families/memory/triggers.rs"
     module "../../../families/module/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"
@@ -155,7 +156,12 @@ pub fn conform(family: &str, avoid: &str) -> Vec<Outcome> {
         EVENTS.iter().filter(|e| e.family == family && !e.always).map(|e| e.name).collect();
     let mut act = Act::new("triggers", &[family.to_string()]);
     let tree = format!("tree={}", act.pid());
-    let watch = Watch::start(&["--events", &names.join(","), "--scope", &tree, "--avoid", avoid]);
+    let names = names.join(",");
+    let mut options = vec!["--events", &names, "--scope", &tree, "--avoid", avoid];
+    if family == "library" {
+        options.extend(["--symbols", "fopen"]);
+    }
+    let watch = Watch::start(&options);
     act.perform();
     let account = watch.stop();
     account.assert_clean();

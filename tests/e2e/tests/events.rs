@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use e2e::{Account, Act, Watch, watch_act};
+use e2e::{Account, Act, Watch, wait_until, watch_act};
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -17,6 +17,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("logins_and_terminals", logins),
     ("existing_processes", existing_processes),
     ("fork_in_other_tiers", fork_kprobe),
+    ("structures_as_the_caller_knows_them", structures),
+    ("libraries_without_a_name_or_sense", libraries),
 ];
 
 /// Tiers that are not to be taken so that the one of that name is.
@@ -203,4 +205,53 @@ fn fork_kprobe(test: &str) {
         assert!(account.lines.of("sched_process_exit").iter().any(|l| *l.process("/host_pid") == child));
         account.assert_clean();
     });
+}
+
+fn structures(_: &str) {
+    let events = "bpf,clone3,sched_setattr,setsockopt,security_socket_setsockopt";
+    let (account, _act) = watch_act("structures", &[], events, &[]);
+    account.assert_clean();
+    // What lies behind the caller's structure is full of other bytes: no member of it is told.
+    let of = |event: &str, field: &str, is: fn(&Value) -> bool| {
+        let lines = account.lines.of(event);
+        let found: Vec<Value> = lines.iter().map(|l| l.get(field)).filter(is).collect();
+        assert_eq!(found.len(), 1, "{event}: {lines:?}");
+        found[0].clone()
+    };
+    let map = of("bpf", "attr", |a| a["map_name"] == "known_so_far");
+    assert_eq!(map["map_type"], "BPF_MAP_TYPE_ARRAY");
+    assert_eq!((&map["value_size"], map.as_object().unwrap().len()), (&json!(8), 8), "{map}");
+    let program = of("bpf", "attr", |a| a["prog_name"] == "measured");
+    assert_eq!(program["prog_type"], "BPF_PROG_TYPE_SOCKET_FILTER");
+    assert_eq!(program["expected_attach_type"], "BPF_CGROUP_INET_INGRESS");
+    assert_eq!((&program["insn_cnt"], program.get("prog_btf_fd")), (&json!(2), None), "{program}");
+    let clone = of("clone3", "cl_args", |a| a["exit_signal"] == "SIGCHLD");
+    assert_eq!((&clone["tls"], clone.get("set_tid")), (&json!(0), None), "{clone}");
+    let schedule = of("sched_setattr", "attr", |_| true);
+    assert_eq!((&schedule["sched_period"], schedule.get("sched_util_min")), (&json!(0), None), "{schedule}");
+    for event in ["setsockopt", "security_socket_setsockopt"] {
+        let lines = account.lines.of(event);
+        let names: Vec<Value> = lines.iter().map(|l| l.parsed("optname")).collect();
+        assert_eq!(names, ["SO_KEEPALIVE", "TCP_NODELAY"], "{event}");
+    }
+}
+
+fn libraries(_: &str) {
+    let mut act = Act::new("libraries", &[]);
+    let scope = format!("tree={}", act.pid());
+    let watch =
+        Watch::start(&["--events", "symbols_loaded", "--symbols", "fopen,no_such_name", "--scope", &scope]);
+    act.begin();
+    let told = || std::fs::read_to_string(watch.events_file()).unwrap_or_default();
+    // Both are looked into while the process lives, by which the first is found.
+    wait_until("both libraries", || told().contains("symbols_loaded") && told().contains("lost_events"));
+    act.end();
+    let account = watch.stop();
+    let lines = account.lines.of("symbols_loaded");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines[0].assert(&[("symbols", json!(["fopen"]))]);
+    assert!(lines[0].get("library_path").as_str().unwrap().contains("/gone.so"), "{:?}", lines[0]);
+    assert_eq!(lines[0].get("sha256").as_str().unwrap().len(), 64);
+    assert_eq!(account.lost_in_stream("libraries"), 1);
+    assert!(account.said.contains("untracked"), "{}", account.said);
 }

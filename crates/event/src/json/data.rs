@@ -1,6 +1,6 @@
 //! The fields of an event.
 
-use catalogue::{Field, Format, Member, Quality};
+use catalogue::{Format, Member, Quality};
 
 use super::text::{self, Encoding, base64, display, keyed_bytes, name, number, put};
 use super::{Who, packet};
@@ -20,7 +20,7 @@ pub(super) fn write(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     };
     for (definition, value) in event.fields() {
         begin(out, definition.name);
-        field(out, definition, &value, who);
+        field(out, event.format(definition), &value, who);
         out.push(b'}');
     }
     if let Some(ret) = event.header.ret {
@@ -36,7 +36,7 @@ pub(super) fn write(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     out.push(b']');
 }
 
-fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dyn Who) {
+fn field(out: &mut Vec<u8>, format: Option<Format>, field: &FieldValue<'_>, who: &dyn Who) {
     let mut quality = field.quality;
     if let Some(value) = &field.value {
         out.push(b',');
@@ -79,10 +79,7 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
             }
             Value::Struct(v) => {
                 name(out, "struct");
-                match v.iter().next() {
-                    Some(members) => structure(out, definition.format, members),
-                    None => out.extend_from_slice(b"{}"),
-                }
+                structure(out, format, v.members());
             }
             Value::Structs(v) => {
                 name(out, "structs");
@@ -91,12 +88,12 @@ fn field(out: &mut Vec<u8>, definition: &Field, field: &FieldValue<'_>, who: &dy
                     if n > 0 {
                         out.push(b',');
                     }
-                    structure(out, definition.format, members);
+                    structure(out, format, members);
                 }
                 out.push(b']');
             }
         }
-        if let (Some(format), Some(n)) = (definition.format, value.as_i64()) {
+        if let (Some(format), Some(n)) = (format, value.as_i64()) {
             out.extend_from_slice(b",\"parsed\":");
             display(out, names::Named(format, n));
         }

@@ -90,16 +90,30 @@ fn of_event(event: &Event) -> Value {
 fn of_field(field: &Field) -> Value {
     let mut properties = Map::new();
     properties.insert("name".into(), json!({ "const": field.name }));
-    let (key, value) = match field.layout {
-        Some(layout) => of_layout(field, layout),
-        None => of_type(field.ty),
+    let (key, value) = match (field.layout, field.layouts) {
+        (Some(layout), _) => of_layout(field, layout),
+        (None, None) => of_type(field.ty),
+        (None, Some(choice)) => {
+            // Of none that is known, there are only bytes.
+            let (bytes, value) = of_type(field.ty);
+            properties.insert(bytes.into(), value);
+            let of: Vec<Value> = choice.of.iter().map(|(_, layout)| of_layout(field, layout).1).collect();
+            ("struct", json!({ "anyOf": of }))
+        }
     };
     properties.insert(key.into(), value);
+    let has_value = match field.layouts {
+        None => json!({ "required": [key] }),
+        Some(_) => json!({ "oneOf": [{ "required": [key] }, { "required": ["bytes"] }] }),
+    };
     properties.insert("quality".into(), json!({ "$ref": "#/$defs/quality" }));
-    let mut with_value = json!({ "required": [key] });
+    let mut with_value = has_value.clone();
     if field.format.is_some() && field.layout.is_none() {
         properties.insert("parsed".into(), json!({ "type": "string", "minLength": 1 }));
         with_value["required"] = json!([key, "parsed"]);
+    }
+    if field.formats.is_some() {
+        properties.insert("parsed".into(), json!({ "type": "string", "minLength": 1 }));
     }
     if matches!(field.ty, Type::Str | Type::Path | Type::StrArray) {
         properties.insert("encoding".into(), json!({ "const": "escaped" }));
@@ -111,7 +125,7 @@ fn of_field(field: &Field) -> Value {
         "properties": properties,
         "required": ["name"],
         "additionalProperties": false,
-        "if": { "required": [key] },
+        "if": has_value,
         "then": with_value,
         "else": {
             "properties": {
@@ -154,7 +168,7 @@ fn of_type(ty: Type) -> (&'static str, Value) {
     }
 }
 
-/// The same of structures. In a 32-bit program's, members may be missing.
+/// The same of structures. Members may be missing: in a 32-bit program's, and where the caller knows less.
 fn of_layout(field: &Field, layout: &Layout) -> (&'static str, Value) {
     let of_member = |member: &Member| match member.ty {
         _ if member.format.is_some() => string(),

@@ -14,6 +14,27 @@ use proptest::prelude::*;
 pub(crate) const DNS: &[u8] =
     b"\x12\x34\x81\x80\0\x01\0\x01\0\0\0\0\x07example\x03com\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01\0\0\x01\x2c\0\x04\x5d\xb8\xd8\x22";
 
+/// Knows little.
+pub(crate) struct Nobody;
+
+impl event::json::Who for Nobody {
+    fn host(&self) -> &str {
+        "host"
+    }
+
+    fn boot_id(&self) -> &str {
+        "0b1c"
+    }
+
+    fn wall_time(&self, boot_ns: u64) -> u64 {
+        boot_ns.saturating_add(1_700_000_000_000_000_000)
+    }
+
+    fn unique_id(&self, start_time: u64, tid: u32) -> u64 {
+        start_time.wrapping_mul(31) ^ u64::from(tid)
+    }
+}
+
 /// Somebody.
 pub(crate) fn header() -> Header {
     let mut comm = [0; 16];

@@ -97,7 +97,7 @@ impl Table {
         for (field, value) in event.fields() {
             if value::is_shown(event.definition, field, &value) {
                 self.key(out, field.name);
-                value::write(out, field, &value, who, &mut self.clock);
+                value::write(out, event.format(field), &value, who, &mut self.clock);
                 out.push(b' ');
             }
         }

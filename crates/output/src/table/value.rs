@@ -21,14 +21,14 @@ pub(super) fn is_shown(event: &catalogue::Event, field: &Field, value: &FieldVal
 
 pub(super) fn write(
     out: &mut Vec<u8>,
-    field: &Field,
+    format: Option<Format>,
     value: &FieldValue<'_>,
     who: &dyn Who,
     clock: &mut Clock,
 ) {
     let mut quality = value.quality;
     if let Some(value) = &value.value {
-        match (*value, field.format, value.as_i64()) {
+        match (*value, format, value.as_i64()) {
             (_, Some(format), Some(n)) => display(out, names::Named(format, n)),
             (Value::I32(v), ..) => number(out, v),
             (Value::U32(v), ..) => number(out, v),
@@ -55,16 +55,14 @@ pub(super) fn write(
             (Value::Protocol(header), ..) => display(out, header),
             (Value::Dns(message), ..) => quality = dns(out, &message),
             (Value::Bytes(v), ..) => text::hex(out, v),
-            (Value::Struct(v), ..) => {
-                v.iter().take(1).for_each(|members| structure(out, field.format, members))
-            }
+            (Value::Struct(v), ..) => structure(out, format, v.members()),
             (Value::Structs(v), ..) => {
                 out.push(b'[');
                 for (n, members) in v.iter().enumerate() {
                     if n > 0 {
                         out.push(b',');
                     }
-                    structure(out, field.format, members);
+                    structure(out, format, members);
                 }
                 out.push(b']');
             }
@@ -107,7 +105,7 @@ fn structure<'a>(
         }
     }
     if !mere {
-        out.push(b'}');
+        out.extend_from_slice(if first { b"{}" } else { b"}" });
     }
 }
 
