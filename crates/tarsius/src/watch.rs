@@ -133,7 +133,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("writing the ledger to {}", path.display()))?;
     }
     pipeline.summarise(&account, started.elapsed());
-    let lost = !account.clean() || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
+    let evicted = pipeline.dissector.evicted() > 0;
+    let lost = !account.clean() || evicted || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
 }
 
@@ -289,6 +290,14 @@ impl Pipeline {
         now
     }
 
+    /// Messages in packets that were given up here, as a loss of the summary's.
+    fn evicted(&self) -> Option<LossRow> {
+        let count = self.dissector.evicted();
+        let row =
+            || LossRow { lane: Lane::Net, probe: "net_packet_http".into(), cause: "evicted".into(), count };
+        (count > 0).then(row)
+    }
+
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {
         let events: Vec<(&str, u64)> =
             self.counts.iter().filter_map(|(id, n)| Some((catalogue::event_by_id(*id)?.name, *n))).collect();
@@ -306,6 +315,7 @@ impl Pipeline {
                 cause: cause.name().into(),
                 count,
             })
+            .chain(self.evicted())
             .collect();
         let ledger =
             LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };
