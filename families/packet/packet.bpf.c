@@ -6,7 +6,7 @@
  */
 
 #define DNS_PORT 53
-#define PACKET_BYTES 4096
+#define PACKET_BYTES 7168
 #define HEADS_BYTES 256
 
 struct ipv4_head {
@@ -120,6 +120,64 @@ static __always_inline void read_over(struct __sk_buff *skb, struct packet_recor
 
 #define WANTED_DNS (WANTED(net_packet_dns) || WANTED(net_packet_dns_request) || WANTED(net_packet_dns_response))
 
+#define WANTED_HTTP (WANTED(net_packet_http) || WANTED(net_packet_http_request) || WANTED(net_packet_http_response))
+
+/* As much of a connection is copied from where a head of HTTP begins: crates/packet takes no longer one. */
+#define HTTP_BYTES 16384
+
+/* How much is still to be copied, by the socket's cookie and the direction: one word, so that it can not be torn. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__uint(key_size, 8);
+	__uint(value_size, 4);
+} net_heads SEC(".maps");
+
+#define FOUR(a, b, c, d) (__builtin_bswap32((u32)(a) << 24 | (b) << 16 | (c) << 8 | (d)))
+
+/* A head of HTTP begins with these bytes, on whatever port. */
+static __always_inline bool is_http(u32 word)
+{
+	switch (word) {
+	case FOUR('G', 'E', 'T', ' '):
+	case FOUR('P', 'O', 'S', 'T'):
+	case FOUR('P', 'U', 'T', ' '):
+	case FOUR('H', 'E', 'A', 'D'):
+	case FOUR('D', 'E', 'L', 'E'):
+	case FOUR('O', 'P', 'T', 'I'):
+	case FOUR('P', 'A', 'T', 'C'):
+	case FOUR('C', 'O', 'N', 'N'):
+	case FOUR('T', 'R', 'A', 'C'):
+	case FOUR('H', 'T', 'T', 'P'):
+		return true;
+	}
+	return false;
+}
+
+/* The segment begins a head, or may go on with one. */
+static __always_inline bool wants_http(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads)
+{
+	u64 key = bpf_get_socket_cookie(skb) << 1 | (packet->direction == PACKET_EGRESS);
+	u32 word, left = HTTP_BYTES, length = skb->len - heads->payload;
+	u32 *kept;
+
+	if (skb->len <= heads->payload)
+		return false;
+	if (!bpf_skb_load_bytes(skb, heads->payload, &word, sizeof(word)) && is_http(word)) {
+		left = length < left ? left - length : 0;
+		bpf_map_update_elem(&net_heads, &key, &left, BPF_ANY);
+		return true;
+	}
+	kept = bpf_map_lookup_elem(&net_heads, &key);
+	if (!kept)
+		return false;
+	left = *(volatile u32 *)kept;
+	if (!left)
+		return false;
+	*(volatile u32 *)kept = length < left ? left - length : 0;
+	return true;
+}
+
 /* An event wants the packet's headers. */
 static __always_inline bool wants_heads(const struct packet_record *packet, const struct heads *heads)
 {
@@ -143,11 +201,15 @@ static __always_inline bool wants_heads(const struct packet_record *packet, cons
 }
 
 /* An event wants what they carry. */
-static __always_inline bool wants_payload(const struct packet_record *packet, const struct heads *heads)
+static __always_inline bool wants_payload(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads)
 {
 	if (WANTED(net_packet_raw))
 		return true;
-	return WANTED_DNS && heads->over && packet->protocol == IPPROTO_UDP &&
+	if (!heads->over)
+		return false;
+	if (WANTED_HTTP && packet->protocol == IPPROTO_TCP)
+		return wants_http(skb, packet, heads);
+	return WANTED_DNS && packet->protocol == IPPROTO_UDP &&
 	       (packet->src_port == DNS_PORT || packet->dst_port == DNS_PORT);
 }
 
@@ -189,7 +251,7 @@ static __always_inline void tell_packet(struct run *run, struct __sk_buff *skb, 
 	else
 		return;
 	read_over(skb, &packet, &heads);
-	if (!wants_payload(&packet, &heads)) {
+	if (!wants_payload(skb, &packet, &heads)) {
 		if (!wants_heads(&packet, &heads))
 			return;
 		if (length > heads.payload)

@@ -117,6 +117,54 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         needs: port_53,
         ..Trigger::NONE
     },
+    Trigger {
+        event: "net_packet_http",
+        act: fetch,
+        check: |told| {
+            let of = |direction: &str| {
+                let heads = told.lines.0.iter().map(|l| l.get("proto_http"));
+                heads.filter(|h| h["direction"] == direction).collect::<Vec<_>>()
+            };
+            // Each as it leaves and as it arrives.
+            let (requests, responses) = (of("request"), of("response"));
+            assert_eq!((requests.len(), responses.len()), (2, 2), "{:?}", told.lines);
+            assert_eq!([&requests[0]["method"], &requests[0]["host"]], ["GET", "conformance.tarsius"]);
+            assert_eq!(responses[0]["status_code"], 404);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_http_request",
+        act: fetch,
+        check: |told| {
+            let request = told.any().get("http_request");
+            let expected = json!({
+                "method": "GET", "protocol": "HTTP/1.1", "host": "conformance.tarsius", "uri_path": "/a?b=c",
+                "headers": {
+                    "Host": {"header": ["conformance.tarsius"]},
+                    "Accept": {"header": ["text/html", "text/plain"]},
+                },
+                "content_length": 0,
+            });
+            assert_eq!(request, expected);
+            assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_http_response",
+        act: fetch,
+        check: |told| {
+            let response = told.any().get("http_response");
+            let expected = json!({
+                "status": "404 Not Found", "status_code": 404, "protocol": "HTTP/1.1",
+                "headers": {"Content-Length": {"header": ["4"]}}, "content_length": 4,
+            });
+            assert_eq!(response, expected);
+            assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
+        },
+        ..Trigger::NONE
+    },
     Trigger { event: "net_packet_dns_request", act: ask, check: asked, needs: port_53, ..Trigger::NONE },
     Trigger { event: "net_packet_dns_response", act: ask, check: answered, needs: port_53, ..Trigger::NONE },
 ];
@@ -152,6 +200,22 @@ fn exchange(_: &Path, host: &str) {
     accepted.read_exact(&mut [0; 6]).unwrap();
     accepted.write_all(b"hello\n").unwrap();
     client.read_exact(&mut [0; 6]).unwrap();
+}
+
+/// A request in two segments, and a response.
+fn fetch(_: &Path) {
+    let server = TcpListener::bind(("127.0.0.1", port(std::process::id()))).unwrap();
+    let mut client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+    client.set_nodelay(true).unwrap();
+    let (mut accepted, _) = server.accept().unwrap();
+    for part in ["GET /a?b=c HTTP/1.1\r\nhost: conformance.tarsius\r\nac", "cept: text/html\r\nAccept: text/plain\r\n\r\n"]
+    {
+        client.write_all(part.as_bytes()).unwrap();
+        // The next is a segment of its own, as this one has arrived.
+        accepted.read_exact(&mut vec![0; part.len()]).unwrap();
+    }
+    accepted.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nGET ").unwrap();
+    client.read_exact(&mut [0; 49]).unwrap();
 }
 
 /// A message to this machine from a raw socket.

@@ -111,7 +111,7 @@ fn yes() -> bool {
 }
 
 const LANES: [&str; 4] = ["life", "task", "net", "bulk"];
-const TYPES: [&str; 26] = [
+const TYPES: [&str; 29] = [
     "i32",
     "u32",
     "i64",
@@ -135,6 +135,9 @@ const TYPES: [&str; 26] = [
     "dns",
     "dns_questions",
     "dns_answers",
+    "http",
+    "http_request",
+    "http_response",
     "bytes",
     "struct",
     "structs",

@@ -165,6 +165,12 @@ pub enum Type {
     DnsQuestions,
     /// A DNS message, of which the questions and answers are shown.
     DnsAnswers,
+    /// The head of an HTTP/1 message: its first line and its headers.
+    Http,
+    /// The head of an HTTP/1 request.
+    HttpRequest,
+    /// The head of an HTTP/1 response.
+    HttpResponse,
     /// Bytes.
     Bytes,
     /// A structure of the user-visible interface: see [`Field::layout`].

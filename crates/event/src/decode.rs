@@ -4,8 +4,8 @@ use catalogue::{Choice, Field, Format, Quality, Type};
 
 use crate::value::{self, CRED_BYTES, PACKET_BYTES};
 use crate::{
-    Cred, DecodeError, DnsMessage, DnsPart, FieldValue, HEADER_BYTES, Header, Packet, ProtocolHeader,
-    SockAddr, StrArray, Structures, Value, bytes,
+    Cred, DecodeError, DnsMessage, DnsPart, FieldValue, HEADER_BYTES, Header, HttpHead, Packet,
+    ProtocolHeader, SockAddr, StrArray, Structures, Value, bytes,
 };
 
 /// Most fields that an event can have; a test holds the catalogue to it.
@@ -152,6 +152,7 @@ fn value(ty: Type, payload: &[u8], quality: Quality) -> Option<Value<'_>> {
         Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
             Value::Protocol(ProtocolHeader::decode(ty, payload)?)
         }
+        Type::Http | Type::HttpRequest | Type::HttpResponse => Value::Http(HttpHead::new(ty, payload)?),
         // Those of structures have a layout, but for one of a union that is not known.
         Type::Bytes | Type::Struct | Type::Structs => Value::Bytes(payload),
     })
@@ -178,6 +179,9 @@ const fn fixed_size(ty: Type) -> Option<usize> {
         | Type::Dns
         | Type::DnsQuestions
         | Type::DnsAnswers
+        | Type::Http
+        | Type::HttpRequest
+        | Type::HttpResponse
         | Type::Bytes
         | Type::Struct
         | Type::Structs => None,
@@ -243,6 +247,9 @@ fn sound(ty: Type, quality: Quality, payload: &[u8]) -> bool {
         Type::Ip => !known || value::ip(payload).is_some(),
         Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
             !known || ProtocolHeader::decode(ty, payload).is_some()
+        }
+        Type::Http | Type::HttpRequest | Type::HttpResponse => {
+            !known || HttpHead::new(ty, payload).is_some_and(|h| h.parse().is_some())
         }
         Type::Packet => !known || payload.first_chunk().is_some_and(|p| Packet::decode(p).is_some()),
         _ => true,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use catalogue::Quality;
 
 use crate::sockaddr::{AF_INET, AF_INET6};
-use crate::{DnsMessage, ProtocolHeader, SockAddr, Structures, bytes, names};
+use crate::{DnsMessage, HttpHead, ProtocolHeader, SockAddr, Structures, bytes, names};
 
 /// Size of `struct cred_record`.
 pub const CRED_BYTES: usize = 80;
@@ -62,6 +62,8 @@ pub enum Value<'a> {
     Protocol(ProtocolHeader<'a>),
     /// A DNS message, to be parsed.
     Dns(DnsMessage<'a>),
+    /// The head of an HTTP message.
+    Http(HttpHead<'a>),
     /// Bytes.
     Bytes(&'a [u8]),
     /// A structure.

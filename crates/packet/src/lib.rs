@@ -5,20 +5,23 @@
 //! know that they were not the kernel's. It is total: whatever stands in a packet gives events or none, and a header that is malformed
 //! gives its event with that field `faulted`.
 
+mod http;
 mod make;
 
 use catalogue::fields::{
-    net_packet_dns, net_packet_dns_request, net_packet_dns_response, net_packet_icmp, net_packet_icmpv6,
-    net_packet_ipv4, net_packet_ipv6, net_packet_raw, net_packet_tcp, net_packet_udp,
+    net_packet_dns, net_packet_dns_request, net_packet_dns_response, net_packet_http,
+    net_packet_http_request, net_packet_http_response, net_packet_icmp, net_packet_icmpv6, net_packet_ipv4,
+    net_packet_ipv6, net_packet_raw, net_packet_tcp, net_packet_udp,
 };
 use catalogue::{Quality, Type};
-use etherparse::{IpNumber, LaxIpSlice, UdpHeaderSlice, ip_number};
-use event::{Event, Packet, Value};
+use etherparse::{IpNumber, LaxIpSlice, TcpHeaderSlice, UdpHeaderSlice, ip_number};
+use event::{Direction, Event, Packet, Value};
 
+use http::{Segment, Streams};
 use make::Maker;
 
 /// Events that are made of packets here.
-pub const MADE_HERE: [u16; 9] = [
+pub const MADE_HERE: [u16; 12] = [
     net_packet_ipv4::EVENT_ID,
     net_packet_ipv6::EVENT_ID,
     net_packet_tcp::EVENT_ID,
@@ -28,6 +31,9 @@ pub const MADE_HERE: [u16; 9] = [
     net_packet_dns::EVENT_ID,
     net_packet_dns_request::EVENT_ID,
     net_packet_dns_response::EVENT_ID,
+    net_packet_http::EVENT_ID,
+    net_packet_http_request::EVENT_ID,
+    net_packet_http_response::EVENT_ID,
 ];
 
 /// The port of DNS; what goes over another is not taken for it.
@@ -42,6 +48,7 @@ const DNS_IS_RESPONSE: u8 = 0x80;
 pub struct Dissector {
     /// Of [`MADE_HERE`], which are asked for.
     wanted: [bool; MADE_HERE.len()],
+    streams: Streams,
 }
 
 /// What a packet consists of.
@@ -69,11 +76,12 @@ struct Over<'a> {
 impl Dissector {
     /// One that makes the events of which `wanted` says so, by their numbers.
     pub fn new(wanted: impl Fn(u16) -> bool) -> Dissector {
-        Dissector { wanted: MADE_HERE.map(wanted) }
+        Dissector { wanted: MADE_HERE.map(wanted), streams: Streams::default() }
     }
 
-    fn wants(&self, event: u16) -> bool {
-        MADE_HERE.iter().zip(self.wanted).any(|(&e, wanted)| e == event && wanted)
+    /// Messages that were given up before they were whole, for want of room.
+    pub fn evicted(&self) -> u64 {
+        self.streams.evicted
     }
 
     /// Gives the record of each event that is wanted and in this one, if it is a packet's.
@@ -90,7 +98,7 @@ impl Dissector {
         let layers =
             Layers { packet, data: bytes, over: over(bytes), cut: data.quality == Quality::Truncated };
         let mut tell = |id: u16, make: &dyn Fn(Maker) -> Maker| {
-            if self.wants(id)
+            if MADE_HERE.iter().zip(self.wanted).any(|(&e, wanted)| e == id && wanted)
                 && let Some(definition) = catalogue::event_by_id(id)
             {
                 give(&make(Maker::new(definition, event.header)).finish());
@@ -117,6 +125,13 @@ impl Dissector {
                     let m = m.ends([SRC, DST], &packet).ports([SRC_PORT, DST_PORT], &packet);
                     m.packet(METADATA, &packet).header(PROTO_TCP, Type::Tcp, over.bytes)
                 });
+                let socket = event.field(net_packet_raw::SOCKET).value.and_then(|v| v.as_u64());
+                if let (Some(segment), Some(socket)) = (segment(&layers, &over), socket) {
+                    let stream = (socket, packet.direction == Direction::Egress);
+                    self.streams.segment(stream, segment, |head, quality| {
+                        tell_http(&packet, head, quality, &mut tell);
+                    });
+                }
             }
             ip_number::UDP => {
                 use net_packet_udp::{DST, DST_PORT, EVENT_ID, METADATA, PROTO_UDP, SRC, SRC_PORT};
@@ -172,6 +187,27 @@ fn dns<'a>(layers: &Layers<'_>, over: &Over<'a>) -> Option<(&'a [u8], Quality)> 
     let quality = if message.len() < length { Quality::Truncated } else { Quality::Ok };
     // Where no event wants it, the record has no more than the headers.
     (message.len() >= DNS_HEAD && (quality == Quality::Ok || layers.cut)).then_some((message, quality))
+}
+
+/// What a TCP segment carries, if anything.
+fn segment<'a>(layers: &Layers<'_>, over: &Over<'a>) -> Option<Segment<'a>> {
+    let header = TcpHeaderSlice::from_slice(over.bytes).ok()?;
+    let payload = over.bytes.get(header.slice().len()..).filter(|p| !p.is_empty())?;
+    Some(Segment { seq: header.sequence_number(), payload, cut: layers.cut })
+}
+
+fn tell_http(packet: &Packet, head: &[u8], quality: Quality, tell: Tell<'_>) {
+    tell(net_packet_http::EVENT_ID, &|m| {
+        use net_packet_http::{METADATA, PROTO_HTTP};
+        m.packet(METADATA, packet).bytes(PROTO_HTTP, head, quality)
+    });
+    if head.starts_with(b"HTTP/") {
+        use net_packet_http_response::{EVENT_ID, HTTP_RESPONSE, METADATA};
+        tell(EVENT_ID, &|m| m.packet(METADATA, packet).bytes(HTTP_RESPONSE, head, quality));
+    } else {
+        use net_packet_http_request::{EVENT_ID, HTTP_REQUEST, METADATA};
+        tell(EVENT_ID, &|m| m.packet(METADATA, packet).bytes(HTTP_REQUEST, head, quality));
+    }
 }
 
 fn tell_dns(packet: &Packet, message: &[u8], quality: Quality, tell: Tell<'_>) {

@@ -166,8 +166,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             pipeline.runtimes.refused()
         );
     }
-    let lost =
-        !account.clean() || pipeline.unread > 0 || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
+    let lost = !account.clean()
+        || pipeline.unread > 0
+        || pipeline.dissector.evicted() > 0
+        || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
 }
 
@@ -402,6 +404,14 @@ impl Pipeline {
         now
     }
 
+    /// Messages in packets that were given up here, as a loss of the summary's.
+    fn evicted(&self) -> Option<LossRow> {
+        let count = self.dissector.evicted();
+        let row =
+            || LossRow { lane: Lane::Net, probe: "net_packet_http".into(), cause: "evicted".into(), count };
+        (count > 0).then(row)
+    }
+
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {
         let events: Vec<(&str, u64)> =
             self.counts.iter().filter_map(|(id, n)| Some((catalogue::event_by_id(*id)?.name, *n))).collect();
@@ -420,6 +430,7 @@ impl Pipeline {
                 cause: cause.name().into(),
                 count,
             })
+            .chain(self.evicted())
             .collect();
         let ledger =
             LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };

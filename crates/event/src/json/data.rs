@@ -3,7 +3,7 @@
 use catalogue::{Format, Member, Quality};
 
 use super::text::{self, Encoding, base64, display, keyed_bytes, name, number, put};
-use super::{Who, packet};
+use super::{Who, http, packet};
 use crate::{Capabilities, Cred, Event, FieldValue, MemberValue, SockAddr, UnixName, Value, names};
 
 /// Name of the return value among the fields, as Tracee's.
@@ -72,6 +72,7 @@ fn field(out: &mut Vec<u8>, format: Option<Format>, field: &FieldValue<'_>, who:
             Value::Cred(cred) => credentials(out, &cred),
             Value::Packet(packet) => packet::metadata(out, &packet),
             Value::Protocol(header) => packet::header(out, &header),
+            Value::Http(head) => http::head(out, &head),
             Value::Dns(message) => quality = packet::dns(out, &message),
             Value::Bytes(v) => {
                 name(out, "bytes");

@@ -6,6 +6,7 @@
 //! A field's quality is there where it is not `ok`. An event of unknown origin has no `process`.
 
 mod data;
+mod http;
 mod packet;
 mod schema;
 mod text;

@@ -162,6 +162,9 @@ fn of_type(ty: Type) -> (&'static str, Value) {
         Type::Icmp => ("icmp", def("icmp")),
         Type::Icmpv6 => ("icmpv6", def("icmpv6")),
         Type::Dns => ("dns", def("dns")),
+        Type::Http => ("http", def("http")),
+        Type::HttpRequest => ("http_request", def("http_request")),
+        Type::HttpResponse => ("http_response", def("http_response")),
         Type::DnsQuestions => ("dns_questions", def("dns_questions")),
         Type::DnsAnswers => ("dns_responses", def("dns_responses")),
         Type::Bytes | Type::Struct | Type::Structs => ("bytes", def("base64")),
@@ -226,6 +229,10 @@ fn definitions() -> Value {
     });
     let question = record(json!({ "query": string(), "query_type": string(), "query_class": string() }));
     let bit = unsigned(1);
+    let headers = json!({
+        "type": "object",
+        "additionalProperties": record(json!({ "header": { "type": "array", "items": string() } })),
+    });
     let records = json!({ "type": "array", "items": object(json!({
         "name": string(), "type": string(), "class": string(), "ttl": u32, "ip": string(), "ns": string(),
         "cname": string(), "ptr": string(), "txts": { "type": "array", "items": string() },
@@ -333,6 +340,19 @@ fn definitions() -> Value {
                 "name": string(), "type": string(), "class": string(),
             })) },
             "answers": records, "authorities": records, "additionals": records,
+        })),
+        "http": object(json!({
+            "direction": { "enum": ["request", "response"] }, "method": string(), "protocol": string(),
+            "host": string(), "uri_path": string(), "status": string(), "status_code": u32,
+            "headers": headers, "content_length": { "type": "integer" },
+        }), &["direction", "protocol", "headers", "content_length"]),
+        "http_request": record(json!({
+            "method": string(), "protocol": string(), "host": string(), "uri_path": string(),
+            "headers": headers, "content_length": { "type": "integer" },
+        })),
+        "http_response": record(json!({
+            "status": string(), "status_code": u32, "protocol": string(),
+            "headers": headers, "content_length": { "type": "integer" },
         })),
         "dns_questions": record(json!({ "questions": { "type": "array", "items": question } })),
         "dns_responses": record(json!({ "responses": { "type": "array", "items": object(json!({

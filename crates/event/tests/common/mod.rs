@@ -145,6 +145,10 @@ pub(crate) fn payload(ty: Type) -> Vec<u8> {
         Type::Ipv4 | Type::Ipv6 | Type::Tcp | Type::Udp | Type::Icmp | Type::Icmpv6 => {
             protocol_header(ty).into()
         }
+        Type::Http | Type::HttpRequest => {
+            b"GET /a?b HTTP/1.1\r\nhost: example.com\r\nx-a: 1\r\nX-A: \xff\r\n\r\n".into()
+        }
+        Type::HttpResponse => b"HTTP/1.0 404 Not Found\r\ncontent-length: 7\r\n\r\n".into(),
         Type::Bytes => vec![0, 255, 7, 8],
         // Two, of whatever layout up to 128 bytes.
         Type::Struct | Type::Structs => (0..=255).collect(),
@@ -210,6 +214,14 @@ fn any_payload(ty: Type) -> BoxedStrategy<Vec<u8>> {
                     header
                 })
                 .boxed()
+        }
+        Type::Http | Type::HttpRequest => {
+            "[A-Z]{1,9} /[a-z%/]{0,20} HTTP/1\\.[01]\r\n(a[b-]{0,9}: [ -~]{0,9}\r\n){0,5}\r\n"
+                .prop_map(String::into_bytes)
+                .boxed()
+        }
+        Type::HttpResponse => {
+            "HTTP/1\\.[01] [1-5][0-9]{2} [A-Za-z ]{0,20}\r\n\r\n".prop_map(String::into_bytes).boxed()
         }
         Type::Bytes => vec(any::<u8>(), 0..60).boxed(),
         Type::Struct | Type::Structs => vec(any::<u8>(), 0..600).boxed(),

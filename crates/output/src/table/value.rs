@@ -53,6 +53,7 @@ pub(super) fn write(
             (Value::Cred(cred), ..) => credentials(out, &cred),
             (Value::Packet(packet), ..) => self::packet(out, &packet),
             (Value::Protocol(header), ..) => display(out, header),
+            (Value::Http(head), ..) => display(out, head),
             (Value::Dns(message), ..) => quality = dns(out, &message),
             (Value::Bytes(v), ..) => text::hex(out, v),
             (Value::Struct(v), ..) => structure(out, format, v.members()),
