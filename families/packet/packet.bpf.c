@@ -225,8 +225,13 @@ static __always_inline void put_packet(struct run *run, struct __sk_buff *skb, u
 		length = PACKET_BYTES;
 	if (length < skb->len)
 		quality = QUALITY_TRUNCATED;
-	/* 1 to PACKET_BYTES, so that each verifier sees it: of two comparisons clang would make one, of another value. */
-	length = ((length - 1) & (PACKET_BYTES - 1)) + 1;
+	/* 1 to PACKET_BYTES, as each verifier can follow it: two comparisons would become one, of another value. */
+	length--;
+	KEEP(length);
+	if (length >= PACKET_BYTES)
+		return;
+	KEEP(length);
+	length++;
 	if (bpf_skb_load_bytes(skb, 0, at + FIELD_HEAD, length)) {
 		length = 0;
 		quality = QUALITY_FAULTED;
