@@ -9,6 +9,7 @@
 mod clock;
 mod container_path;
 mod containers;
+mod dns;
 mod error;
 mod executable;
 mod hierarchy;
@@ -22,6 +23,7 @@ mod who;
 pub use clock::{BootId, Clock, unique_id};
 pub use container_path::{Runtime, container_of};
 pub use containers::{Cgroup, Change, Container, Containers, DEFAULT_CGROUPS};
+pub use dns::Dns;
 pub use error::Error;
 pub use executable::{Executable, FileHash, Sha256};
 pub use hierarchy::{Hierarchy, choose_hierarchy};
@@ -31,6 +33,7 @@ pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Sighting, comm_b
 pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes};
 pub use users::Users;
 
+use catalogue::fields::net_packet_dns_response;
 use event::Event;
 
 /// How many ancestors an event is written with unless told otherwise.
@@ -47,6 +50,8 @@ pub struct Context {
     pub clock: Clock,
     /// The host's users.
     pub users: Users,
+    /// What addresses were called when they were resolved.
+    pub dns: Dns,
     /// How many ancestors an event is written with.
     pub max_ancestors: usize,
 }
@@ -64,12 +69,22 @@ impl Context {
 
     /// Of these parts, and with no users.
     pub fn with(processes: Processes, containers: Containers, clock: Clock) -> Context {
-        Context { processes, containers, clock, users: Users::default(), max_ancestors: DEFAULT_ANCESTORS }
+        Context {
+            processes,
+            containers,
+            clock,
+            users: Users::default(),
+            dns: Dns::default(),
+            max_ancestors: DEFAULT_ANCESTORS,
+        }
     }
 
     /// Learns what an event tells; gives the container that came or went with it. Allocates nothing but for new processes,
-    /// cgroups, and programs executed.
+    /// cgroups, programs executed, and names resolved.
     pub fn observe(&mut self, event: &Event<'_>) -> Option<Change> {
+        if event.definition.id == net_packet_dns_response::EVENT_ID {
+            self.dns.learn(event);
+        }
         observe::observe(&mut self.processes, &mut self.containers, event)
     }
 

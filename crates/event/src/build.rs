@@ -2,7 +2,7 @@
 
 use catalogue::Quality;
 
-use crate::{Cred, HEADER_BYTES, Header, Packet, SockAddr};
+use crate::{Cred, Event, HEADER_BYTES, Header, Packet, SockAddr};
 
 /// A record under construction.
 ///
@@ -18,6 +18,11 @@ impl RecordBuilder {
     pub fn new(definition: &'static catalogue::Event, header: Header) -> RecordBuilder {
         let header = Header { event: definition.id, lane: definition.lane, ..header };
         RecordBuilder { header, bytes: vec![0; HEADER_BYTES] }
+    }
+
+    /// The record of an event, to which fields are added that it has not.
+    pub fn of(event: &Event<'_>) -> RecordBuilder {
+        RecordBuilder { header: event.header, bytes: event.record().to_vec() }
     }
 
     /// A field by the bytes of its payload. What is longer than a field can be is cut, and marked so.

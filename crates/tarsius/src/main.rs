@@ -7,6 +7,7 @@ mod events;
 mod executable;
 mod lost;
 mod ps;
+mod resolved;
 mod scope;
 mod torture;
 mod watch;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
-    cgroup_mkdir, cgroup_rmdir, existing_process, module_load, sched_process_exec, sched_process_exit,
-    sched_process_fork, shared_object_loaded, symbols_loaded,
+    cgroup_mkdir, cgroup_rmdir, existing_process, module_load, net_packet_dns_response, sched_process_exec,
+    sched_process_exit, sched_process_fork, shared_object_loaded, symbols_loaded,
 };
 use context::{Change, Container, Context};
 use event::Event;
@@ -26,7 +26,7 @@ use sensor::{Cause, Ledger, Loss, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::executable::Executed;
-use crate::{container, executable, lost, scope};
+use crate::{container, executable, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -78,11 +78,19 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         libraries::EVENTS.into_iter().filter(|&event| selection.contains(event)).collect();
     // What was loaded is looked into.
     let objects = |event: u16| event == shared_object_loaded::EVENT_ID && !of_libraries.is_empty();
+    // Answers tell what addresses are called.
+    let answers = |event: u16| {
+        event == net_packet_dns_response::EVENT_ID && resolved::NAMED.iter().any(|&e| selection.contains(e))
+    };
     let wanted = |e: &catalogue::Event| {
-        selection.contains(e.id) || IDENTITY.contains(&e.id) || modules(e.id) || objects(e.id)
+        selection.contains(e.id)
+            || IDENTITY.contains(&e.id)
+            || modules(e.id)
+            || objects(e.id)
+            || answers(e.id)
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
-    let dissector = Dissector::new(|event| selection.contains(event));
+    let dissector = Dissector::new(|event| selection.contains(event) || answers(event));
     let mut pipeline = Pipeline {
         context,
         selection,
@@ -164,6 +172,12 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         eprintln!(
             "tarsius: the names of {} containers were not asked for: too many came at once",
             pipeline.runtimes.refused()
+        );
+    }
+    if pipeline.context.dns.forgotten() > 0 {
+        eprintln!(
+            "tarsius: the names of {} addresses were forgotten before their time: too many were resolved",
+            pipeline.context.dns.forgotten()
         );
     }
     let lost = !account.clean()
@@ -266,7 +280,12 @@ impl Pipeline {
         }
         let mut made = vec![];
         self.dissector.dissect(&event, |record| made.push(record.to_vec()));
-        made.iter().for_each(|record| self.tell(record));
+        for record in made {
+            if let Ok(event) = Event::decode(&record) {
+                self.context.observe(&event);
+                self.choose(&event);
+            }
+        }
     }
 
     /// The event in a record, and the container that came or went with it, once what it says of processes and containers is
@@ -286,7 +305,7 @@ impl Pipeline {
         Some((event, change))
     }
 
-    /// Gives out a record of which nothing is to be learnt: it was before, or was made of one that was.
+    /// Gives out a record of which nothing is to be learnt, or was before.
     fn tell(&mut self, record: &[u8]) {
         if let Ok(event) = Event::decode(record) {
             self.choose(&event);
@@ -304,8 +323,16 @@ impl Pipeline {
         if let Some(reader) = reader {
             reader.observe(event);
         }
-        if selected {
-            self.give(event);
+        if !selected {
+            return;
+        }
+        match resolved::with_names(event, &self.context) {
+            Some(record) => {
+                if let Ok(event) = Event::decode(&record) {
+                    self.give(&event);
+                }
+            }
+            None => self.give(event),
         }
     }
 

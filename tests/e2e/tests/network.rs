@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 use crate::Test;
 
-pub(crate) const TESTS: &[Test] =
-    &[("owner_handed_on", |_| handed_on()), ("owner_from_before", |_| from_before())];
+pub(crate) const TESTS: &[Test] = &[
+    ("owner_handed_on", |_| handed_on()),
+    ("owner_from_before", |_| from_before()),
+    ("names_of_addresses", |_| resolved()),
+];
 
 /// Packets that left for a port, or from it.
 fn left<'a>(account: &'a Account, end: &str, port: u16) -> Vec<&'a Line> {
@@ -50,4 +53,30 @@ fn from_before() {
     assert_eq!((&lines[0].0["origin"], &lines[0].0["workload"]), (&json!("unknown"), &json!({})));
     assert_eq!(lines[1].0["origin"], "owner");
     assert_eq!(lines[1].process("/host_pid"), &json!(std::process::id()));
+}
+
+fn resolved() {
+    let port = 23104;
+    let events = "net_tcp_connect,net_flow_tcp_begin,net_flow_tcp_end";
+    let (account, act) = watch_act("resolved", &[port.to_string()], events, &[]);
+    account.assert_clean();
+    for event in events.split(',') {
+        let to = |host: &str| -> Vec<&Line> {
+            let lines = account.lines.with(event, "dst", host);
+            lines
+                .into_iter()
+                .filter(|l| *l.process("/host_pid") == act.pid() && l.get("dst_port") == port)
+                .collect()
+        };
+        let (named, nameless) = (to("127.0.0.1"), to("127.0.0.2"));
+        assert!(!named.is_empty() && !nameless.is_empty(), "{event}: {:?}", account.lines.of(event));
+        for line in named {
+            line.assert(&[("dst_dns", json!(["resolved.tarsius"]))]);
+        }
+        for line in nameless {
+            assert_eq!(line.quality("dst_dns"), "unavailable", "{line:?}");
+        }
+    }
+    // What was only learnt from is not shown.
+    assert!(account.lines.of("net_packet_dns_response").is_empty());
 }
