@@ -45,6 +45,7 @@ enum bpf_map_type {
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+	BPF_EXIST = 2,
 	BPF_F_NO_PREALLOC = 1 << 0,
 	BPF_F_RDONLY_PROG = 1 << 7,
 	BPF_F_MMAPABLE = 1 << 10,

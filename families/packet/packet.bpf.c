@@ -125,13 +125,23 @@ static __always_inline void read_over(struct __sk_buff *skb, struct packet_recor
 /* As much of a connection is copied from where a head of HTTP begins: crates/packet takes no longer one. */
 #define HTTP_BYTES 16384
 
-/* How much is still to be copied, by the socket's cookie and the direction: one word, so that it can not be torn. */
+/*
+ * How much is still to be copied, by the socket's cookie and the direction. The kernel gives an entry's memory to another key at once, also
+ * while a run looks at it: hence one word, which can not be torn, with a part of the key in it; and no run writes where it has read.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__uint(key_size, 8);
-	__uint(value_size, 4);
+	__uint(value_size, 8);
 } net_heads SEC(".maps");
+
+static __always_inline void keep_left(u64 key, u32 left, u64 how)
+{
+	u64 word = key << 32 | left;
+
+	bpf_map_update_elem(&net_heads, &key, &word, how);
+}
 
 #define FOUR(a, b, c, d) (__builtin_bswap32((u32)(a) << 24 | (b) << 16 | (c) << 8 | (d)))
 
@@ -158,23 +168,23 @@ static __always_inline bool is_http(u32 word)
 static __always_inline bool wants_http(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads)
 {
 	u64 key = bpf_get_socket_cookie(skb) << 1 | (packet->direction == PACKET_EGRESS);
-	u32 word, left = HTTP_BYTES, length = skb->len - heads->payload;
-	u32 *kept;
+	u32 word, left, length = skb->len - heads->payload;
+	u64 *kept, keeps;
 
 	if (skb->len <= heads->payload)
 		return false;
 	if (!bpf_skb_load_bytes(skb, heads->payload, &word, sizeof(word)) && is_http(word)) {
-		left = length < left ? left - length : 0;
-		bpf_map_update_elem(&net_heads, &key, &left, BPF_ANY);
+		keep_left(key, length < HTTP_BYTES ? HTTP_BYTES - length : 0, BPF_ANY);
 		return true;
 	}
 	kept = bpf_map_lookup_elem(&net_heads, &key);
 	if (!kept)
 		return false;
-	left = *(volatile u32 *)kept;
-	if (!left)
+	keeps = *(volatile u64 *)kept;
+	left = keeps;
+	if (keeps >> 32 != (u32)key || !left)
 		return false;
-	*(volatile u32 *)kept = length < left ? left - length : 0;
+	keep_left(key, length < left ? left - length : 0, BPF_EXIST);
 	return true;
 }
 
