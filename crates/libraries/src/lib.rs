@@ -13,7 +13,7 @@ mod worker;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use catalogue::fields::{sched_process_exec, shared_object_loaded, symbols_collision, symbols_loaded};
@@ -24,6 +24,8 @@ use worker::Worker;
 
 /// Objects that may wait to be looked into.
 const WAITING: usize = 4096;
+/// Events of objects that may wait to be told; the thread waits while there are more.
+const FOUND: usize = 256;
 /// A file system may not answer: so long is waited for the last objects at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -81,7 +83,7 @@ impl Reader {
     /// There can be no thread.
     pub fn start(options: Options) -> std::io::Result<Self> {
         let (ask, asked) = sync_channel(WAITING);
-        let (tell, found) = channel();
+        let (tell, found) = sync_channel(FOUND);
         let (waiting, unread) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (still, missed) = (Arc::clone(&waiting), Arc::clone(&unread));
         std::thread::Builder::new().name("libraries".into()).spawn(move || {

@@ -24,7 +24,8 @@ pub enum Cause {
     TooBig,
     /// The slot's owner had changed under the run.
     Stolen,
-    /// State about a task could not be kept: its place in a watched tree, or what it was before a call that changes it.
+    /// State could not be kept: of a task its place in a watched tree, or what it was before a call that changes it; of a connection
+    /// that it is under way, or the beginning of a message.
     Untracked,
     /// The kernel did not run the program (`recursion_misses`, or the link's missed count).
     Skipped,

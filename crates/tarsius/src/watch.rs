@@ -103,7 +103,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         hashes: options.hashes().map(Hashes::start).transpose().context("starting to hash")?,
         runtimes: Runtimes::start(&options.sockets()).context("starting to ask container runtimes")?,
         reader: None,
-        unread: 0,
+        told_lost: [0; 2],
     };
     pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
@@ -181,15 +181,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         );
     }
     let lost = !account.clean()
-        || pipeline.unread > 0
-        || pipeline.dissector.evicted() > 0
+        || pipeline.lost_here().iter().any(|l| l.count > 0)
         || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
-}
-
-/// Shared objects that could not be looked into: events that they would have made are missing.
-fn unread_objects(count: u64) -> Loss {
-    Loss { lane: Lane::Task, probe: "libraries", cpu: None, cause: Cause::Untracked, count }
 }
 
 /// Says on standard error that the watch has begun, and what is not to be expected of it.
@@ -258,8 +252,8 @@ pub(crate) struct Pipeline {
     runtimes: Runtimes,
     /// Looks into loaded objects; none if nobody wants to know.
     reader: Option<Reader>,
-    /// Objects that it could not look into, as far as they were told.
-    unread: u64,
+    /// What was lost here, as far as it was told.
+    told_lost: [u64; 2],
 }
 
 impl Pipeline {
@@ -422,21 +416,21 @@ impl Pipeline {
         for loss in losses {
             self.made_here(&lost::record(&loss, before.time, now.time));
         }
-        let unread = self.reader.as_ref().map_or(0, Reader::unread);
-        if unread > self.unread {
-            let loss = unread_objects(unread - self.unread);
-            self.unread = unread;
+        let lost_here = self.lost_here();
+        let told = std::mem::replace(&mut self.told_lost, lost_here.each_ref().map(|l| l.count));
+        for (loss, told) in lost_here.into_iter().zip(told).filter(|(l, told)| l.count > *told) {
+            let loss = Loss { count: loss.count - told, ..loss };
             self.made_here(&lost::record(&loss, before.time, now.time));
         }
         now
     }
 
-    /// Messages in packets that were given up here, as a loss of the summary's.
-    fn evicted(&self) -> Option<LossRow> {
-        let count = self.dissector.evicted();
-        let row =
-            || LossRow { lane: Lane::Net, probe: "net_packet_http".into(), cause: "evicted".into(), count };
-        (count > 0).then(row)
+    /// What was lost since the beginning not by the programs but here: shared objects that could not be looked into, and heads of HTTP
+    /// that were given up before they were whole.
+    fn lost_here(&self) -> [Loss; 2] {
+        let loss = |lane, probe, count| Loss { lane, probe, cpu: None, cause: Cause::Untracked, count };
+        let unread = self.reader.as_ref().map_or(0, Reader::unread);
+        [loss(Lane::Task, "libraries", unread), loss(Lane::Net, "net_packet_http", self.dissector.evicted())]
     }
 
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {
@@ -449,7 +443,7 @@ impl Pipeline {
             .flat_map(|row| {
                 sensor::Cause::ALL.map(|cause| (row.lane, row.probe, cause, row.counts.lost(cause)))
             })
-            .chain([unread_objects(self.unread)].map(|l| (l.lane, l.probe, l.cause, l.count)))
+            .chain(self.lost_here().map(|l| (l.lane, l.probe, l.cause, l.count)))
             .filter(|(.., count)| *count > 0)
             .map(|(lane, probe, cause, count)| LossRow {
                 lane,
@@ -457,7 +451,6 @@ impl Pipeline {
                 cause: cause.name().into(),
                 count,
             })
-            .chain(self.evicted())
             .collect();
         let ledger =
             LedgerSummary { delivered: total.received - total.corrupt, filtered: total.filtered, rows };
