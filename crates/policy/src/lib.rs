@@ -8,11 +8,12 @@
 //! are the seams here: neither type knows of the command line beyond its syntax.
 
 mod error;
+mod fields;
 mod pattern;
 mod scope;
 mod selection;
-mod suggest;
 
 pub use error::Error;
+pub use fields::{ABOUT, About, Facts, Fields, Part, Slot};
 pub use scope::{KernelScope, List, Scope};
 pub use selection::{ALIASES, Selection};

@@ -4,7 +4,7 @@ use catalogue::{EVENTS, Event};
 
 use crate::Error;
 use crate::pattern::Pattern;
-use crate::suggest::nearest;
+use expr::nearest;
 
 /// Short names for what people ask for often.
 pub const ALIASES: &[(&str, &[&str])] = &[

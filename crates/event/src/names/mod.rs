@@ -6,6 +6,7 @@ mod errno;
 mod flags;
 mod numbers;
 mod packet;
+mod reverse;
 
 use std::fmt::{self, Write};
 use std::sync::LazyLock;
@@ -13,6 +14,7 @@ use std::sync::LazyLock;
 use catalogue::{Format, Names, NamesKind};
 
 pub use packet::{dns_operation, dns_response, icmp, icmpv6, ip_protocol};
+pub use reverse::{all, are_flags, number as parse};
 
 type Table = &'static [(u64, &'static str)];
 

@@ -5,7 +5,7 @@ use context::COMM_BYTES;
 use super::condition::{Condition, Number, Text};
 use crate::Error;
 use crate::pattern::Pattern;
-use crate::suggest::nearest;
+use expr::nearest;
 
 const NUMBERS: &str = "=, != and numbers with commas, or <, <=, >, >= and one number, from 0 to 4294967295";
 const PIDS: &str =
@@ -93,7 +93,7 @@ pub(super) fn condition(token: &str) -> Result<Option<Condition>, Error> {
             return Err(Error::ScopeUnsupported { token: token.into(), why });
         }
         _ => {
-            let suggestion = nearest(key, KEYS.into_iter());
+            let suggestion = nearest(key, KEYS);
             return Err(Error::UnknownScope { token: token.into(), suggestion });
         }
     };

@@ -1,7 +1,7 @@
 //! What may have been meant.
 
 /// The candidate nearest to `word`, if one is near enough: a third of its letters wrong, or it is a part of the candidate.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let score = |c: &str| {
         let d = distance(word.as_bytes(), c.as_bytes());
         if d * 3 <= word.len().max(3) {
@@ -10,7 +10,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
             (word.len() >= 3 && c.contains(word)).then_some((1, c.len()))
         }
     };
-    candidates.filter_map(|c| Some((score(c)?, c))).min().map(|(_, c)| c.to_string())
+    candidates.into_iter().filter_map(|c| Some((score(c)?, c))).min().map(|(_, c)| c.to_string())
 }
 
 /// How many letters must be put in, taken out, changed, or swapped with their neighbour.

@@ -1,0 +1,346 @@
+//! The language, from text to outcome.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Fields of every type: `(name, type)`.
+#[derive(Debug, Clone, Default)]
+struct Fields;
+
+#[derive(Debug)]
+struct Sockets;
+
+impl Names for Sockets {
+    fn number(&self, name: &str) -> Option<i128> {
+        name.split('|').try_fold(0, |sum, one| {
+            let at = self.all().iter().position(|n| *n == one)?;
+            Some(sum | 1 << at)
+        })
+    }
+
+    fn name(&self, number: i128) -> Option<String> {
+        let set = self.all().into_iter().enumerate().filter(|(n, _)| number & 1 << n != 0);
+        Some(set.map(|(_, name)| name).collect::<Vec<_>>().join("|"))
+    }
+
+    fn are_flags(&self) -> bool {
+        true
+    }
+
+    fn all(&self) -> Vec<&str> {
+        vec!["READ", "WRITE", "EXEC"]
+    }
+}
+
+const FIELDS: [(&str, Type); 9] = [
+    ("data.pathname", Type::Text),
+    ("data.cut", Type::Text),
+    ("uid", Type::Int),
+    ("data.flags", Type::Int),
+    ("data.ip", Type::Ip),
+    ("data.argv", Type::Texts),
+    ("ok", Type::Bool),
+    ("lost", Type::Text),
+    ("labels.app", Type::Text),
+];
+
+impl Schema for Fields {
+    type Slot = usize;
+
+    fn field(&self, path: &str) -> Option<Field<usize>> {
+        let slot = FIELDS.iter().position(|(name, _)| *name == path)?;
+        let names: Option<&dyn Names> = (path == "data.flags").then_some(&Sockets);
+        Some(Field { slot, ty: FIELDS[slot].1, names })
+    }
+
+    fn names(&self) -> Vec<String> {
+        FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn list(&self, name: &str) -> Option<&[Vec<u8>]> {
+        static SHELLS: std::sync::OnceLock<Vec<Vec<u8>>> = std::sync::OnceLock::new();
+        let shells = SHELLS.get_or_init(|| vec![b"/bin/sh".to_vec(), b"/bin/bash".to_vec()]);
+        (name == "SHELLS").then_some(shells)
+    }
+
+    fn function(&self, name: &str, args: &[&str]) -> Option<Result<Field<usize>, String>> {
+        (name == "getEventData").then(|| match args {
+            [arg] => self.field(&format!("data.{arg}")).ok_or_else(|| format!("no field '{arg}'")),
+            _ => Err("one argument".into()),
+        })
+    }
+}
+
+struct One;
+
+impl Subject for One {
+    type Slot = usize;
+
+    fn get(&self, slot: &usize) -> Value<'_> {
+        match FIELDS[*slot].0 {
+            "data.pathname" => Value::text(b"/etc/Shadow.conf"),
+            "data.cut" => Value::Text(Text { bytes: b"/tmp/aaa"[..].into(), cut: true }),
+            "uid" => Value::Int(1000),
+            "data.flags" => Value::Int(5),
+            "data.ip" => Value::Ip(IpAddr::from([10, 1, 2, 3])),
+            "data.argv" => Value::List(List::Terminated { raw: b"ls\0-l\0/etc\0", cut: false }),
+            "ok" => Value::Bool(true),
+            "labels.app" => Value::text(b"shop"),
+            _ => Value::Unknown,
+        }
+    }
+}
+
+fn ask(text: &str) -> Truth {
+    let parsed = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    compile(&parsed, &Fields).unwrap_or_else(|e| panic!("{text}: {e}")).of(&One)
+}
+
+fn refuse(text: &str) -> (String, usize, usize) {
+    let error = parse(text).and_then(|parsed| compile(&parsed, &Fields)).expect_err(text);
+    let (line, column) = error.at.place(text);
+    (error.to_string(), line, column)
+}
+
+#[test]
+fn what_holds() {
+    for text in [
+        "true",
+        "!false && (true || false)",
+        "data.pathname == '/etc/Shadow.conf'",
+        "'/etc/Shadow.conf' == data.pathname",
+        "data.pathname != 'x'",
+        "data.pathname in ['/etc/Shadow.conf', 'b']",
+        "!(data.pathname in SHELLS)",
+        "data.pathname.startsWith('/etc/')",
+        "data.pathname.startsWith('/usr/', '/etc/')",
+        "data.pathname.startsWith(['/usr/', '/etc/'])",
+        "data.pathname.endsWith('.conf')",
+        "data.pathname.contains('Sha')",
+        "data.pathname.contains('x', 'dow')",
+        "data.pathname.lower().contains('shadow')",
+        "data.pathname.lower() == '/etc/shadow.conf'",
+        "data.pathname.lower() in ['/etc/shadow.conf']",
+        "data.pathname.lower().endsWith('shadow.conf')",
+        "data.pathname.matches('^/etc/.*[.]conf$')",
+        "data.pathname.lower().matches('^/ETC')",
+        "data.pathname.matches('^x$', 'Shadow')",
+        "data.pathname.glob('/etc/*.conf')",
+        "data.pathname.glob('/**/*.conf')",
+        "!data.pathname.glob('/*.conf')",
+        "data.pathname.like('/etc/S*w.c?nf', 'y')",
+        "data.pathname.basename() == 'Shadow.conf'",
+        "data.pathname.dirname() == '/etc'",
+        "data.pathname.upper() == '/ETC/SHADOW.CONF'",
+        "data.pathname.replace('/', '') == 'etcShadow.conf'",
+        "data.pathname.split('/')[1] == 'etc'",
+        "data.argv.join(' ') == 'ls -l /etc'",
+        "size(data.pathname) == 16 && data.argv.size() == 3",
+        "uid == 1000 && uid >= 1000 && uid < 1001 && uid <= 1000 && uid > 999 && uid != 1",
+        "1000 == uid && 999 < uid",
+        "uid in [1, 1000]",
+        "uid + 1 == 1001 && uid * 2 == 2000 && uid % 7 == 6 && uid / 3 == 333 && -uid == -1000",
+        "uid < 1000.5 && 1.5 + 1 == 2.5",
+        "0x3e8 == uid && 1000u == uid",
+        "data.flags == 'READ|EXEC'",
+        "data.flags.has('READ') && !data.flags.has('WRITE') && data.flags.has(4)",
+        "data.flags.contains('EXEC')",
+        "data.flags in ['READ', 'READ|EXEC']",
+        "data.flags == 5",
+        "string(uid) == '1000' && int('7') == 7",
+        "data.ip == '10.1.2.3'",
+        "data.ip in cidr('10.0.0.0/8') && !(data.ip in cidr('::/0', '11.0.0.0/8'))",
+        "data.ip in ['10.0.0.0/8', '::1']",
+        "string(data.ip) == '10.1.2.3'",
+        "data.argv.exists(a, a == '-l')",
+        "data.argv.all(a, size(a) > 1)",
+        "data.argv.exists(a, data.argv.exists(b, a == '/' + 'etc' && b == 'ls'))",
+        "'-l' in data.argv && data.argv.contains('ls')",
+        "data.pathname.startsWith(data.argv[2])",
+        "data.argv[0] in ['ls']",
+        "ok && ok == true && ok != false",
+        "ok ? uid == 1000 : uid == 0",
+        "(ok ? 'a' : 'b') == 'a'",
+        "has(uid) && !has(lost)",
+        "labels['app'] == 'shop' && labels.app == 'shop'",
+        "getEventData('pathname').startsWith('/etc')",
+        "'a\\x62\\n\\u00e9\\101' == '''ab\néA''' // a comment",
+        "r'\\d' == '\\\\d'",
+        "'''a'b''' == \"a'b\"",
+    ] {
+        assert_eq!(ask(text), Truth::True, "{text}");
+        assert_eq!(ask(&format!("!({text}\n)")), Truth::False, "not {text}");
+    }
+}
+
+#[test]
+fn what_is_not_known() {
+    for text in [
+        "lost == 'x'",
+        "lost != 'x'",
+        "!(lost == 'x')",
+        "lost == 'x' && ok",
+        "lost == 'x' || !ok",
+        "lost.startsWith('x')",
+        "lost in SHELLS",
+        "data.cut == '/tmp/aaab'",
+        "data.cut.endsWith('b')",
+        "data.cut.contains('b')",
+        "data.cut.startsWith('/tmp/aaab')",
+        "data.cut in ['/tmp/aaab']",
+        "data.cut.glob('/tmp/*')",
+        "data.cut.matches('b')",
+        "data.cut.basename() == 'x'",
+        "size(data.cut) == 3",
+        "data.argv[7] == 'x'",
+        "uid / 0 == 1",
+        "lost == 'x' ? true : true",
+    ] {
+        assert_eq!(ask(text), Truth::Unknown, "{text}");
+    }
+    for text in
+        ["data.cut.startsWith('/tmp/')", "data.cut.contains('aaa')", "lost == 'x' || ok", "data.cut != '/x'"]
+    {
+        assert_eq!(ask(text), Truth::True, "{text}");
+    }
+    for text in
+        ["data.cut == '/tmp/aaa'", "data.cut.startsWith('/usr')", "lost == 'x' && !ok", "data.cut in SHELLS"]
+    {
+        assert_eq!(ask(text), Truth::False, "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_and_where() {
+    for (text, message, column) in [
+        ("data.pathnam == 'x'", "unknown field 'data.pathnam'; did you mean 'data.pathname'?", 1),
+        ("ok && data.pathname == 5", "a text is compared with a number", 7),
+        ("uid == 'root'", "a number is compared with a text", 1),
+        ("uid", "a condition is missing: this is a number", 1),
+        ("uid = 5", "unexpected '='; did you mean '=='?", 5),
+        ("(uid == 5", "')' is missing after the bracket's expression, found the end", 10),
+        ("uid == 5 uid", "unexpected 'uid' after the expression", 10),
+        ("data.flags == 'REED'", "no number is called 'REED' here; did you mean 'READ'?", 15),
+        ("data.pathname.startWith('x')", "unknown function 'startWith'; did you mean 'startsWith'?", 1),
+        ("data.pathname.matches('(')", "no regular expression: unclosed group", 1),
+        (
+            "data.pathname.glob('[')",
+            "no glob: error parsing glob '[': unclosed character class; missing ']'",
+            1,
+        ),
+        (
+            "data.ip in cidr('10.0.0.0/99')",
+            "an address or network is wanted, such as 10.0.0.0/8; not '10.0.0.0/99'",
+            17,
+        ),
+        (
+            "data.ip == '10.0.0.0/8'",
+            "an address is compared with a network; did you mean 'in cidr(...)'?",
+            12,
+        ),
+        ("uid in ['a']", "a number can not be in a list of texts", 1),
+        ("'x", "the text has no end: ' is missing", 1),
+        (r"'\d'", r"unknown escape '\d'; did you mean '\\d'?", 2),
+        ("12abc == 1", "'12abc' is no number", 1),
+        ("[1, 'a'] == 1", "a list is of texts or of numbers, not of both", 5),
+        ("data.pathname.lower() == 'X'", "a text in lower case never fits 'X'; did you mean 'x'?", 26),
+        ("{'a': 1}", "maps and messages of CEL are not in the language", 1),
+        ("uid.startsWith('1')", "'startsWith' is of texts: this is a number", 1),
+        ("data.argv.exists(1, true)", "the first argument of 'exists' is a name: list.exists(x, x == 1)", 1),
+        ("has(uid, uid)", "'has' takes one argument, not 2", 1),
+        ("", "an expression is missing, found the end", 1),
+        ("uid == 5 &&", "an expression is missing, found the end", 12),
+        ("getEventData('x') == 'a'", "no field 'x'", 1),
+        ("uid + 'a' == 'b'", "'+' between a number and a text", 1),
+    ] {
+        let (said, line, at) = refuse(text);
+        assert_eq!((said.as_str(), line, at), (message, 1, column), "{text}");
+    }
+    assert_eq!(refuse("ok &&\n  nothing").1, 2);
+    assert_eq!(refuse("ok &&\n  nothing").2, 3);
+}
+
+#[test]
+fn what_is_too_much() {
+    let deep = format!("{}ok{}", "(".repeat(200), ")".repeat(200));
+    assert!(refuse(&deep).0.contains("nested deeper"));
+    assert!(refuse(&"!".repeat(200)).0.contains("nested deeper"));
+    assert!(refuse(&vec!["ok"; 3000].join(" && ")).0.contains("in a row"));
+    assert!(refuse(&format!("ok{}", ".a".repeat(200))).0.contains("in a row"));
+    assert!(refuse(&format!("'{}'", "x".repeat(70_000))).0.contains("longer than"));
+    assert!(
+        refuse(&format!("data.pathname.matches('{}')", "(a{1000}){1000}"))
+            .0
+            .contains("no regular expression")
+    );
+    assert_eq!(ask(&vec!["ok"; 1000].join(" && ")), Truth::True);
+}
+
+#[test]
+fn what_an_index_can_use() {
+    let guard = |text: &str| {
+        format!("{:?}", compile(&parse(text).expect("parses"), &Fields).expect("compiles").guard())
+    };
+    assert_eq!(guard("uid == 5 && data.pathname.startsWith('/a')"), "Some(Ints(2, [5]))");
+    assert_eq!(guard("data.pathname.startsWith('/a') && ok"), "Some(Starts(0, [[47, 97]]))");
+    assert_eq!(guard("data.pathname == 'a' && uid == 1"), "Some(Texts(0, [[97]]))");
+    assert_eq!(guard("data.pathname == 'a' || uid == 1"), "None");
+    assert_eq!(guard("data.pathname.lower() == 'a'"), "None");
+    assert_eq!(guard("uid != 5"), "None");
+}
+
+#[test]
+fn constants_are_folded() {
+    let constant = |text: &str| compile(&parse(text).expect("parses"), &Fields).expect("compiles").constant();
+    assert_eq!(constant("'a' + 'b' == 'ab' && 1 + 1 < 3"), Some(Truth::True));
+    assert_eq!(constant("ok || true"), Some(Truth::True));
+    assert_eq!(constant("ok && 1 == 2"), Some(Truth::False));
+    assert_eq!(constant("ok"), None);
+}
+
+proptest! {
+    /// Whatever is written, there is an answer, or an error within the text.
+    #[test]
+    fn anything_may_be_written(text in "[a-z0-9 .'\"()\\[\\]!&|=<>+*/%?:,\\\\é-]{0,60}") {
+        match parse(&text).and_then(|parsed| compile(&parsed, &Fields)) {
+            Ok(condition) => { condition.of(&One); }
+            Err(error) => prop_assert!(error.at.start <= error.at.end && error.at.end <= text.len()),
+        }
+    }
+
+    /// What is put together of parts that are in the language.
+    #[test]
+    fn anything_sound_is_asked(text in expression()) {
+        let condition = compile(&parse(&text).expect("it is in the language"), &Fields).expect("it has types");
+        let not = compile(&parse(&format!("!({text})")).expect("it is in the language"), &Fields).expect("it has types");
+        prop_assert_eq!(condition.of(&One), !not.of(&One));
+    }
+}
+
+fn expression() -> impl Strategy<Value = String> {
+    let atom = prop::sample::select(vec![
+        "ok",
+        "true",
+        "uid == 1000",
+        "uid > 5",
+        "data.pathname.startsWith('/etc')",
+        "lost == 'x'",
+        "data.cut.contains('q')",
+        "data.argv.exists(a, a == '-l')",
+        "data.ip in cidr('10.0.0.0/8')",
+        "has(lost)",
+        "data.pathname in SHELLS",
+    ])
+    .prop_map(str::to_owned);
+    atom.prop_recursive(5, 40, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} && {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} || {b})")),
+            inner.clone().prop_map(|a| format!("!({a})")),
+            (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+        ]
+    })
+}
