@@ -5,6 +5,7 @@ mod container;
 mod doctor;
 mod events;
 mod executable;
+mod helpers;
 mod lost;
 mod ps;
 mod resolved;

@@ -9,24 +9,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
-    cgroup_mkdir, cgroup_rmdir, existing_process, module_load, net_packet_dns_response, sched_process_exec,
-    sched_process_exit, sched_process_fork, shared_object_loaded, symbols_loaded,
+    cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_dns_response, sched_process_exec,
+    sched_process_exit, sched_process_fork,
 };
 use context::{Change, Container, Context};
 use event::Event;
-use hashes::Hashes;
-use integrity::Checker;
 use kernel::Features;
-use libraries::Reader;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use packet::Dissector;
 use policy::{Scope, Selection};
-use runtimes::{Reply, Runtimes};
-use sensor::{Cause, Ledger, Loss, Sensor};
+use sensor::{Ledger, Loss, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
-use crate::executable::Executed;
-use crate::{container, executable, lost, resolved, scope};
+use crate::helpers::{self, Helpers, Seen};
+use crate::{container, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -70,14 +66,6 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         hidden: IDENTITY.into_iter().filter(|&event| !selection.contains(event)).collect(),
         ..sensor::Options::default()
     };
-    let looked_for: Vec<u16> =
-        integrity::LOOKED_FOR.into_iter().filter(|&event| selection.contains(event)).collect();
-    // A module that came is a reason to look.
-    let modules = |event: u16| event == module_load::EVENT_ID && !looked_for.is_empty();
-    let of_libraries: Vec<u16> =
-        libraries::EVENTS.into_iter().filter(|&event| selection.contains(event)).collect();
-    // What was loaded is looked into.
-    let objects = |event: u16| event == shared_object_loaded::EVENT_ID && !of_libraries.is_empty();
     // Answers tell what addresses are called.
     let answers = |event: u16| {
         event == net_packet_dns_response::EVENT_ID && resolved::NAMED.iter().any(|&e| selection.contains(e))
@@ -85,12 +73,12 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let wanted = |e: &catalogue::Event| {
         selection.contains(e.id)
             || IDENTITY.contains(&e.id)
-            || modules(e.id)
-            || objects(e.id)
+            || helpers::need(e.id, &selection)
             || answers(e.id)
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
     let dissector = Dissector::new(|event| selection.contains(event) || answers(event));
+    let helpers = Helpers::start(options, &selection, &features)?;
     let mut pipeline = Pipeline {
         context,
         selection,
@@ -99,11 +87,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         counts: HashMap::new(),
         undecoded: vec![],
         dissector,
-        checker: None,
-        hashes: options.hashes().map(Hashes::start).transpose().context("starting to hash")?,
-        runtimes: Runtimes::start(&options.sockets()).context("starting to ask container runtimes")?,
-        reader: None,
-        told_lost: [0; 2],
+        helpers,
+        told_lost: HashMap::new(),
     };
     pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
@@ -122,19 +107,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     pipeline.made_here(&integrity::info(env!("CARGO_PKG_VERSION")));
     pipeline.made_here(&integrity::init_namespaces());
     containers.iter().for_each(|c| pipeline.found(c));
-    if !looked_for.is_empty() {
-        pipeline.checker = Some(Checker::start(integrity::Options {
-            events: looked_for,
-            tracefs: features.tracefs.mount.clone(),
-            dumps: options.dump.clone(),
-        }));
-    }
-    if !of_libraries.is_empty() {
-        let symbols = options.symbols.iter().cloned().collect();
-        let reader = Reader::start(libraries::Options { events: of_libraries, symbols });
-        pipeline.reader = Some(reader.context("starting the thread that reads shared objects")?);
-    }
-    announce(&sensor, &pipeline, options);
+    announce(&sensor, &mut pipeline, options);
 
     let started = Instant::now();
     let mut accounted = started;
@@ -152,13 +125,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     sensor.finish(|record| pipeline.record(record));
     pipeline.note_undecoded(&mut sensor);
-    pipeline.hear();
-    for record in pipeline.checker.take().map(|mut c| c.finish()).unwrap_or_default() {
+    for record in pipeline.helpers.finish(&mut pipeline.context) {
         pipeline.made_here(&record);
     }
-    for record in pipeline.reader.as_mut().map(Reader::finish).unwrap_or_default() {
-        pipeline.made_here(&record);
-    }
+    pipeline.helpers.complain();
     account = pipeline.account(&sensor, account);
     pipeline.outputs.finish();
     pipeline.say();
@@ -168,12 +138,6 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("writing the ledger to {}", path.display()))?;
     }
     pipeline.summarise(&account, started.elapsed());
-    if pipeline.runtimes.refused() > 0 {
-        eprintln!(
-            "tarsius: the names of {} containers were not asked for: too many came at once",
-            pipeline.runtimes.refused()
-        );
-    }
     if pipeline.context.dns.forgotten() > 0 {
         eprintln!(
             "tarsius: the names of {} addresses were forgotten before their time: too many were resolved",
@@ -181,13 +145,13 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         );
     }
     let lost = !account.clean()
-        || pipeline.lost_here().iter().any(|l| l.count > 0)
+        || pipeline.lost_here().any(|l| l.count > 0)
         || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
 }
 
 /// Says on standard error that the watch has begun, and what is not to be expected of it.
-fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
+fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
     for choice in sensor.plan().missing().filter(|c| pipeline.selects(c.event)) {
         let why: Vec<String> = choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect();
         eprintln!("tarsius: {} can not be taken on this kernel ({})", choice.event, why.join("; "));
@@ -198,12 +162,7 @@ fn announce(sensor: &Sensor, pipeline: &Pipeline, options: &Watch) {
             choice.event, tier.name, refusal.tier, refusal.why
         );
     }
-    for (event, why) in pipeline.checker.iter().flat_map(Checker::missing) {
-        eprintln!("tarsius: {event} can not be taken on this kernel ({why})");
-    }
-    if options.symbols.is_empty() && pipeline.selection.contains(symbols_loaded::EVENT_ID) {
-        eprintln!("tarsius: there will be no symbols_loaded (no --symbols names one)");
-    }
+    pipeline.helpers.complain();
     for (program, why) in &sensor.plan().unsupported {
         eprintln!("tarsius: without {program}: {why}");
     }
@@ -244,31 +203,23 @@ pub(crate) struct Pipeline {
     undecoded: Vec<Vec<u8>>,
     /// Makes events of packets.
     dissector: Dissector,
-    /// Looks whether the kernel is what it should be; none if nobody wants to know.
-    checker: Option<Checker>,
-    /// Hashes executed files; none if nobody wants to know.
-    hashes: Option<Hashes<Executed>>,
-    /// Knows, in the end, what containers are called.
-    runtimes: Runtimes,
-    /// Looks into loaded objects; none if nobody wants to know.
-    reader: Option<Reader>,
+    /// Work beside the stream.
+    helpers: Helpers,
     /// What was lost here, as far as it was told.
-    told_lost: [u64; 2],
+    told_lost: HashMap<&'static str, u64>,
 }
 
 impl Pipeline {
     pub(crate) fn record(&mut self, record: &[u8]) {
         let Some((event, change)) = self.learn(record) else { return };
-        if event.definition.id == sched_process_exec::EVENT_ID
-            && let Some(hashes) = &mut self.hashes
-            && self.scope.matches(&event, &self.context)
-        {
-            executable::hash(hashes, &self.context, &event);
+        if self.helpers.look_at(event.definition.id) {
+            let in_scope = self.scope.matches(&event, &self.context);
+            self.helpers.observe(&Seen { event: &event, in_scope, context: &self.context });
         }
         self.choose(&event);
         if let Some(change) = change {
             if let Change::Made(container) = &change {
-                self.runtimes.ask(container.id(), container.runtime());
+                self.helpers.container(container);
             }
             self.tell(&container::changed(&change, &event.header, &self.context));
         }
@@ -291,11 +242,6 @@ impl Pipeline {
             return None;
         };
         let change = self.context.observe(&event);
-        if event.definition.id == module_load::EVENT_ID
-            && let Some(checker) = &self.checker
-        {
-            checker.module_came();
-        }
         Some((event, change))
     }
 
@@ -308,16 +254,7 @@ impl Pipeline {
 
     /// Gives out what is selected and in scope.
     fn choose(&mut self, event: &Event<'_>) {
-        let id = event.definition.id;
-        let selected = self.selection.contains(id);
-        let reader = self.reader.as_ref().filter(|_| libraries::OBSERVED.contains(&id));
-        if !(selected || reader.is_some()) || !self.scope.matches(event, &self.context) {
-            return;
-        }
-        if let Some(reader) = reader {
-            reader.observe(event);
-        }
-        if !selected {
+        if !self.selection.contains(event.definition.id) || !self.scope.matches(event, &self.context) {
             return;
         }
         match resolved::with_names(event, &self.context) {
@@ -341,26 +278,8 @@ impl Pipeline {
 
     /// A container is there, and was not told yet.
     fn found(&mut self, container: &Container) {
-        self.runtimes.ask(container.id(), container.runtime());
+        self.helpers.container(container);
         self.made_here(&container::existing(container, &self.context));
-    }
-
-    /// Learns what runtimes have told and what was hashed, and passes it on.
-    fn hear(&mut self) {
-        let hashed = self.hashes.as_ref().map(|h| h.done().collect::<Vec<_>>());
-        for (executed, hash) in hashed.unwrap_or_default() {
-            self.tell(&executable::hashed(&executed, &hash));
-        }
-        for reply in self.runtimes.replies().collect::<Vec<_>>() {
-            match reply {
-                Reply::Complaint(complaint) => eprintln!("tarsius: {complaint}"),
-                Reply::Named { id, names } => {
-                    if let Some(container) = self.context.containers.named(&id, names) {
-                        self.made_here(&container::enriched(&container, &self.context));
-                    }
-                }
-            }
-        }
     }
 
     fn selects(&self, event: &str) -> bool {
@@ -375,13 +294,10 @@ impl Pipeline {
     fn round(&mut self, sensor: &mut Sensor) {
         sensor.drain(|record| self.record(record));
         self.note_undecoded(sensor);
-        self.hear();
-        for record in self.checker.as_ref().map(Checker::records).unwrap_or_default() {
+        for record in self.helpers.records(&mut self.context) {
             self.made_here(&record);
         }
-        for record in self.reader.as_ref().map(Reader::records).unwrap_or_default() {
-            self.made_here(&record);
-        }
+        self.helpers.complain();
         self.flush();
     }
 
@@ -416,21 +332,21 @@ impl Pipeline {
         for loss in losses {
             self.made_here(&lost::record(&loss, before.time, now.time));
         }
-        let lost_here = self.lost_here();
-        let told = std::mem::replace(&mut self.told_lost, lost_here.each_ref().map(|l| l.count));
-        for (loss, told) in lost_here.into_iter().zip(told).filter(|(l, told)| l.count > *told) {
-            let loss = Loss { count: loss.count - told, ..loss };
-            self.made_here(&lost::record(&loss, before.time, now.time));
+        for loss in self.lost_here().collect::<Vec<_>>() {
+            let told = self.told_lost.insert(loss.probe, loss.count).unwrap_or(0);
+            if loss.count > told {
+                let loss = Loss { count: loss.count - told, ..loss };
+                self.made_here(&lost::record(&loss, before.time, now.time));
+            }
         }
         now
     }
 
-    /// What was lost since the beginning not by the programs but here: shared objects that could not be looked into, and heads of HTTP
-    /// that were given up before they were whole.
-    fn lost_here(&self) -> [Loss; 2] {
-        let loss = |lane, probe, count| Loss { lane, probe, cpu: None, cause: Cause::Untracked, count };
-        let unread = self.reader.as_ref().map_or(0, Reader::unread);
-        [loss(Lane::Task, "libraries", unread), loss(Lane::Net, "net_packet_http", self.dissector.evicted())]
+    /// What was lost since the beginning not by the programs but here: by helpers, and heads of HTTP that were given up before they were
+    /// whole.
+    fn lost_here(&self) -> impl Iterator<Item = Loss> {
+        let heads = helpers::loss(Lane::Net, "net_packet_http", self.dissector.evicted());
+        self.helpers.lost().chain([heads])
     }
 
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {

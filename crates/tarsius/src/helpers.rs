@@ -1,0 +1,292 @@
+//! What works beside the stream: it looks at events as they pass, and makes records of its own when it has found something.
+//!
+//! A helper never makes the stream wait. Whatever takes time it does in a thread of its own, from a bounded queue; what finds no place there
+//! it counts, and the ledger tells it like a loss of the programs.
+
+use catalogue::Lane;
+use catalogue::fields::{module_load, sched_process_exec, shared_object_loaded, symbols_loaded};
+use context::{Container, Context};
+use event::Event;
+use hashes::Hashes;
+use integrity::Checker;
+use kernel::Features;
+use libraries::Reader;
+use policy::Selection;
+use runtimes::{Reply, Runtimes};
+use sensor::{Cause, Loss};
+
+use crate::cli::Watch;
+use crate::container;
+use crate::executable::{self, Executed};
+
+/// An event as helpers see it: known to the context, not told yet.
+pub(crate) struct Seen<'a> {
+    pub(crate) event: &'a Event<'a>,
+    pub(crate) in_scope: bool,
+    pub(crate) context: &'a Context,
+}
+
+/// One that works beside the stream.
+pub(crate) trait Helper {
+    /// The events that it looks at. That they are taken is up to [`need`].
+    fn observed(&self) -> &'static [u16] {
+        &[]
+    }
+
+    /// Looks at one of these events.
+    fn observe(&mut self, seen: &Seen<'_>) {
+        let _ = seen;
+    }
+
+    /// A container is there, or came.
+    fn container(&mut self, container: &Container) {
+        let _ = container;
+    }
+
+    /// What was found since the last time, as records. What is found of things that the context knows is put there, too.
+    fn records(&mut self, context: &mut Context) -> Vec<Vec<u8>>;
+
+    /// Ends; the last records. Whether it works off what waits is up to it, but it may not take long.
+    fn finish(&mut self, context: &mut Context) -> Vec<Vec<u8>> {
+        self.records(context)
+    }
+
+    /// What it has lost since the beginning.
+    fn lost(&self) -> Option<Loss> {
+        None
+    }
+
+    /// What is to be said on standard error since the last time.
+    fn complaints(&mut self) -> Vec<String> {
+        vec![]
+    }
+}
+
+/// A loss of user space since the beginning.
+pub(crate) fn loss(lane: Lane, probe: &'static str, count: u64) -> Loss {
+    Loss { lane, probe, cpu: None, cause: Cause::Untracked, count }
+}
+
+/// The helpers that a watch was asked for.
+pub(crate) struct Helpers {
+    all: Vec<Box<dyn Helper>>,
+}
+
+/// Which of some events are selected.
+fn of(events: &[u16], selection: &Selection) -> Vec<u16> {
+    events.iter().copied().filter(|&e| selection.contains(e)).collect()
+}
+
+/// Whether a helper needs an event that may not be selected: known before the helpers are there.
+pub(crate) fn need(event: u16, selection: &Selection) -> bool {
+    let any = |events: &[u16]| events.iter().any(|&e| selection.contains(e));
+    match event {
+        module_load::EVENT_ID => any(&integrity::LOOKED_FOR),
+        shared_object_loaded::EVENT_ID => any(&libraries::EVENTS),
+        _ => false,
+    }
+}
+
+impl Helpers {
+    /// Starts those that the options and the selection ask for.
+    pub(crate) fn start(
+        options: &Watch,
+        selection: &Selection,
+        features: &Features,
+    ) -> anyhow::Result<Helpers> {
+        use anyhow::Context as _;
+        let names = Names::start(options).context("starting to ask container runtimes")?;
+        let mut all: Vec<Box<dyn Helper>> = vec![Box::new(names)];
+        if let Some(keep) = options.hashes() {
+            all.push(Box::new(Hashes::start(keep).context("starting to hash")?));
+        }
+        let events = of(&integrity::LOOKED_FOR, selection);
+        if !events.is_empty() {
+            let tracefs = features.tracefs.mount.clone();
+            let options = integrity::Options { events, tracefs, dumps: options.dump.clone() };
+            all.push(Box::new(Integrity { checker: Checker::start(options), announced: false }));
+        }
+        let events = of(&libraries::EVENTS, selection);
+        if !events.is_empty() {
+            let silent = options.symbols.is_empty() && events.contains(&symbols_loaded::EVENT_ID);
+            let symbols = options.symbols.iter().cloned().collect();
+            let reader = Reader::start(libraries::Options { events, symbols })
+                .context("starting the thread that reads shared objects")?;
+            all.push(Box::new(Objects { reader, silent }));
+        }
+        Ok(Helpers { all })
+    }
+
+    /// Whether one looks at that event.
+    pub(crate) fn look_at(&self, event: u16) -> bool {
+        self.all.iter().any(|h| h.observed().contains(&event))
+    }
+
+    /// Shows an event to those that look at it.
+    pub(crate) fn observe(&mut self, seen: &Seen<'_>) {
+        let id = seen.event.definition.id;
+        self.all.iter_mut().filter(|h| h.observed().contains(&id)).for_each(|h| h.observe(seen));
+    }
+
+    /// A container is there, or came.
+    pub(crate) fn container(&mut self, container: &Container) {
+        self.all.iter_mut().for_each(|h| h.container(container));
+    }
+
+    /// What was found since the last time.
+    pub(crate) fn records(&mut self, context: &mut Context) -> Vec<Vec<u8>> {
+        self.all.iter_mut().flat_map(|h| h.records(context)).collect()
+    }
+
+    /// Ends them; the last records.
+    pub(crate) fn finish(&mut self, context: &mut Context) -> Vec<Vec<u8>> {
+        self.all.iter_mut().flat_map(|h| h.finish(context)).collect()
+    }
+
+    /// What each has lost since the beginning.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = Loss> {
+        self.all.iter().filter_map(|h| h.lost())
+    }
+
+    /// Says on standard error what there is to say.
+    pub(crate) fn complain(&mut self) {
+        for complaint in self.all.iter_mut().flat_map(|h| h.complaints()) {
+            eprintln!("tarsius: {complaint}");
+        }
+    }
+}
+
+/// Whether the kernel is what it should be.
+struct Integrity {
+    checker: Checker,
+    announced: bool,
+}
+
+impl Helper for Integrity {
+    fn observed(&self) -> &'static [u16] {
+        &[module_load::EVENT_ID]
+    }
+
+    /// A module that came is a reason to look, whoever loaded it.
+    fn observe(&mut self, _: &Seen<'_>) {
+        self.checker.module_came();
+    }
+
+    fn records(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.checker.records()
+    }
+
+    fn finish(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.checker.finish()
+    }
+
+    fn complaints(&mut self) -> Vec<String> {
+        if std::mem::replace(&mut self.announced, true) {
+            return vec![];
+        }
+        let missing = self.checker.missing().iter();
+        missing.map(|(event, why)| format!("{event} can not be taken on this kernel ({why})")).collect()
+    }
+}
+
+/// Hashes of executed files.
+impl Helper for Hashes<Executed> {
+    fn observed(&self) -> &'static [u16] {
+        &[sched_process_exec::EVENT_ID]
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        if seen.in_scope {
+            executable::hash(self, seen.context, seen.event);
+        }
+    }
+
+    fn records(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.done().map(|(executed, hash)| executable::hashed(&executed, &hash)).collect()
+    }
+}
+
+/// What is in loaded objects.
+struct Objects {
+    reader: Reader,
+    /// There will be no `symbols_loaded`, though it is asked for.
+    silent: bool,
+}
+
+impl Helper for Objects {
+    fn observed(&self) -> &'static [u16] {
+        &libraries::OBSERVED
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        if seen.in_scope {
+            self.reader.observe(seen.event);
+        }
+    }
+
+    fn records(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.reader.records()
+    }
+
+    fn finish(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.reader.finish()
+    }
+
+    fn lost(&self) -> Option<Loss> {
+        Some(loss(Lane::Task, "libraries", self.reader.unread()))
+    }
+
+    fn complaints(&mut self) -> Vec<String> {
+        let silent = std::mem::replace(&mut self.silent, false);
+        silent
+            .then(|| "there will be no symbols_loaded (no --symbols names one)".into())
+            .into_iter()
+            .collect()
+    }
+}
+
+/// What containers are called.
+struct Names {
+    runtimes: Runtimes,
+    complaints: Vec<String>,
+}
+
+impl Names {
+    fn start(options: &Watch) -> std::io::Result<Names> {
+        Ok(Names { runtimes: Runtimes::start(&options.sockets())?, complaints: vec![] })
+    }
+}
+
+impl Helper for Names {
+    fn container(&mut self, container: &Container) {
+        self.runtimes.ask(container.id(), container.runtime());
+    }
+
+    fn records(&mut self, context: &mut Context) -> Vec<Vec<u8>> {
+        let mut records = vec![];
+        for reply in self.runtimes.replies() {
+            match reply {
+                Reply::Complaint(complaint) => self.complaints.push(complaint),
+                Reply::Named { id, names } => {
+                    let named = context.containers.named(&id, names);
+                    records.extend(named.map(|c| container::enriched(&c, context)));
+                }
+            }
+        }
+        records
+    }
+
+    fn finish(&mut self, context: &mut Context) -> Vec<Vec<u8>> {
+        let records = self.records(context);
+        let refused = self.runtimes.refused();
+        if refused > 0 {
+            self.complaints
+                .push(format!("the names of {refused} containers were not asked for: too many came at once"));
+        }
+        records
+    }
+
+    fn complaints(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.complaints)
+    }
+}
