@@ -84,7 +84,6 @@ struct config {
 	u32 environment;  /* 1: take env */
 	u32 limit;	  /* a record's fields may have so many bytes, if the slot has not less */
 	u32 unclaimed;	  /* 1: slots are used without a claim, as the controls of `tarsius torture` do */
-	u32 uid, pid, tid, comm, mnt_ns, pid_ns; /* enum scope_mode */
 	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
 };
 const volatile struct config cfg;

@@ -173,4 +173,8 @@ impl Process {
     pub fn mark(&self, mark: Mark) {
         self.marks.fetch_or(mark.0, Ordering::Relaxed);
     }
+
+    pub(crate) fn unmark(&self, mark: Mark) {
+        self.marks.fetch_and(!mark.0, Ordering::Relaxed);
+    }
 }

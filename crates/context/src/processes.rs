@@ -222,6 +222,12 @@ impl Processes {
         Some(Mark(mark))
     }
 
+    /// Gives a mark back: no process carries it then, and it can be claimed again.
+    pub fn release_mark(&mut self, mark: Mark) {
+        self.marks_claimed &= !mark.0;
+        self.entries.iter().for_each(|p| p.unmark(mark));
+    }
+
     /// Puts a mark on every process that descends from one that carries it.
     pub fn spread(&self, mark: Mark) {
         for p in &self.entries {

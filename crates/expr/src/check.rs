@@ -205,17 +205,18 @@ impl<S: Schema> Checker<'_, S> {
 
     /// A chain of `&&` or `||`, laid out flat.
     fn junction(&self, op: Binary, expr: &Expr) -> Result<Typed<S::Slot>, Error> {
-        let mut operands = vec![];
+        let mut written = vec![];
         // The left operand is the rest of the chain.
         let mut at = expr;
         while let Kind::Binary(found, left, right) = &at.kind
             && *found == op
         {
-            operands.push(self.test(right)?);
+            written.push(&**right);
             at = left;
         }
-        operands.push(self.test(at)?);
-        operands.reverse();
+        written.push(at);
+        let operands = written.into_iter().rev().map(|operand| self.test(operand));
+        let mut operands = operands.collect::<Result<Vec<_>, Error>>()?;
         let (stop, neutral) = match op {
             Binary::And => (Truth::False, Truth::True),
             _ => (Truth::True, Truth::False),

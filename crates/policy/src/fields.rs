@@ -299,6 +299,11 @@ impl Schema for Fields {
 }
 
 impl Fields {
+    /// The type of a field of the event's own.
+    pub fn type_of(&self, name: &str) -> Option<Type> {
+        self.data(name).map(|field| field.ty)
+    }
+
     /// A field of the event's own, with a part of it behind a dot.
     fn data(&self, path: &str) -> Option<Field<Slot>> {
         let (name, part) = path.split_once('.').map_or((path, None), |(n, p)| (n, Some(p)));
@@ -509,7 +514,10 @@ impl<'a> Facts<'a> {
         match about {
             About::Event => return Value::text(self.event.definition.name.as_bytes()),
             About::Timestamp => return Value::Int(self.ctx.clock.wall(h.time).into()),
-            About::Hour | About::Minute | About::Weekday => return self.clock(about),
+            About::Hour | About::Minute | About::Weekday => {
+                let wall = i128::from(self.ctx.clock.wall(h.time));
+                return clock(about, wall).unwrap_or(Value::Unknown);
+            }
             About::Cpu => return Value::Int(h.cpu.into()),
             About::Retval => return h.ret.map_or(Value::Unknown, |ret| Value::Int(ret.into())),
             About::HostName => return Value::text(self.ctx.clock.host_name().as_bytes()),
@@ -598,17 +606,21 @@ impl<'a> Facts<'a> {
             _ => Value::Unknown,
         }
     }
+}
 
-    fn clock(&self, about: About) -> Value<'static> {
-        let wall = i128::from(self.ctx.clock.wall(self.event.header.time));
-        let Ok(time) = jiff::Timestamp::from_nanosecond(wall) else { return Value::Unknown };
-        let here = time.to_zoned(jiff::tz::TimeZone::system());
-        Value::Int(match about {
-            About::Hour => here.hour().into(),
-            About::Minute => here.minute().into(),
-            _ => here.weekday().to_monday_one_offset().into(),
-        })
-    }
+/// A time of the day on this host's clock, `wall` nanoseconds after 1970.
+pub(crate) fn clock(about: About, wall: i128) -> Option<Value<'static>> {
+    let here = jiff::Timestamp::from_nanosecond(wall).ok()?.to_zoned(jiff::tz::TimeZone::system());
+    Some(Value::Int(match about {
+        About::Hour => here.hour().into(),
+        About::Minute => here.minute().into(),
+        _ => here.weekday().to_monday_one_offset().into(),
+    }))
+}
+
+/// The name of a number of credentials.
+pub(crate) fn credential(place: u8) -> Option<&'static str> {
+    CREDENTIALS.get(usize::from(place)).map(|(name, _)| *name)
 }
 
 /// A socket address, as the table shows it.

@@ -4,16 +4,25 @@
 //! kernel what it can decide before a record is built: [`Selection::iter`] and [`Scope::kernel`]. User space decides
 //! again, and wholly: [`Selection::contains`] and [`Scope::matches`].
 //!
-//! A policy file will be a name, a scope, and a selection with conditions on fields; several of them hold at once. They
-//! are the seams here: neither type knows of the command line beyond its syntax.
+//! A [`Policy`] is a scope and rules: events, with conditions on their fields and on who did it ([`Fields`], in the language
+//! of the crate `expr`). [`load`] reads them from files; [`Policies`] are those in force, and judge every event.
 
 mod error;
 mod fields;
+mod file;
+mod filter;
 mod pattern;
+mod replay;
+mod schema;
 mod scope;
 mod selection;
+mod set;
 
 pub use error::Error;
 pub use fields::{ABOUT, About, Facts, Fields, Part, Slot};
+pub use file::{Action, Dedupe, FileError, Limit, Place, Policy, Rule, file_names, load, parse};
+pub use replay::{Expectations, Expected, LineError, Outcome, Recorded, replay};
+pub use schema::schema;
 pub use scope::{KernelScope, List, Scope};
 pub use selection::{ALIASES, Selection};
+pub use set::{Cause, Matched, Policies, Suppressed, Whose};

@@ -66,6 +66,18 @@ impl Selection {
         Ok(wanted)
     }
 
+    /// These events, and those that are always in the stream.
+    pub fn of(events: impl IntoIterator<Item = u16>) -> Selection {
+        let len = EVENTS.iter().map(|e| usize::from(e.id) + 1).max().unwrap_or(0);
+        let mut selection = Selection { ids: vec![false; len] };
+        for id in events.into_iter().chain(EVENTS.iter().filter(|e| e.always).map(|e| e.id)) {
+            if let Some(bit) = selection.ids.get_mut(usize::from(id)) {
+                *bit = true;
+            }
+        }
+        selection
+    }
+
     /// Whether the event of that number is wanted.
     #[inline]
     pub fn contains(&self, id: u16) -> bool {
@@ -87,7 +99,7 @@ impl Selection {
 }
 
 /// The events that one part of a list stands for.
-fn find(token: &str, excluding: bool) -> Result<Vec<&'static Event>, Error> {
+pub(crate) fn find(token: &str, excluding: bool) -> Result<Vec<&'static Event>, Error> {
     // Tracee's names for whatever system call.
     let token = if ["sys_enter", "sys_exit"].contains(&token) { "tag=syscalls" } else { token };
     if let Some(tag) = token.strip_prefix("tag=") {

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// List the processes that there are, with their containers and executables, by the kernel's own list of its tasks
     Ps(Ps),
+    /// Check policies, explain who decides what of them, test them on recorded events
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Print the JSON Schema of the event lines
     Schema,
     /// Try to break the promise on this kernel: load it, preempt it, and compare every event with what was done
@@ -49,6 +52,10 @@ pub(crate) struct Watch {
     /// mntns=, pidns=, follow; = != and for numbers < > <= >=; several flags must all hold
     #[arg(short, long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
+
+    /// Policies: a file, or a directory of them; in Tracee's form. Beside them, --events and --scope are a policy of their own
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) policy: Vec<PathBuf>,
 
     /// Where to, several at once: table, json, json:FILE, table:FILE, none [default: table]
     #[arg(short, long, value_name = "FORMAT[:FILE]")]
@@ -246,6 +253,38 @@ pub(crate) struct Ps {
     /// Each process below the one that made it
     #[arg(short, long)]
     pub(crate) tree: bool,
+}
+
+/// What `tarsius policy` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Read policies, and say all that is wrong with them, by file, line and column
+    Check(PolicyPaths),
+    /// Tell of each condition whether the kernel decides it, before a record is built, or user space
+    Explain(PolicyPaths),
+    /// Judge recorded events (JSON lines) by policies, and compare with what is expected
+    ///
+    /// FILE is YAML: `policies` (files or directories), `events` (a file of JSON lines), both beside it, and `expect`: by the name of each policy
+    /// the numbers of the lines that it matches, or how many they are. Scopes that only a running watch knows (tree, follow, new) are an error.
+    Test {
+        /// What is expected
+        file: PathBuf,
+    },
+    /// List the fields that conditions can ask of every event, and those of one event
+    Fields {
+        /// Name of an event
+        event: Option<String>,
+    },
+    /// Print the JSON Schema of policy files, for editors
+    Schema,
+}
+
+/// Where policies are.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyPaths {
+    /// Files, or directories of them
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// Options of `tarsius torture`.

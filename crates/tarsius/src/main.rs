@@ -7,6 +7,8 @@ mod events;
 mod executable;
 mod helpers;
 mod lost;
+mod policies;
+mod policy;
 mod ps;
 mod resolved;
 mod scope;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some(Command::Events(options)) => events::run(options),
         Some(Command::Doctor(options)) => doctor::run(options),
         Some(Command::Ps(options)) => ps::run(options),
+        Some(Command::Policy(command)) => policy::run(command),
         Some(Command::Schema) => schema(),
         Some(Command::Torture(options)) => torture::run(options),
     };

@@ -11,7 +11,9 @@ use torture::{Report, Row};
 
 use crate::cli::Torture;
 use crate::events::{print, table};
-use crate::watch::stop_on_signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::watch::stop_on;
 
 const TITLE: Style = Style::new().fg_color(Some(Color::Ansi(AnsiColor::Cyan)));
 const GOOD: Style = Style::new().fg_color(Some(Color::Ansi(AnsiColor::Green)));
@@ -24,7 +26,7 @@ pub(crate) fn run(options: &Torture) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let own = std::env::current_exe().context("finding this program's file, to start workers from")?;
-    let stop = stop_on_signals()?;
+    let stop = stop_on(&[SIGINT, SIGTERM, SIGHUP])?;
     let report = torture::run(
         &torture::Options {
             duration: Duration::from_secs(options.seconds),

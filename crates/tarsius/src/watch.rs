@@ -17,11 +17,13 @@ use event::Event;
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use packet::Dissector;
-use policy::{Scope, Selection};
+use policy::{Matched, Policies, Selection, Whose};
 use sensor::{Ledger, Loss, Sensor};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Seen};
+use crate::policies::{self, Files, Told};
 use crate::{container, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
@@ -44,10 +46,17 @@ const LOST: u8 = 3;
 /// Watches until it is told to stop.
 pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // What can be wrong with the command line is said before anything is loaded.
-    let selection = Selection::parse(&options.events)?;
-    let scope = Scope::parse(&options.scope)?;
+    let policies = policies::load(options)?;
+    let selection = policies.selection();
     let outputs = open_outputs(options)?;
-    let stop = stop_on_signals()?;
+    // With policies to be read again, a hang-up asks for that; otherwise it ends the watch, as it does everything else.
+    let again = Arc::new(AtomicBool::new(false));
+    let stop = if options.policy.is_empty() {
+        stop_on(&[SIGINT, SIGTERM, SIGHUP])?
+    } else {
+        signal_hook::flag::register(SIGHUP, Arc::clone(&again)).context("handling signals")?;
+        stop_on(&[SIGINT, SIGTERM])?
+    };
 
     let mut features = Features::probe();
     if options.naive_attachment {
@@ -55,7 +64,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     let context = Context::new()?;
     let sensor_options = sensor::Options {
-        scope: scope::lists(&scope),
+        scope: scope::lists(&policies.kernel()),
         buffers: options.buffers,
         environment: options.enrichment.contains(&Enrichment::Environment),
         include_self: options.include_self,
@@ -63,7 +72,11 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         slots: options.slots,
         limit: options.limit,
         avoid: options.avoid.clone(),
-        hidden: IDENTITY.into_iter().filter(|&event| !selection.contains(event)).collect(),
+        // Policies that come later may show them.
+        hidden: IDENTITY
+            .into_iter()
+            .filter(|&event| options.policy.is_empty() && !selection.contains(event))
+            .collect(),
         ..sensor::Options::default()
     };
     // Answers tell what addresses are called.
@@ -82,14 +95,20 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let mut pipeline = Pipeline {
         context,
         selection,
-        scope,
+        policies,
+        matched: vec![],
         outputs,
         counts: HashMap::new(),
         undecoded: vec![],
         dissector,
         helpers,
         told_lost: HashMap::new(),
+        told_suppressed: HashMap::new(),
     };
+    // Policies that come later can want what is taken already.
+    let taken = pipeline.selection.clone();
+    let mut files = Files::new(&options.policy);
+    let mut hash = policies::hash(options);
     pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
     let mut existing = vec![];
@@ -121,6 +140,13 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             pipeline.context.clock.measure_again();
             pipeline.context.users.refresh();
             account = pipeline.account(&sensor, account);
+            let asked = again.swap(false, Ordering::Relaxed);
+            if files.changed() || asked {
+                match pipeline.change(&mut sensor, options, &taken, &mut hash) {
+                    Ok(()) => {}
+                    Err(error) => eprintln!("tarsius: the policies stay as they were: {error:#}"),
+                }
+            }
         }
     }
     sensor.finish(|record| pipeline.record(record));
@@ -182,9 +208,10 @@ fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
     Ok(Outputs::open(&specs, output::Options { colour, wide: options.wide })?)
 }
 
-pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+/// Set once one of these signals comes.
+pub(crate) fn stop_on(signals: &[i32]) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+    for &signal in signals {
         // A second signal ends the program at once, in case the first is not heeded.
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
             .context("handling signals")?;
@@ -197,7 +224,9 @@ pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 pub(crate) struct Pipeline {
     pub(crate) context: Context,
     selection: Selection,
-    pub(crate) scope: Scope,
+    pub(crate) policies: Policies,
+    /// Names of the policies that the event at hand has matched.
+    matched: Vec<Arc<str>>,
     outputs: Outputs,
     counts: HashMap<u16, u64>,
     undecoded: Vec<Vec<u8>>,
@@ -207,13 +236,15 @@ pub(crate) struct Pipeline {
     helpers: Helpers,
     /// What was lost here, as far as it was told.
     told_lost: HashMap<&'static str, u64>,
+    /// What policies held back, as far as it was told.
+    told_suppressed: HashMap<(Arc<str>, policy::Cause), u64>,
 }
 
 impl Pipeline {
     pub(crate) fn record(&mut self, record: &[u8]) {
         let Some((event, change)) = self.learn(record) else { return };
         if self.helpers.look_at(event.definition.id) {
-            let in_scope = self.scope.matches(&event, &self.context);
+            let in_scope = self.policies.in_any_scope(&event, &self.context);
             self.helpers.observe(&Seen { event: &event, in_scope, context: &self.context });
         }
         self.choose(&event);
@@ -252,27 +283,30 @@ impl Pipeline {
         }
     }
 
-    /// Gives out what is selected and in scope.
+    /// Gives out what a policy wants.
     fn choose(&mut self, event: &Event<'_>) {
-        if !self.selection.contains(event.definition.id) || !self.scope.matches(event, &self.context) {
-            return;
-        }
-        match resolved::with_names(event, &self.context) {
-            Some(record) => {
-                if let Ok(event) = Event::decode(&record) {
-                    self.give(&event);
-                }
-            }
-            None => self.give(event),
-        }
+        self.judge(event, Whose::Actors);
     }
 
     /// Gives out a record that user space made: of nobody, or of an event that was in scope, so whatever the scope.
     fn made_here(&mut self, record: &[u8]) {
-        if let Ok(event) = Event::decode(record)
-            && self.selection.contains(event.definition.id)
-        {
-            self.give(&event);
+        if let Ok(event) = Event::decode(record) {
+            self.judge(&event, Whose::Nobodys);
+        }
+    }
+
+    fn judge(&mut self, event: &Event<'_>, whose: Whose) {
+        // Names first: conditions may ask for them.
+        let named =
+            self.selection.contains(event.definition.id).then(|| resolved::with_names(event, &self.context));
+        let named = named.flatten();
+        let event = &match named.as_deref().map(Event::decode) {
+            Some(Ok(event)) => event,
+            _ => *event,
+        };
+        if self.policies.judge(event, whose, &self.context, &mut self.matched) == Matched::Told {
+            *self.counts.entry(event.definition.id).or_default() += 1;
+            self.outputs.write(event, &Told { context: &self.context, policies: &self.matched });
         }
     }
 
@@ -282,13 +316,48 @@ impl Pipeline {
         self.made_here(&container::existing(container, &self.context));
     }
 
-    fn selects(&self, event: &str) -> bool {
-        self.selection.iter().any(|e| e.name == event)
+    /// Lets these policies judge from the next event on.
+    pub(crate) fn replace(&mut self, policies: Policies) {
+        let now = context::Clock::now();
+        self.tell_suppressed(now, now);
+        self.told_suppressed.clear();
+        self.policies.end(&mut self.context);
+        self.policies = policies;
     }
 
-    fn give(&mut self, event: &Event<'_>) {
-        *self.counts.entry(event.definition.id).or_default() += 1;
-        self.outputs.write(event, &self.context);
+    /// Reads the policies again, and puts them into force, all or none.
+    fn change(
+        &mut self,
+        sensor: &mut Sensor,
+        options: &Watch,
+        taken: &Selection,
+        hash: &mut String,
+    ) -> anyhow::Result<()> {
+        let (new, new_hash) = (policies::load(options)?, policies::hash(options));
+        if new_hash == *hash {
+            return Ok(());
+        }
+        let selection = new.selection();
+        let more = selection.iter().filter(|e| !taken.contains(e.id) && !IDENTITY.contains(&e.id));
+        let more: Vec<&str> = more.map(|e| e.name).collect();
+        anyhow::ensure!(
+            more.is_empty(),
+            "for {} programs must be loaded, which is done at start only: start tarsius anew",
+            more.join(", ")
+        );
+        scope::change(self, sensor, new)?;
+        self.selection = selection;
+        self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, context::Clock::now()));
+        *hash = new_hash;
+        eprintln!(
+            "tarsius: the policies were changed: {}",
+            self.policies.names().collect::<Vec<_>>().join(", ")
+        );
+        Ok(())
+    }
+
+    fn selects(&self, event: &str) -> bool {
+        self.selection.iter().any(|e| e.name == event)
     }
 
     fn round(&mut self, sensor: &mut Sensor) {
@@ -339,7 +408,19 @@ impl Pipeline {
                 self.made_here(&lost::record(&loss, before.time, now.time));
             }
         }
+        self.tell_suppressed(before.time, now.time);
         now
+    }
+
+    /// Puts into the stream what policies have held back since it was told last.
+    fn tell_suppressed(&mut self, since: u64, until: u64) {
+        for mut held in self.policies.suppressed() {
+            let told = self.told_suppressed.entry((Arc::clone(&held.policy), held.cause)).or_default();
+            held.events -= std::mem::replace(told, held.events);
+            if held.events > 0 {
+                self.made_here(&policies::suppressed(&held, since, until));
+            }
+        }
     }
 
     /// What was lost since the beginning not by the programs but here: by helpers, and heads of HTTP that were given up before they were

@@ -10,6 +10,7 @@ mod events;
 mod integrity;
 mod loss;
 mod network;
+mod policies;
 mod rings;
 mod session;
 mod truth;
@@ -40,6 +41,7 @@ fn main() {
         truth::TESTS,
         containers::TESTS,
         rings::TESTS,
+        policies::TESTS,
     ]
     .concat();
     let tests = trials.into_iter().map(|(name, test)| {

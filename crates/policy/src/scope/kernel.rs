@@ -17,6 +17,9 @@ pub enum List<T> {
     Except(Vec<T>),
 }
 
+/// Most values of a list that the kernel keeps.
+const MOST: usize = 1024;
+
 impl<T: PartialEq + Clone> List<T> {
     /// Whether a value passes.
     pub fn admits(&self, value: &T) -> bool {
@@ -25,6 +28,22 @@ impl<T: PartialEq + Clone> List<T> {
             List::Only(list) => list.contains(value),
             List::Except(list) => !list.contains(value),
         }
+    }
+
+    /// Lets pass what either did; everything, if that would be a list too long for the kernel.
+    fn or(&mut self, other: List<T>) {
+        *self = match (std::mem::take(self), other) {
+            (List::Any, _) | (_, List::Any) => List::Any,
+            (List::Only(mut a), List::Only(b)) => {
+                let more: Vec<T> = b.into_iter().filter(|v| !a.contains(v)).collect();
+                a.extend(more);
+                if a.len() > MOST { List::Any } else { List::Only(a) }
+            }
+            (List::Except(mut a), b) | (b, List::Except(mut a)) => {
+                a.retain(|v| !b.admits(v));
+                List::Except(a)
+            }
+        };
     }
 
     /// Lets pass only what both did.
@@ -99,6 +118,19 @@ impl KernelScope {
             }
         }
         scope
+    }
+
+    /// Lets pass what either did. Trees stay a condition only where both ask for the same.
+    pub(crate) fn or(&mut self, other: KernelScope) {
+        self.uids.or(other.uids);
+        self.pids.or(other.pids);
+        self.tids.or(other.tids);
+        self.mnt_ns.or(other.mnt_ns);
+        self.pid_ns.or(other.pid_ns);
+        self.comms.or(other.comms);
+        self.tree_all &= other.tree_all;
+        self.tree_none &= other.tree_none;
+        self.follow |= other.follow;
     }
 
     fn numbers(&mut self, of: Number) -> &mut List<u32> {

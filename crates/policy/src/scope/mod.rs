@@ -106,6 +106,21 @@ impl Scope {
         Ok(())
     }
 
+    /// Lets go of the processes that it has taken up: the end of [`Scope::begin`].
+    pub fn end(&mut self, ctx: &mut Context) {
+        for condition in &mut self.conditions {
+            if let Condition::Tree { mark, .. } = condition
+                && let Some(mark) = mark.take()
+            {
+                ctx.processes.release_mark(mark);
+            }
+        }
+        if let Follow::By(mark) = self.follow {
+            ctx.processes.release_mark(mark);
+            self.follow = Follow::Asked;
+        }
+    }
+
     /// Whether the event is in scope: the whole truth. `ctx` must have observed the event.
     pub fn matches(&self, event: &Event<'_>, ctx: &Context) -> bool {
         if self.conditions.is_empty() || event.definition.always {
@@ -124,6 +139,11 @@ impl Scope {
             child.mark(mark);
         }
         followed
+    }
+
+    /// Whether it follows processes: then it must be asked of every event that may be of one.
+    pub(crate) fn follows(&self) -> bool {
+        !matches!(self.follow, Follow::Off)
     }
 
     /// What the kernel can decide before it builds a record. Trees are in it from [`Scope::begin`] on.

@@ -1,0 +1,469 @@
+//! The policies in force: which of them an event matches.
+
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalogue::EVENTS;
+use context::Context;
+use event::Event;
+use expr::{Condition, Guard, Subject as _, Truth, Value};
+use rustc_hash::{FxHashMap, FxHasher};
+
+use crate::file::{Dedupe, Limit};
+use crate::{Error, Facts, KernelScope, Policy, Scope, Selection, Slot};
+
+/// Most events that [`Dedupe`] of one rule remembers: when there are more, the oldest are forgotten, and told again.
+const REMEMBERED: usize = 4096;
+
+/// Policies that hold together.
+#[derive(Debug, Default)]
+pub struct Policies {
+    policies: Vec<InForce>,
+    rules: Vec<Compiled>,
+    states: Vec<State>,
+    /// By the number of the event.
+    by_event: Vec<Rules>,
+    /// Policies that follow processes: these look at each of their events, whatever their rules say.
+    following: Vec<usize>,
+    /// For each policy, whether the event at hand is in its scope, as far as that was asked.
+    in_scope: Vec<Option<bool>>,
+    /// Rules that may match the event at hand.
+    candidates: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct InForce {
+    name: Arc<str>,
+    scope: Scope,
+    undecided: u64,
+}
+
+/// A rule, for one event.
+#[derive(Debug)]
+struct Compiled {
+    policy: usize,
+    condition: Option<Arc<Condition<Slot>>>,
+    /// What makes events alike.
+    by: Vec<expr::Term<Slot>>,
+    /// The whole rule's place in [`Policies::states`].
+    state: usize,
+}
+
+/// What a rule has told, of all of its events.
+#[derive(Debug)]
+struct State {
+    policy: usize,
+    limit: Option<Bucket>,
+    seen: Option<Seen>,
+    /// Events that were too many.
+    limited: u64,
+    /// Events like others.
+    alike: u64,
+}
+
+/// The rules that one event may match.
+#[derive(Debug, Default)]
+struct Rules {
+    /// Those that must be asked each time.
+    always: Vec<usize>,
+    /// Those found by what a field is.
+    indexes: Vec<Index>,
+}
+
+/// Rules by what one field must be.
+#[derive(Debug)]
+struct Index {
+    slot: Slot,
+    texts: FxHashMap<Box<[u8]>, Vec<usize>>,
+    ints: FxHashMap<i128, Vec<usize>>,
+    /// By beginnings; and how long these are.
+    starts: FxHashMap<Box<[u8]>, Vec<usize>>,
+    lengths: Vec<usize>,
+    /// All, for a value of which something is missing.
+    all: Vec<usize>,
+}
+
+/// What an event matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matched {
+    /// No policy.
+    None,
+    /// Some, but all of their rules have told enough.
+    Suppressed,
+    /// Some, which want it told.
+    Told,
+}
+
+/// Who an event is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The task that it tells.
+    Actors,
+    /// Nobody: it is of the kernel, or of Tarsius itself.
+    Nobodys,
+}
+
+/// Why an event that met a policy's rule was not told by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// There were too many.
+    RateLimit,
+    /// Another like it was told.
+    Dedupe,
+    /// What a condition asks is not known of it, so that it may or may not have met the rule.
+    Undecided,
+}
+
+impl Cause {
+    /// As it is called in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::RateLimit => "rate_limit",
+            Cause::Dedupe => "dedupe",
+            Cause::Undecided => "undecided",
+        }
+    }
+}
+
+/// Events of a policy that were not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppressed {
+    /// The policy.
+    pub policy: Arc<str>,
+    /// Why.
+    pub cause: Cause,
+    /// How many, since the beginning.
+    pub events: u64,
+}
+
+/// How much a rule may still tell: tokens that come back evenly.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    limit: Limit,
+    /// Nanoseconds' worth of tokens.
+    filled: u64,
+    last: u64,
+}
+
+impl Bucket {
+    fn new(limit: Limit) -> Bucket {
+        Bucket { limit, filled: nanos(limit.per), last: 0 }
+    }
+
+    /// Takes a token at that time, if there is one. Time that goes backwards stands still.
+    fn take(&mut self, now: u64) -> bool {
+        let whole = nanos(self.limit.per);
+        let cost = whole / u64::from(self.limit.events.max(1));
+        let passed = if self.last == 0 { whole } else { now.saturating_sub(self.last) };
+        self.last = self.last.max(now);
+        self.filled = self.filled.saturating_add(passed).min(whole);
+        let enough = self.filled >= cost;
+        if enough {
+            self.filled -= cost;
+        }
+        enough
+    }
+}
+
+/// What was told of late, by what makes events alike.
+#[derive(Debug)]
+struct Seen {
+    window: u64,
+    told: FxHashMap<u64, u64>,
+}
+
+impl Seen {
+    fn new(dedupe: &Dedupe) -> Seen {
+        Seen { window: nanos(dedupe.window), told: FxHashMap::default() }
+    }
+
+    /// Whether none like it was told within the window before.
+    fn is_new(&mut self, by: &[expr::Term<Slot>], facts: &Facts<'_>) -> bool {
+        let mut hasher = FxHasher::default();
+        facts.event.definition.id.hash(&mut hasher);
+        for term in by {
+            hash(&term.value(facts), &mut hasher);
+        }
+        let (key, now, window) = (hasher.finish(), facts.event.header.time, self.window);
+        let fresh = |told: u64| now.saturating_sub(told) < window;
+        if self.told.get(&key).is_some_and(|&told| fresh(told)) {
+            return false;
+        }
+        if self.told.len() >= REMEMBERED {
+            self.told.retain(|_, told| fresh(*told));
+            // Told twice is better than not at all.
+            if self.told.len() >= REMEMBERED {
+                self.told.clear();
+            }
+        }
+        self.told.insert(key, now);
+        true
+    }
+}
+
+fn hash(value: &Value<'_>, to: &mut FxHasher) {
+    match value {
+        Value::Unknown => 0u8.hash(to),
+        Value::Bool(b) => (1u8, b).hash(to),
+        Value::Int(n) => (2u8, n).hash(to),
+        Value::Double(d) => (3u8, d.to_bits()).hash(to),
+        Value::Text(t) => (4u8, &t.bytes).hash(to),
+        Value::Ip(ip) => (5u8, ip).hash(to),
+        Value::List(list) => {
+            6u8.hash(to);
+            list.iter().for_each(|item| hash(&item, to));
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Policies {
+    /// These policies.
+    pub fn new(policies: Vec<Policy>) -> Policies {
+        let len = EVENTS.iter().map(|e| usize::from(e.id) + 1).max().unwrap_or(0);
+        let mut set =
+            Policies { by_event: (0..len).map(|_| Rules::default()).collect(), ..Policies::default() };
+        for policy in policies {
+            let number = set.policies.len();
+            if policy.scope.follows() {
+                set.following.push(number);
+            }
+            for rule in policy.rules {
+                let state = set.states.len();
+                set.states.push(State {
+                    policy: number,
+                    limit: rule.limit.map(Bucket::new),
+                    seen: rule.dedupe.as_ref().map(Seen::new),
+                    limited: 0,
+                    alike: 0,
+                });
+                for (event, condition) in rule.events {
+                    let place = set.rules.len();
+                    if let Some(rules) = set.by_event.get_mut(usize::from(event.id)) {
+                        rules.add(place, condition.as_deref());
+                    }
+                    let by = rule.dedupe.iter().flat_map(|d| &d.by).find(|(e, _)| e.id == event.id);
+                    let by = by.map(|(_, terms)| terms.clone()).unwrap_or_default();
+                    set.rules.push(Compiled { policy: number, condition, by, state });
+                }
+            }
+            set.policies.push(InForce { name: policy.name, scope: policy.scope, undecided: 0 });
+        }
+        set.in_scope = vec![None; set.policies.len()];
+        set
+    }
+
+    /// The events that any of them wants.
+    pub fn selection(&self) -> Selection {
+        let wanted = self.by_event.iter().enumerate().filter(|(_, rules)| !rules.is_empty());
+        Selection::of(wanted.filter_map(|(id, _)| u16::try_from(id).ok()))
+    }
+
+    /// What the kernel can decide for all of them together: see [`Scope::kernel`].
+    pub fn kernel(&self) -> KernelScope {
+        let each = self.policies.iter().map(|p| p.scope.kernel());
+        let union = each.reduce(|mut a, b| {
+            a.or(b);
+            a
+        });
+        union.unwrap_or_default()
+    }
+
+    /// The words of processes that are in trees that any of them watches: see [`Scope::seeds`].
+    pub fn seeds(&self, ctx: &Context) -> Vec<(u32, u64)> {
+        let mut words: std::collections::BTreeMap<u32, u64> = Default::default();
+        for (pid, word) in self.policies.iter().flat_map(|p| p.scope.seeds(ctx)) {
+            *words.entry(pid).or_default() |= word;
+        }
+        words.into_iter().collect()
+    }
+
+    /// Whether the event is in the scope of any of them that has a rule for what it is looked at for.
+    pub fn in_any_scope(&self, event: &Event<'_>, ctx: &Context) -> bool {
+        self.policies.iter().any(|p| p.scope.matches(event, ctx))
+    }
+
+    /// Takes up the processes that run, in every scope: see [`Scope::begin`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn begin(&mut self, ctx: &mut Context) -> Result<(), Error> {
+        self.policies.iter_mut().try_for_each(|p| p.scope.begin(ctx))
+    }
+
+    /// Lets go of the processes that the scopes have taken up.
+    pub fn end(&mut self, ctx: &mut Context) {
+        self.policies.iter_mut().for_each(|p| p.scope.end(ctx));
+    }
+
+    /// Names of all, in their order; that of the command line is empty.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.policies.iter().map(|p| &*p.name)
+    }
+
+    /// What an event matches. `matched` gets the names of the policies that want it told. `ctx` must have observed the event. What user space
+    /// has found, whoever did it, is in every scope.
+    pub fn judge(
+        &mut self,
+        event: &Event<'_>,
+        whose: Whose,
+        ctx: &Context,
+        matched: &mut Vec<Arc<str>>,
+    ) -> Matched {
+        matched.clear();
+        if event.definition.always {
+            return Matched::Told;
+        }
+        self.in_scope.fill((whose == Whose::Nobodys).then_some(true));
+        // Whoever meets a scope that follows is followed, by whatever event it is met.
+        for &policy in &self.following {
+            self.in_scope[policy].get_or_insert_with(|| self.policies[policy].scope.matches(event, ctx));
+        }
+        let rules = self.by_event.get(usize::from(event.definition.id));
+        let Some(rules) = rules.filter(|rules| !rules.is_empty()) else { return Matched::None };
+        let facts = Facts { event, ctx };
+        self.candidates.clear();
+        rules.candidates(&facts, &mut self.candidates);
+        let mut outcome = Matched::None;
+        let mut last = None;
+        for &place in &self.candidates {
+            let rule = &self.rules[place];
+            // One rule of a policy is enough; rules of one policy stand together.
+            if last == Some(rule.policy) {
+                continue;
+            }
+            let policy = &mut self.policies[rule.policy];
+            let in_scope =
+                *self.in_scope[rule.policy].get_or_insert_with(|| policy.scope.matches(event, ctx));
+            if !in_scope {
+                continue;
+            }
+            match rule.condition.as_ref().map_or(Truth::True, |c| c.of(&facts)) {
+                Truth::True => {}
+                Truth::False => continue,
+                Truth::Unknown => {
+                    policy.undecided += 1;
+                    continue;
+                }
+            }
+            let now = event.header.time;
+            let state = &mut self.states[rule.state];
+            let alike = state.seen.as_mut().is_some_and(|seen| !seen.is_new(&rule.by, &facts));
+            let limited = !alike && state.limit.as_mut().is_some_and(|bucket| !bucket.take(now));
+            state.alike += u64::from(alike);
+            state.limited += u64::from(limited);
+            if alike || limited {
+                if outcome == Matched::None {
+                    outcome = Matched::Suppressed;
+                }
+                continue;
+            }
+            outcome = Matched::Told;
+            last = Some(rule.policy);
+            if !policy.name.is_empty() {
+                matched.push(Arc::clone(&policy.name));
+            }
+        }
+        outcome
+    }
+
+    /// What was not told since the beginning, by policy and cause; what is none is left out.
+    pub fn suppressed(&self) -> Vec<Suppressed> {
+        let mut all = vec![];
+        for (number, policy) in self.policies.iter().enumerate() {
+            let states = || self.states.iter().filter(|s| s.policy == number);
+            for (cause, events) in [
+                (Cause::RateLimit, states().map(|s| s.limited).sum()),
+                (Cause::Dedupe, states().map(|s| s.alike).sum()),
+                (Cause::Undecided, policy.undecided),
+            ] {
+                if events > 0 {
+                    all.push(Suppressed { policy: Arc::clone(&policy.name), cause, events });
+                }
+            }
+        }
+        all
+    }
+}
+
+impl Rules {
+    fn is_empty(&self) -> bool {
+        self.always.is_empty() && self.indexes.is_empty()
+    }
+
+    fn add(&mut self, rule: usize, condition: Option<&Condition<Slot>>) {
+        let Some(guard) = condition.and_then(Condition::guard) else {
+            self.always.push(rule);
+            return;
+        };
+        let (Guard::Texts(slot, _) | Guard::Ints(slot, _) | Guard::Starts(slot, _)) = guard;
+        let known = self.indexes.iter().position(|i| i.slot == *slot);
+        let at = known.unwrap_or_else(|| {
+            self.indexes.push(Index::new(*slot));
+            self.indexes.len() - 1
+        });
+        let index = &mut self.indexes[at];
+        index.all.push(rule);
+        let boxed = |list: Vec<&[u8]>| list.into_iter().map(Box::from).collect::<Vec<Box<[u8]>>>();
+        match guard {
+            Guard::Ints(_, list) => list.iter().for_each(|n| index.ints.entry(*n).or_default().push(rule)),
+            Guard::Texts(_, list) => {
+                boxed(list).into_iter().for_each(|t| index.texts.entry(t).or_default().push(rule));
+            }
+            Guard::Starts(_, list) => {
+                for start in boxed(list) {
+                    if !index.lengths.contains(&start.len()) {
+                        index.lengths.push(start.len());
+                    }
+                    index.starts.entry(start).or_default().push(rule);
+                }
+            }
+        }
+    }
+
+    /// The rules that an event may match, in their order, each once.
+    fn candidates(&self, facts: &Facts<'_>, out: &mut Vec<usize>) {
+        out.extend_from_slice(&self.always);
+        for index in &self.indexes {
+            index.candidates(&facts.get(&index.slot), out);
+        }
+        if !self.indexes.is_empty() {
+            out.sort_unstable();
+            out.dedup();
+        }
+    }
+}
+
+impl Index {
+    fn new(slot: Slot) -> Index {
+        Index {
+            slot,
+            texts: FxHashMap::default(),
+            ints: FxHashMap::default(),
+            starts: FxHashMap::default(),
+            lengths: vec![],
+            all: vec![],
+        }
+    }
+
+    fn candidates(&self, value: &Value<'_>, out: &mut Vec<usize>) {
+        let mut add =
+            |found: Option<&Vec<usize>>| out.extend_from_slice(found.map(Vec::as_slice).unwrap_or_default());
+        match value {
+            Value::Int(n) => add(self.ints.get(n)),
+            Value::Text(text) if !text.cut => {
+                add(self.texts.get(&*text.bytes));
+                for &length in &self.lengths {
+                    add(text.bytes.get(..length).and_then(|start| self.starts.get(start)));
+                }
+            }
+            // What is not known whole is for the conditions to decide, and to count.
+            _ => add(Some(&self.all)),
+        }
+    }
+}

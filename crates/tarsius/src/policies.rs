@@ -1,0 +1,166 @@
+//! The policies in force: from files, and from the command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use catalogue::Quality;
+use catalogue::fields::{policy_reloaded, policy_suppressed};
+use context::Context;
+use event::Event;
+use event::Header;
+use event::build::RecordBuilder;
+use event::json::{Ancestor, ContainerRef, Who};
+use policy::{Policies, Scope, Selection, Suppressed};
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::Watch;
+
+/// Those of the files and of `--events` and `--scope`, which are a policy of their own if they are there, or nothing else is.
+pub(crate) fn load(options: &Watch) -> anyhow::Result<Policies> {
+    let mut all = read(&options.policy)?;
+    if all.is_empty() || !options.events.is_empty() || !options.scope.is_empty() {
+        let (selection, scope) = (Selection::parse(&options.events)?, Scope::parse(&options.scope)?);
+        all.push(policy::Policy::of_flags(&selection, scope));
+    }
+    for policy in all.iter().filter(|p| !p.detectors.is_empty()) {
+        let detectors = policy.detectors.join(", ");
+        eprintln!("tarsius: policy {}: there is no detector of these names yet: {detectors}", policy.name);
+    }
+    Ok(Policies::new(all))
+}
+
+/// SHA-256 over the files of policies, each with its name: which policies are in force.
+pub(crate) fn hash(options: &Watch) -> String {
+    let mut hasher = Sha256::new();
+    for path in policy::file_names(&options.policy) {
+        let text = std::fs::read(&path).unwrap_or_default();
+        for part in [path.as_os_str().as_encoded_bytes(), &text] {
+            hasher.update(part.len().to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Looks whether the files of policies have changed.
+pub(crate) struct Files {
+    paths: Vec<PathBuf>,
+    /// Those in force, or found wrong.
+    seen: BTreeMap<PathBuf, Stamp>,
+    /// What they were at the last look. They are read once they have not changed between two: an editor may be writing.
+    last: BTreeMap<PathBuf, Stamp>,
+}
+
+/// By what a file is seen to have changed: time, size, device and inode.
+type Stamp = (Option<SystemTime>, u64, u64, u64);
+
+impl Files {
+    pub(crate) fn new(paths: &[PathBuf]) -> Files {
+        let seen = stamps(paths);
+        Files { paths: paths.to_vec(), last: seen.clone(), seen }
+    }
+
+    /// Whether they have changed, and are as they are now for a while.
+    pub(crate) fn changed(&mut self) -> bool {
+        let now = stamps(&self.paths);
+        let settled = now == self.last;
+        let changed = settled && now != self.seen;
+        if changed {
+            self.seen = now.clone();
+        }
+        self.last = now;
+        changed
+    }
+}
+
+fn stamps(paths: &[PathBuf]) -> BTreeMap<PathBuf, Stamp> {
+    use std::os::unix::fs::MetadataExt as _;
+    let stamp = |path: PathBuf| {
+        let found = std::fs::metadata(&path).ok();
+        let stamp = found.map_or((None, 0, 0, 0), |m| (m.modified().ok(), m.size(), m.dev(), m.ino()));
+        (path, stamp)
+    };
+    policy::file_names(paths).into_iter().map(stamp).collect()
+}
+
+/// `policy_reloaded`.
+pub(crate) fn reloaded(old: &str, new: &str, policies: &Policies, time: u64) -> Vec<u8> {
+    let Some(definition) = catalogue::event_by_id(policy_reloaded::EVENT_ID) else { return vec![] };
+    let index = |field: usize| u8::try_from(field).unwrap_or(u8::MAX);
+    let names: Vec<&[u8]> = policies.names().filter(|n| !n.is_empty()).map(str::as_bytes).collect();
+    RecordBuilder::new(definition, Header::unknown(time))
+        .put_str(index(policy_reloaded::OLD_HASH), old.as_bytes(), Quality::Ok)
+        .put_str(index(policy_reloaded::NEW_HASH), new.as_bytes(), Quality::Ok)
+        .put_str_array(index(policy_reloaded::POLICIES), &names, Quality::Ok)
+        .finish()
+}
+
+/// `policy_suppressed`: so many more since a time.
+pub(crate) fn suppressed(what: &Suppressed, since: u64, until: u64) -> Vec<u8> {
+    let Some(definition) = catalogue::event_by_id(policy_suppressed::EVENT_ID) else { return vec![] };
+    let index = |field: usize| u8::try_from(field).unwrap_or(u8::MAX);
+    RecordBuilder::new(definition, Header::unknown(until))
+        .put_str(index(policy_suppressed::POLICY), what.policy.as_bytes(), Quality::Ok)
+        .put_str(index(policy_suppressed::CAUSE), what.cause.name().as_bytes(), Quality::Ok)
+        .put_u64(index(policy_suppressed::COUNT), what.events)
+        .put_u64(index(policy_suppressed::SINCE), since)
+        .finish()
+}
+
+/// The policies of files; all that is wrong with them as one error.
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<policy::Policy>> {
+    policy::load(paths).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })
+}
+
+/// What a line of an event says of who did it, and of the policies that it matched.
+pub(crate) struct Told<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) policies: &'a [Arc<str>],
+}
+
+impl Who for Told<'_> {
+    fn host(&self) -> &str {
+        self.context.host()
+    }
+
+    fn boot_id(&self) -> &str {
+        self.context.boot_id()
+    }
+
+    fn wall_time(&self, boot_ns: u64) -> u64 {
+        self.context.wall_time(boot_ns)
+    }
+
+    fn unique_id(&self, start_time: u64, tid: u32) -> u64 {
+        self.context.unique_id(start_time, tid)
+    }
+
+    fn executable<'s>(&'s self, event: &Event<'_>) -> Option<&'s [u8]> {
+        Who::executable(self.context, event)
+    }
+
+    fn sha256(&self, event: &Event<'_>) -> Option<[u8; 32]> {
+        self.context.sha256(event)
+    }
+
+    fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
+        self.context.user(uid, cgroup)
+    }
+
+    fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
+        Who::container(self.context, cgroup)
+    }
+
+    fn ancestors(&self, event: &Event<'_>, f: &mut dyn FnMut(Ancestor<'_>)) {
+        Who::ancestors(self.context, event, f);
+    }
+
+    fn matched_policies(&self, _: &Event<'_>, f: &mut dyn FnMut(&str)) {
+        self.policies.iter().for_each(|name| f(name));
+    }
+}

@@ -1,0 +1,174 @@
+//! `tarsius policy`: policies looked at without watching.
+
+use std::fs::File;
+use std::io::{BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use kernel::Features;
+use policy::{Expectations, Expected, KernelScope, List, Policies, Policy};
+use sensor::Planner;
+
+use crate::cli::{PolicyCommand, PolicyPaths};
+use crate::policies::read;
+
+/// Does what was asked.
+pub(crate) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        PolicyCommand::Check(paths) => check(paths),
+        PolicyCommand::Explain(paths) => explain(paths),
+        PolicyCommand::Test { file } => test(file),
+        PolicyCommand::Fields { event } => fields(event.as_deref()),
+        PolicyCommand::Schema => {
+            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&policy::schema())?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn check(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
+    let policies = read(&paths.paths)?;
+    let rules: usize = policies.iter().map(|p| p.rules.len()).sum();
+    let mut out = std::io::stdout().lock();
+    for policy in policies.iter().filter(|p| !p.detectors.is_empty()) {
+        let detectors = policy.detectors.join(", ");
+        writeln!(
+            out,
+            "{}: policy {}: no detector of these names yet: {detectors}",
+            policy.place, policy.name
+        )?;
+    }
+    let events = Policies::new(policies.clone()).selection().iter().filter(|e| !e.always).count();
+    writeln!(out, "{} policies, {rules} rules, {events} kinds of events: all well", policies.len())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who decides what.
+fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
+    let policies = read(&paths.paths)?;
+    let all = Policies::new(policies.clone());
+    let (selection, union) = (all.selection(), all.kernel());
+    let features = Features::probe();
+    let plan = Planner::new(&features).plan(|e: &catalogue::Event| selection.contains(e.id));
+    let mut out = std::io::stdout().lock();
+    for policy in &policies {
+        writeln!(out, "policy {} ({})", policy.name, policy.place)?;
+        for token in &policy.scope_text {
+            writeln!(out, "  scope {token}\n      {}", of_scope(policy, token, &union))?;
+        }
+        for rule in &policy.rules {
+            for (event, _) in &rule.events {
+                writeln!(out, "  event {}\n      {}", event.name, of_event(event, &plan))?;
+            }
+            for condition in &rule.conditions {
+                writeln!(out, "    condition {condition}\n      user space")?;
+            }
+            if let Some(limit) = rule.limit {
+                writeln!(out, "    at most {} in {:?}\n      user space", limit.events, limit.per)?;
+            }
+            if let Some(dedupe) = &rule.dedupe {
+                writeln!(out, "    once in {:?}\n      user space", dedupe.window)?;
+            }
+        }
+    }
+    writeln!(
+        out,
+        "What the kernel decides is decided before a record is built; user space checks it again."
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether an event is taken, and by what.
+fn of_event(event: &catalogue::Event, plan: &sensor::Plan) -> String {
+    let missing = plan.missing().find(|c| c.event == event.name);
+    if let Some(choice) = missing {
+        let why: Vec<String> = choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect();
+        return format!("not on this kernel: {}", why.join("; "));
+    }
+    match event.tags.contains(&"syscalls") {
+        true => "kernel: by its number, in the map cfg_calls; other calls cost one look at it".into(),
+        false => "kernel: its programs are loaded, as it is wanted".into(),
+    }
+}
+
+/// Who decides a part of a scope, and by what.
+fn of_scope(policy: &Policy, token: &str, union: &KernelScope) -> String {
+    fn listed<T>(list: &List<T>) -> bool {
+        !matches!(list, List::Any)
+    }
+    let own = policy.scope.kernel();
+    let key = token.split(['=', '!', '<', '>']).next().unwrap_or_default();
+    let (map, own, all) = match key {
+        "uid" => ("cfg_uids", listed(&own.uids), listed(&union.uids)),
+        "pid" => ("cfg_pids", listed(&own.pids), listed(&union.pids)),
+        "tid" => ("cfg_tids", listed(&own.tids), listed(&union.tids)),
+        "mntns" => ("cfg_mnt_namespaces", listed(&own.mnt_ns), listed(&union.mnt_ns)),
+        "pidns" => ("cfg_pid_namespaces", listed(&own.pid_ns), listed(&union.pid_ns)),
+        "comm" => ("cfg_comms", listed(&own.comms), listed(&union.comms)),
+        "tree" => ("scope_tree", true, own.tree_all | own.tree_none != 0 || policy.scope_text.len() == 1),
+        _ => return "user space".into(),
+    };
+    match (own, all) {
+        (true, true) => format!("kernel, map {map}, on every kernel"),
+        (true, false) => "user space: another policy wants more than the kernel's list can say".into(),
+        (false, _) => "user space: ranges, wildcards and what is new are not in the kernel's lists".into(),
+    }
+}
+
+fn test(file: &Path) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let expected: Expectations = serde_saphyr::from_str(&text).map_err(|e| {
+        let (line, column) = e.location().map_or((1, 1), |l| (l.line(), l.column()));
+        anyhow::anyhow!("{}:{line}:{column}: {}", file.display(), e.without_snippet())
+    })?;
+    let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
+    let policies = read(&expected.policies.iter().map(beside).collect::<Vec<_>>())?;
+    let events = beside(&expected.events);
+    let lines = File::open(&events).with_context(|| events.display().to_string())?;
+    let outcomes = policy::replay(&policies, &events, BufReader::new(lines))?;
+    let mut out = std::io::stdout().lock();
+    let mut failed = 0;
+    for name in expected.expect.keys().filter(|name| !outcomes.contains_key(name.as_str())) {
+        failed += 1;
+        writeln!(out, "FAIL {name}: there is no such policy")?;
+    }
+    for (name, outcome) in &outcomes {
+        let wanted = expected.expect.get(&**name).cloned().unwrap_or(Expected::Count(0));
+        let well = match &wanted {
+            Expected::Lines(lines) => *lines == outcome.matched,
+            Expected::Count(count) => *count == outcome.matched.len(),
+        };
+        let undecided = match outcome.undecided.as_slice() {
+            [] => String::new(),
+            lines => format!("; undecided, as what it asks is not recorded: {lines:?}"),
+        };
+        if well {
+            writeln!(out, "ok   {name}: {} lines{undecided}", outcome.matched.len())?;
+        } else {
+            failed += 1;
+            let wanted = match wanted {
+                Expected::Lines(lines) => format!("lines {lines:?}"),
+                Expected::Count(count) => format!("{count} lines"),
+            };
+            writeln!(out, "FAIL {name}: wanted {wanted}, matched {:?}{undecided}", outcome.matched)?;
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What conditions can ask.
+fn fields(event: Option<&str>) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    for (_, names, ty, doc) in policy::ABOUT {
+        writeln!(out, "{}\n    {}: {}", names.join(", "), ty.name(), doc.trim())?;
+    }
+    if let Some(name) = event {
+        let event = catalogue::event(name).with_context(|| format!("unknown event '{name}'"))?;
+        for field in event.fields {
+            let ty = policy::Fields { event }.type_of(field.name);
+            writeln!(out, "data.{}\n    {}: {}", field.name, ty.map_or("", expr::Type::name), field.doc)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,351 @@
+//! Policies: of both dialects, what they match and what not, changed while watching, holding back.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use e2e::{Account, Line, Watch, run, scaled, signal, wait_until};
+use serde_json::json;
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("policies_match_what_they_say", match_what_they_say),
+    ("policies_are_changed_while_watching", changed_while_watching),
+    ("policies_hold_back", hold_back),
+    ("policy_errors_name_the_place", errors_name_the_place),
+    ("policy_test_judges_recorded_events", test_judges),
+    ("policies_of_the_corpus_load", corpus),
+];
+
+fn temporary() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("tarsius-policy-").tempdir_in("/tmp").unwrap()
+}
+
+/// The policies that a line says it matched.
+fn matched(line: &Line) -> BTreeSet<String> {
+    let names = line.0["policies"]["matched"].as_array().cloned().unwrap_or_default();
+    names.into_iter().map(|n| n.as_str().unwrap().to_owned()).collect()
+}
+
+fn open(path: &Path) {
+    drop(File::open(path).unwrap());
+}
+
+/// Each policy with an act that it matches and one that differs in what it asks.
+fn match_what_they_say(_: &str) {
+    let dir = temporary();
+    let (files, policies) = (dir.path().join("f"), dir.path().join("p"));
+    fs::create_dir(&files).unwrap();
+    fs::create_dir(&policies).unwrap();
+    let root = files.to_str().unwrap();
+    let us = std::process::id();
+    let write = |name: &str, text: &str| {
+        let text = text.replace("ROOT", root).replace("PID", &us.to_string());
+        fs::write(policies.join(format!("{name}.yaml")), text).unwrap();
+    };
+    write(
+        "k8s",
+        "apiVersion: tracee.aquasec.com/v1beta1\nkind: Policy\nmetadata:\n  name: prefix\n  annotations: {description: opens below a folder}\n\
+         spec:\n  scope: [global]\n  defaultActions: [log]\n  rules:\n    - event: security_file_open\n      filters: [data.pathname=ROOT/a*]\n\
+         ---\napiVersion: tracee.aquasec.com/v1beta1\nkind: Policy\nmetadata: {name: of-cat}\nspec:\n  scope: [comm=cat]\n  rules:\n    \
+         - event: security_file_open\n      filters: [data.pathname=*/f/*]\n",
+    );
+    let plain = |name: &str, scope: &str, rules: &str| {
+        write(name, &format!("type: policy\nname: {name}\nscope: [{scope}]\nrules:\n{rules}"));
+    };
+    plain(
+        "suffix",
+        "global",
+        "  - event: security_file_open\n    filters: ['data.pathname=*.conf', 'data.pathname=ROOT/*']\n",
+    );
+    plain(
+        "exact",
+        "global",
+        "  - event: security_file_open\n    filters: ['data.pathname=ROOT/a.txt,ROOT/b.conf']\n",
+    );
+    plain(
+        "pid",
+        "global",
+        "  - event: security_file_open\n    filters: ['hostPid=PID', 'data.pathname=ROOT/*']\n",
+    );
+    plain("new", "pid=new", "  - event: security_file_open\n    filters: ['data.pathname=ROOT/*']\n");
+    plain(
+        "program",
+        "executable=/usr/bin/cat",
+        "  - event: security_file_open\n    filters: ['data.pathname=ROOT/*']\n",
+    );
+    plain("host", "not-container", "  - event: security_file_open\n    filters: ['data.pathname=ROOT/*']\n");
+    plain("contained", "container", "  - event: security_file_open\n    filters: ['data.pathname=ROOT/*']\n");
+    plain("root-only", "uid>=1", "  - event: security_file_open\n    filters: ['data.pathname=ROOT/*']\n");
+    plain(
+        "cel",
+        "global",
+        "  - event: security_file_open\n    condition: >-\n      data.pathname.startsWith(\"ROOT/\") &&\n      (data.pathname.glob(\"/**/*.conf\") || comm == \"cat\")\n    \
+         exceptions:\n      - data.pathname.basename() == \"b.conf\" && comm != \"cat\"\n",
+    );
+    plain("call", "global", "  - event: openat\n    filters: ['data.pathname=ROOT/missing', 'retval=-2']\n");
+    plain(
+        "call-flags",
+        "global",
+        "  - event: openat\n    filters: ['data.pathname=ROOT/*', 'data.flags=*O_CREAT*']\n",
+    );
+    plain(
+        "others",
+        "global",
+        "  - event: security_*\n    filters: ['hostPid=PID']\n    condition: has(comm) && name == \"security_inode_unlink\"\n  - event: -security_file_open\n",
+    );
+    for name in ["a.txt", "b.conf", "c.bin"] {
+        fs::write(files.join(name), b"x").unwrap();
+    }
+    let watch = Watch::start(&["--policy", policies.to_str().unwrap()]);
+    for name in ["a.txt", "b.conf", "c.bin"] {
+        open(&files.join(name));
+    }
+    assert!(File::open(files.join("missing")).is_err());
+    File::create(files.join("made")).unwrap();
+    fs::remove_file(files.join("made")).unwrap();
+    for name in ["a.txt", "b.conf"] {
+        assert!(Command::new("/usr/bin/cat").arg(files.join(name)).output().unwrap().status.success());
+    }
+    let account = watch.stop();
+    account.assert_clean();
+    let of = |name: &str, by: &str| -> BTreeSet<String> {
+        let path = files.join(name);
+        let lines = account.lines.with("security_file_open", "pathname", path.to_str().unwrap());
+        let ours = lines.into_iter().filter(|l| (l.process("/thread/name") == "cat") == (by == "cat"));
+        let found: Vec<&Line> = ours.collect();
+        assert_eq!(found.len(), 1, "{name} by {by}: {found:?}");
+        matched(found[0])
+    };
+    let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<String>>();
+    assert_eq!(of("a.txt", "us"), set(&["exact", "host", "pid", "prefix"]));
+    assert_eq!(of("b.conf", "us"), set(&["exact", "host", "pid", "suffix"]));
+    assert_eq!(of("c.bin", "us"), set(&["host", "pid"]));
+    assert_eq!(of("a.txt", "cat"), set(&["cel", "exact", "host", "new", "of-cat", "prefix", "program"]));
+    assert_eq!(of("b.conf", "cat"), set(&["cel", "exact", "host", "new", "of-cat", "program", "suffix"]));
+    let call =
+        |name: &str| matched(account.lines.one("openat", "pathname", files.join(name).to_str().unwrap()));
+    assert_eq!(call("missing"), set(&["call"]));
+    assert_eq!(call("made"), set(&["call-flags"]));
+    let unlinked =
+        account.lines.one("security_inode_unlink", "pathname", files.join("made").to_str().unwrap());
+    assert_eq!(matched(unlinked), set(&["others"]));
+    // Nothing else: what no policy wants is not there.
+    assert!(account.lines.of("security_inode_rename").is_empty());
+}
+
+/// Files are opened all the while; each is told by the policy that was in force.
+fn changed_while_watching(_: &str) {
+    let dir = temporary();
+    let policy = dir.path().join("policy.yaml");
+    let text = |name: &str, file: &str, scope: &str| {
+        format!(
+            "type: policy\nname: {name}\nscope: [{scope}]\nrules:\n  - event: security_file_open\n    filters: ['data.pathname={}']\n",
+            dir.path().join(file).display()
+        )
+    };
+    for name in ["a", "b"] {
+        fs::write(dir.path().join(name), b"x").unwrap();
+    }
+    // The old one asks for nobody of ours: what the kernel leaves out for it must not be missing of the new one.
+    fs::write(&policy, text("first", "a", "global")).unwrap();
+    let watch = Watch::start(&["--policy", policy.to_str().unwrap()]);
+    let (events, pid) = (watch.events_file(), watch.pid());
+    let told = |name: &str| {
+        fs::read_to_string(&events).unwrap().matches(&format!("\"matched\":[\"{name}\"]")).count()
+    };
+    let reloads = || fs::read_to_string(&events).unwrap().matches("\"name\":\"policy_reloaded\"").count();
+    let load = scaled(100_000);
+    let mut opened = 0;
+    let mut both = || {
+        open(&dir.path().join("a"));
+        open(&dir.path().join("b"));
+        opened += 1;
+    };
+    for n in 0..load {
+        both();
+        if n == load / 4 {
+            // Swapped whole, as editors and ConfigMaps do; found without a signal.
+            fs::write(dir.path().join("next"), text("second", "b", "uid=0")).unwrap();
+            fs::rename(dir.path().join("next"), &policy).unwrap();
+        }
+    }
+    while reloads() < 1 {
+        both();
+    }
+    for _ in 0..1000 {
+        both();
+    }
+    // A bad one leaves the old in force.
+    fs::write(&policy, "type: policy\nname: third\nrules:\n  - event: no_such_event\n").unwrap();
+    signal(pid, libc::SIGHUP);
+    let before = told("second");
+    for _ in 0..1000 {
+        both();
+    }
+    wait_until("the old policy tells what comes after a bad one", || told("second") >= before + 1000);
+    // One that needs programs that were not loaded says so.
+    fs::write(&policy, "type: policy\nname: fourth\nrules:\n  - event: sched_switch\n").unwrap();
+    signal(pid, libc::SIGHUP);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let account = watch.stop();
+    account.assert_clean();
+    assert!(account.said.contains("policy.yaml:4:12: unknown event 'no_such_event'"), "{}", account.said);
+    assert!(account.said.contains("for sched_switch programs must be loaded"), "{}", account.said);
+    let lines = &account.lines.0;
+    let at = lines.iter().position(|l| l.0["name"] == "policy_reloaded").unwrap();
+    assert_eq!(account.lines.of("policy_reloaded").len(), 1);
+    lines[at].assert(&[("policies", json!(["second"]))]);
+    assert_ne!(lines[at].get("old_hash"), lines[at].get("new_hash"));
+    let opens = |lines: &[Line]| -> Vec<(String, String)> {
+        let opens = lines.iter().filter(|l| l.0["name"] == "security_file_open");
+        opens
+            .map(|l| {
+                (
+                    matched(l).into_iter().next().unwrap(),
+                    l.get("pathname").as_str().unwrap().rsplit('/').next().unwrap().to_owned(),
+                )
+            })
+            .collect()
+    };
+    let (old, new) = (opens(&lines[..at]), opens(&lines[at..]));
+    assert!(old.iter().all(|(policy, file)| policy == "first" && file == "a"));
+    assert!(new.iter().all(|(policy, file)| policy == "second" && file == "b"));
+    // Each round opens both: of each exactly one was told, but for the round in which the change fell.
+    let sum = old.len() + new.len();
+    assert!(sum.abs_diff(opened) <= 1, "{} and {} of {opened}", old.len(), new.len());
+    assert!(!old.is_empty() && !new.is_empty());
+}
+
+/// What is not told is counted, by cause.
+fn hold_back(_: &str) {
+    let dir = temporary();
+    for name in ["limited", "alike-1", "alike-2"] {
+        fs::write(dir.path().join(name), b"x").unwrap();
+    }
+    let root = dir.path().to_str().unwrap();
+    let policies = format!(
+        "type: policy\nname: limited\nrules:\n  - event: security_file_open\n    filters: ['data.pathname={root}/limited']\n    rateLimit: 3/d\n\
+         ---\ntype: policy\nname: alike\nrules:\n  - event: security_file_open\n    filters: ['data.pathname={root}/alike-*']\n    dedupe: {{by: [data.pathname], window: 1h}}\n"
+    );
+    let file = dir.path().join("p.yaml");
+    fs::write(&file, policies).unwrap();
+    let watch = Watch::start(&["--policy", file.to_str().unwrap()]);
+    for _ in 0..20 {
+        for name in ["limited", "alike-1", "alike-2"] {
+            open(&dir.path().join(name));
+        }
+    }
+    let account = watch.stop();
+    let told = |policy: &str| {
+        account.lines.of("security_file_open").iter().filter(|l| matched(l).contains(policy)).count() as u64
+    };
+    let held = |policy: &str, cause: &str| -> u64 {
+        let lines = account.lines.with("policy_suppressed", "policy", policy);
+        let of = lines.iter().filter(|l| l.get("cause") == cause);
+        of.map(|l| l.get("count").as_u64().unwrap()).sum()
+    };
+    assert_eq!((told("limited"), held("limited", "rate_limit")), (3, 17));
+    assert_eq!((told("alike"), held("alike", "dedupe")), (2, 38));
+}
+
+fn errors_name_the_place(_: &str) {
+    let dir = temporary();
+    let file = dir.path().join("bad.yaml");
+    let name = file.to_str().unwrap();
+    fs::write(
+        &file,
+        "type: policy\nname: Bad\nscope: [global, uid=x]\nrules:\n  - event: sched_proces_exec\n  - event: openat\n    filters: ['data.pathnme=/x']\n    \
+         condition: |\n      uid == 0 &&\n      data.flags == \"O_RDNLY\"\n    rateLimit: many\n    actions: [alrt]\n",
+    )
+    .unwrap();
+    for command in [&["policy", "check", name][..], &["watch", "--policy", name]] {
+        let (status, out, err) = run(command);
+        assert!(!status.success(), "{out}");
+        for expected in [
+            ":2:7: 'Bad' is no name of a policy",
+            ":3:9: 'global' is everything",
+            ":3:17: scope 'uid=x': 'x' is no such number",
+            ":5:12: unknown event 'sched_proces_exec'; did you mean 'sched_process_exec'?",
+            ":7:16: openat has no field 'pathnme'; did you mean 'data.pathname'?",
+            ":10:21: no number is called 'O_RDNLY' here; did you mean 'O_RDONLY'?",
+            ":11:16: 'many' is no rate",
+            ":12:15: unknown action 'alrt'",
+        ] {
+            assert!(err.contains(&format!("{name}{expected}")), "{expected} in {err}");
+        }
+    }
+    // What is no policy at all.
+    for (text, expected) in [
+        ("rules: [", ":1:"),
+        ("- a\n", ":1:1: "),
+        ("", ": no policy"),
+        ("type: policy\nname: x\nrulez: []\n", ":3:1: unknown field `rulez`"),
+        ("type: detector\nname: x\nrules: [{event: openat}]\n", ":1:7: type 'detector' is not 'policy'"),
+        ("kind: Policy\n", ": apiVersion is missing"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (status, _, err) = run(&["policy", "check", name]);
+        assert!(!status.success() && err.contains(name) && err.contains(expected), "{text}: {err}");
+    }
+    let (status, _, err) = run(&["policy", "check", "/nonexistent/policies"]);
+    assert!(!status.success() && err.contains("/nonexistent/policies: No such file"), "{err}");
+}
+
+fn test_judges(_: &str) {
+    let dir = temporary();
+    fs::write(dir.path().join("x.conf"), b"x").unwrap();
+    let policy = format!(
+        "type: policy\nname: conf\nscope: [uid=0, not-container]\nrules:\n  - event: security_file_open\n    filters: ['data.pathname={}/*.conf']\n    condition: >-\n      comm != '' && executable.startsWith('/') && data.flags.contains('O_RDONLY')\n---\n\
+         type: policy\nname: nobody\nscope: [uid=12345]\nrules:\n  - event: security_file_open\n",
+        dir.path().display()
+    );
+    fs::write(dir.path().join("p.yaml"), policy).unwrap();
+    let watch = Watch::start(&["--events", "security_file_open"]);
+    open(&dir.path().join("x.conf"));
+    let account: Account = watch.stop();
+    // What the running watch would match, the recorded line does.
+    let wanted = dir.path().join("x.conf");
+    let is_it =
+        |l: &&Line| l.0["name"] == "security_file_open" && l.get("pathname") == wanted.to_str().unwrap();
+    let at = account.lines.0.iter().position(|l| is_it(&l)).unwrap() + 1;
+    let text: String = account.lines.0.iter().map(|l| format!("{}\n", l.0)).collect();
+    fs::write(dir.path().join("events.jsonl"), text).unwrap();
+    let expect = dir.path().join("expect.yaml");
+    let judge = |expected: &str| {
+        fs::write(&expect, format!("policies: [p.yaml]\nevents: events.jsonl\nexpect:\n{expected}")).unwrap();
+        run(&["policy", "test", expect.to_str().unwrap()])
+    };
+    let (status, out, err) = judge(&format!("  conf: [{at}]\n  nobody: 0\n"));
+    assert!(status.success() && out.contains("ok   conf: 1 lines"), "{out}{err}");
+    assert!(judge("  conf: 1\n").0.success());
+    // The control: a wrong expectation fails, one of nobody's policy too.
+    let (status, out, _) = judge("  conf: 2\n");
+    assert!(!status.success() && out.contains("FAIL conf: wanted 2 lines, matched"), "{out}");
+    assert!(!judge("  conf: 1\n  other: 0\n").0.success());
+    // And what is wrong with the file is said with its place.
+    let (status, _, err) = judge("  conf: many\n");
+    assert!(!status.success() && err.contains("expect.yaml:"), "{err}");
+}
+
+/// Tracee's own examples, where they are at hand.
+fn corpus(name: &str) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/tracee-policies");
+    if !corpus.is_dir() {
+        println!("SKIP {name}: no corpus beside this checkout");
+        return;
+    }
+    let mut files: Vec<PathBuf> = vec![];
+    for dialect in ["k8s", "plain"] {
+        files.extend(fs::read_dir(corpus.join(dialect)).unwrap().map(|e| e.unwrap().path()));
+    }
+    assert!(files.len() > 10);
+    for file in files {
+        let (status, out, err) = run(&["policy", "check", file.to_str().unwrap()]);
+        assert!(status.success() && out.contains("all well"), "{}: {out}{err}", file.display());
+        let (status, out, err) = run(&["policy", "explain", file.to_str().unwrap()]);
+        assert!(status.success() && out.contains("policy "), "{}: {out}{err}", file.display());
+    }
+}
