@@ -25,11 +25,11 @@ pub use container_path::{Runtime, container_of};
 pub use containers::{Cgroup, Change, Container, Containers, DEFAULT_CGROUPS};
 pub use dns::Dns;
 pub use error::Error;
-pub use executable::{Executable, FileHash, Sha256};
+pub use executable::{Executable, FileHash, FileOwner, Owner, Package, Sha256};
 pub use hierarchy::{Hierarchy, choose_hierarchy};
-pub use names::{NAME_BYTES, Names, Pod};
+pub use names::{LABEL_BYTES, LABELS, Labels, NAME_BYTES, Names, Pod};
 pub use observe::{born, process_of};
-pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Sighting, comm_bytes};
+pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Program, Sighting, comm_bytes};
 pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes};
 pub use users::Users;
 

@@ -16,3 +16,8 @@ mod suggest;
 pub use error::Error;
 pub use scope::{KernelScope, List, Scope};
 pub use selection::{ALIASES, Selection};
+
+/// Whether a text is what a pattern says, in which each `*` stands for anything.
+pub fn matches(pattern: &str, text: &[u8]) -> bool {
+    pattern::Pattern::new(pattern).matches(text)
+}

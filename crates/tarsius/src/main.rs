@@ -2,12 +2,14 @@
 
 mod cli;
 mod container;
+mod control;
 mod doctor;
 mod events;
 mod executable;
 mod helpers;
 mod lost;
 mod ps;
+mod query;
 mod resolved;
 mod scope;
 mod torture;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some(Command::Events(options)) => events::run(options),
         Some(Command::Doctor(options)) => doctor::run(options),
         Some(Command::Ps(options)) => ps::run(options),
+        Some(Command::Query(options)) => query::run(options),
         Some(Command::Schema) => schema(),
         Some(Command::Torture(options)) => torture::run(options),
     };

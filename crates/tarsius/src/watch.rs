@@ -1,11 +1,13 @@
 //! `tarsius watch`: records in, events out, and the account at the end.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ::control::Server;
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
@@ -22,7 +24,7 @@ use sensor::{Ledger, Loss, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Seen};
-use crate::{container, lost, resolved, scope};
+use crate::{container, control, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -47,6 +49,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let selection = Selection::parse(&options.events)?;
     let scope = Scope::parse(&options.scope)?;
     let outputs = open_outputs(options)?;
+    let control = open_control(options)?;
     let stop = stop_on_signals()?;
 
     let mut features = Features::probe();
@@ -73,7 +76,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let wanted = |e: &catalogue::Event| {
         selection.contains(e.id)
             || IDENTITY.contains(&e.id)
-            || helpers::need(e.id, &selection)
+            || helpers::need(e.id, options, &selection)
             || answers(e.id)
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
@@ -116,6 +119,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     while !stop.load(Ordering::Relaxed) && !pipeline.outputs.closed() && !due(started) {
         sensor.wait(LOOK.min(options.duration.map_or(LOOK, |d| d.saturating_sub(started.elapsed()))));
         pipeline.round(&mut sensor);
+        if let Some(control) = &control {
+            control.serve(|request, answer| control::answer(&pipeline.context, request, answer));
+        }
         if accounted.elapsed() >= ACCOUNT {
             accounted = Instant::now();
             pipeline.context.clock.measure_again();
@@ -180,6 +186,18 @@ fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
         Colour::Never => output::Colour::Never,
     };
     Ok(Outputs::open(&specs, output::Options { colour, wide: options.wide })?)
+}
+
+/// The control socket. One that was not asked for may be missing; that is said.
+fn open_control(options: &Watch) -> anyhow::Result<Option<Server>> {
+    match &options.control {
+        Some(path) if path.as_os_str() == "none" => Ok(None),
+        Some(path) => Ok(Some(Server::bind(path)?)),
+        None if !rustix::process::geteuid().is_root() => Ok(None),
+        None => Ok(Server::bind(Path::new(::control::DEFAULT_PATH))
+            .inspect_err(|error| eprintln!("tarsius: `tarsius query` will not be answered: {error}"))
+            .ok()),
+    }
 }
 
 pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {

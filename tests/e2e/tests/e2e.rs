@@ -7,6 +7,7 @@ mod conformance;
 mod containers;
 mod endure;
 mod events;
+mod identity;
 mod integrity;
 mod loss;
 mod network;
@@ -40,6 +41,7 @@ fn main() {
         truth::TESTS,
         containers::TESTS,
         rings::TESTS,
+        identity::TESTS,
     ]
     .concat();
     let tests = trials.into_iter().map(|(name, test)| {
