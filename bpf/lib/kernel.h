@@ -192,11 +192,13 @@ struct file_system_type {
 
 struct super_block {
 	dev_t s_dev;
+	unsigned long s_magic;
 	struct file_system_type *s_type;
 };
 
 struct inode {
 	umode_t i_mode;
+	unsigned int i_nlink;
 	s64 i_size;
 	struct super_block *i_sb;
 	unsigned long i_ino;
@@ -217,10 +219,21 @@ struct inode___plain {
 	struct timespec64 i_ctime;
 };
 
+struct hlist_bl_node {
+	struct hlist_bl_node *next, **pprev;
+};
+
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+};
+
+/* of the module overlay, if it is loaded or built in */
+struct ovl_inode {
+	struct inode vfs_inode;
+	struct dentry *__upperdentry;
 };
 
 struct vfsmount {

@@ -71,6 +71,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         },
         ..Trigger::NONE
     },
+    Trigger { event: "loaded_file_hash", elsewhere: Some("hashes_of_loaded_files"), ..Trigger::NONE },
     Trigger {
         event: "shared_object_loaded",
         act: |_| {

@@ -203,23 +203,18 @@ static __always_inline void put_exec_verdict(struct run *run, const char *filena
 }
 
 #define AT_BASE 7
+#define AT_SECURE 23
+#define AT_MOST 64 /* no kind of value has a higher number */
 #define AUXV_PAIRS 24
 
-/* The dynamic loader that the kernel mapped beside the program: what is at the address of which it tells the program in its auxiliary vector. */
-static __always_inline void put_interpreter(struct run *run, struct mm_struct *mm)
+/* The dynamic loader that the kernel mapped beside the program: what is at that address. */
+static __always_inline void put_interpreter(struct run *run, u64 base)
 {
 #ifndef LEGACY
-	struct slot *slot = run->slot;
-	u64 *auxv = (u64 *)slot->path, base = 0;
 	struct mapping found = {};
 	struct inode *inode;
 	struct file *file;
 
-	if (bpf_probe_read_kernel(auxv, AUXV_PAIRS * 16, (const void *)mm + bpf_core_field_offset(mm->saved_auxv)))
-		return;
-	for (u32 i = 0; i < AUXV_PAIRS; i++)
-		if (auxv[2 * i] == AT_BASE)
-			base = auxv[2 * i + 1];
 	if (!base || find_mapping(base, &found) || !found.file)
 		return;
 	file = found.file;
@@ -229,6 +224,55 @@ static __always_inline void put_interpreter(struct run *run, struct mm_struct *m
 	put_u64(run, FIELD(sched_process_exec, interpreter_inode), BPF_CORE_READ(inode, i_ino));
 	put_u64(run, FIELD(sched_process_exec, interpreter_ctime), ctime_of(inode));
 #endif
+}
+
+/* What the kernel tells the program in its auxiliary vector. That of a 32-bit program is of half as long values: it is left out. */
+static __always_inline void put_auxv(struct run *run, struct mm_struct *mm)
+{
+	u64 *auxv = (u64 *)run->slot->path, base = 0, secure = AT_MOST;
+
+	if (bpf_probe_read_kernel(auxv, AUXV_PAIRS * 16, (const void *)mm + bpf_core_field_offset(mm->saved_auxv)) ||
+	    auxv[0] >= AT_MOST)
+		return;
+	for (u32 i = 0; i < AUXV_PAIRS; i++) {
+		if (auxv[2 * i] == AT_BASE)
+			base = auxv[2 * i + 1];
+		if (auxv[2 * i] == AT_SECURE)
+			secure = auxv[2 * i + 1];
+	}
+	if (secure < AT_MOST)
+		put_u32(run, FIELD(sched_process_exec, secure), secure != 0);
+	put_interpreter(run, base);
+}
+
+#define S_ISUID 04000
+#define S_ISGID 02000
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#define MEMFD 0x3a64666d656dull /* "memfd:" */
+
+/* What kind of file it is that a process may be given to run. */
+static __always_inline void put_origin(struct run *run, struct file *file, struct inode *inode)
+{
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	bool alone = BPF_CORE_READ(dentry, d_parent) == dentry;
+	u32 mode = BPF_CORE_READ(inode, i_mode);
+	u64 name = 0;
+
+	put_u32(run, FIELD(sched_process_exec, setuid), (mode & S_ISUID) != 0);
+	put_u32(run, FIELD(sched_process_exec, setgid), (mode & S_ISGID) != 0);
+	/* The file of a memfd hangs in no directory: a file of that name elsewhere does. */
+	if (alone)
+		bpf_probe_read_kernel(&name, 6, BPF_CORE_READ(dentry, d_name.name));
+	put_u32(run, FIELD(sched_process_exec, memfd), name == MEMFD);
+	put_u32(run, FIELD(sched_process_exec, deleted),
+		!BPF_CORE_READ(inode, i_nlink) || (!alone && !BPF_CORE_READ(dentry, d_hash.pprev)));
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC) {
+		put_u32(run, FIELD(sched_process_exec, upper_layer), 0);
+	} else if (bpf_core_type_exists(struct ovl_inode)) {
+		struct ovl_inode *in_overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
+
+		put_u32(run, FIELD(sched_process_exec, upper_layer), BPF_CORE_READ(in_overlay, __upperdentry) != NULL);
+	}
 }
 
 /* By whose login the task came, and at which terminal it is. What is not put is unavailable: nobody's, and none. */
@@ -274,7 +318,8 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 	put_path_at(run->slot, run->max, FIELD(sched_process_exec, pwd), BPF_CORE_READ(task, fs, pwd.dentry),
 		    BPF_CORE_READ(task, fs, pwd.mnt));
 	put_stdin(run, task);
-	put_interpreter(run, mm);
+	put_auxv(run, mm);
+	put_origin(run, file, inode);
 	put_before(run, task);
 	put_login(run, task);
 	put_u32(run, FIELD(sched_process_exec, invoked_from_kernel),

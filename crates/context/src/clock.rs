@@ -106,6 +106,11 @@ impl Clock {
         boot_ns.saturating_add_signed(self.wall_ahead)
     }
 
+    /// The moment of the boot clock at those nanoseconds since the epoch.
+    pub fn boot(&self, wall_ns: u64) -> u64 {
+        wall_ns.saturating_sub_signed(self.wall_ahead)
+    }
+
     /// Measures the distance between the clocks again, and gives how far the wall clock has moved against the boot clock
     /// since, in nanoseconds.
     pub fn measure_again(&mut self) -> i64 {

@@ -94,6 +94,15 @@ impl Dns {
         names
     }
 
+    /// All names that still count at a time: network namespace, address, name, until when it counts, and who asked.
+    pub fn iter(&self, now: u64) -> impl Iterator<Item = (u32, IpAddr, &str, u64, Option<ProcessKey>)> {
+        let all = self.young.iter().chain(&self.old);
+        all.flat_map(move |(&(net_ns, address), names)| {
+            let valid = names.iter().filter(move |n| n.until > now);
+            valid.map(move |n| (net_ns, address, &*n.name, n.until, n.asker))
+        })
+    }
+
     /// Addresses whose names were forgotten before their time, for want of room.
     pub fn forgotten(&self) -> u64 {
         self.forgotten

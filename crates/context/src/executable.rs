@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 pub struct Executable {
     path: Box<[u8]>,
     hash: OnceLock<Arc<FileHash>>,
+    owner: OnceLock<Arc<FileOwner>>,
 }
 
 impl Executable {
     /// The program of that path.
     pub(crate) fn at(path: &[u8]) -> Arc<Executable> {
-        Arc::new(Executable { path: path.into(), hash: OnceLock::new() })
+        Arc::new(Executable { path: path.into(), hash: OnceLock::new(), owner: OnceLock::new() })
     }
 
     /// Its path, by the kernel.
@@ -29,6 +30,54 @@ impl Executable {
     /// SHA-256 of its file, if that is known by now.
     pub fn sha256(&self) -> Option<Sha256> {
         self.hash.get()?.get()
+    }
+
+    /// Says where its owner will be; the first to say so counts.
+    pub fn owned_by(&self, owner: Arc<FileOwner>) {
+        // Another's is of the same execution.
+        let _ = self.owner.set(owner);
+    }
+
+    /// The package that it is of, if that is known by now.
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.get()?.get()
+    }
+}
+
+/// A package of the system's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its version.
+    pub version: Box<str>,
+}
+
+/// Whose a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// That package's.
+    Package(Arc<Package>),
+    /// The system has packages, and it is of none.
+    Nobody,
+    /// It can not be told.
+    Unknown,
+}
+
+/// The package of a file, once it was looked for: shared with who looks.
+#[derive(Debug, Default)]
+pub struct FileOwner(OnceLock<Owner>);
+
+impl FileOwner {
+    /// The owner, if it is known by now.
+    pub fn get(&self) -> Option<&Owner> {
+        self.0.get()
+    }
+
+    /// It is known now.
+    pub fn set(&self, owner: Owner) {
+        // There is one who looks.
+        let _ = self.0.set(owner);
     }
 }
 

@@ -25,13 +25,15 @@ pub use container_path::{Runtime, container_of};
 pub use containers::{Cgroup, Change, Container, Containers, DEFAULT_CGROUPS};
 pub use dns::Dns;
 pub use error::Error;
-pub use executable::{Executable, FileHash, Sha256};
+pub use executable::{Executable, FileHash, FileOwner, Owner, Package, Sha256};
 pub use hierarchy::{Hierarchy, choose_hierarchy};
-pub use names::{NAME_BYTES, Names, Pod};
+pub use names::{LABEL_BYTES, LABELS, Labels, NAME_BYTES, Names, Pod};
 pub use observe::{born, process_of};
-pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Sighting, comm_bytes};
+pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Program, Sighting, comm_bytes};
 pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes};
 pub use users::Users;
+
+use std::sync::Arc;
 
 use catalogue::fields::net_packet_dns_response;
 use event::Event;
@@ -54,6 +56,8 @@ pub struct Context {
     pub dns: Dns,
     /// How many ancestors an event is written with.
     pub max_ancestors: usize,
+    /// Names of the policies that the event at hand has matched: they stand in its line, beside who did it.
+    pub matched: Vec<Arc<str>>,
 }
 
 impl Context {
@@ -76,6 +80,7 @@ impl Context {
             users: Users::default(),
             dns: Dns::default(),
             max_ancestors: DEFAULT_ANCESTORS,
+            matched: vec![],
         }
     }
 

@@ -73,7 +73,7 @@ fn lifetime(processes: &mut Processes, event: &Event<'_>, who: Option<&Sighting>
             true
         }
         ("sched_process_exec", Some(s)) => {
-            processes.exec(s, path(event, "pathname"));
+            processes.exec(s, path(event, "pathname"), event.header.time);
             true
         }
         ("sched_process_exit", Some(s)) => {

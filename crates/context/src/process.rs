@@ -81,6 +81,50 @@ impl Mark {
     }
 }
 
+/// How many programs are kept that a process ran before.
+const PAST: u8 = 16;
+/// The time of an execution that was not told, or is told next.
+pub(crate) const NOT_KNOWN: u64 = u64::MAX;
+
+/// A program that a process ran before the one that it runs.
+#[derive(Debug)]
+pub(crate) struct Past {
+    program: Program,
+    since: u64,
+    before: Option<Arc<Past>>,
+    /// How many there are, with those before.
+    length: u8,
+}
+
+impl Drop for Past {
+    /// Not one within the other: there may be no stack for that.
+    fn drop(&mut self) {
+        let mut before = self.before.take();
+        while let Some(mut past) = before.and_then(Arc::into_inner) {
+            before = past.before.take();
+        }
+    }
+}
+
+/// What a process ran, and what it was called then.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub(crate) comm: [u8; COMM_BYTES],
+    pub(crate) executable: Option<Arc<Executable>>,
+}
+
+impl Program {
+    /// Command name when it was executed, or, of the last program, now.
+    pub fn comm(&self) -> &[u8] {
+        comm_bytes(&self.comm)
+    }
+
+    /// Its path, by the kernel, where it is known.
+    pub fn path(&self) -> Option<&[u8]> {
+        self.executable.as_deref().map(Executable::path)
+    }
+}
+
 /// One process as the table knows it.
 #[derive(Debug)]
 pub struct Process {
@@ -96,6 +140,9 @@ pub struct Process {
     /// That of the program named by `executable`, if one is.
     pub(crate) exec_id: u64,
     pub(crate) exit_time: Option<u64>,
+    /// Since when it runs what it runs, or [`NOT_KNOWN`].
+    pub(crate) since: u64,
+    pub(crate) past: Option<Arc<Past>>,
     /// Atomic so that a reader of the table can mark; no order between marks is needed.
     pub(crate) marks: AtomicU64,
     /// Seen since the sweep for a victim last passed.
@@ -157,6 +204,51 @@ impl Process {
     /// When its last thread ended, nanoseconds of the boot clock.
     pub fn exit_time(&self) -> Option<u64> {
         self.exit_time
+    }
+
+    /// Since when it runs what it runs, nanoseconds of the boot clock: 0 if that was so when it was first seen, and the end of time
+    /// where an execution was lost.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Whether it lived at a moment of the boot clock.
+    pub fn lived_at(&self, time: u64) -> bool {
+        self.key.start_time <= time && self.exit_time.is_none_or(|end| time < end)
+    }
+
+    /// What it ran at a moment of the boot clock in its life; `None` where that is not known.
+    pub fn program_at(&self, time: u64) -> Option<Program> {
+        if time >= self.since {
+            return Some(self.now());
+        }
+        // When the last one's time was over, is not known either then.
+        let mut past = self.past.as_ref().filter(|p| self.since != NOT_KNOWN || time < p.since);
+        while let Some(p) = past {
+            if time >= p.since {
+                return Some(p.program.clone());
+            }
+            past = p.before.as_ref();
+        }
+        None
+    }
+
+    pub(crate) fn now(&self) -> Program {
+        Program { comm: self.comm, executable: self.executable.clone() }
+    }
+
+    /// It does not run any more what it ran: what it runs, and since when, is not known yet.
+    pub(crate) fn replaced(&mut self, exec_id: u64) {
+        let next = self.exec_id.checked_add(1) == Some(exec_id);
+        let before = self.past.take().filter(|p| p.length < PAST);
+        if next && self.since != NOT_KNOWN {
+            let length = before.as_ref().map_or(0, |p| p.length) + 1;
+            let program = self.now();
+            self.past = Some(Arc::new(Past { program, since: self.since, before, length }));
+        }
+        self.exec_id = exec_id;
+        self.executable = None;
+        self.since = NOT_KNOWN;
     }
 
     /// All its marks.

@@ -35,6 +35,8 @@ pub struct Processes {
     hand: usize,
     evictions: Evictions,
     marks_claimed: u64,
+    /// When the last of those ended that are forgotten.
+    forgotten: u64,
 }
 
 impl Default for Processes {
@@ -54,6 +56,7 @@ impl Processes {
             hand: 0,
             evictions: Evictions::default(),
             marks_claimed: 0,
+            forgotten: 0,
         }
     }
 
@@ -87,11 +90,21 @@ impl Processes {
         self.evictions
     }
 
+    /// Whoever lived at that moment of the boot clock or later is in the table, unless its birth was lost, or it was counted as
+    /// forgotten while it lived.
+    pub fn whole_since(&self) -> u64 {
+        self.forgotten
+    }
+
     /// A process was seen. An unknown one is entered, with its parent as the kernel names it now; of a known one, what
     /// may change is refreshed, and its parent stays. Allocates nothing for a known process.
     pub fn seen(&mut self, s: &Sighting) {
         match self.get_mut(s.key) {
             Some(p) => {
+                if s.exec_id > p.exec_id {
+                    // It executes another program: which, is told next, or was lost.
+                    p.replaced(s.exec_id);
+                }
                 p.uid = s.uid;
                 p.cgroup = s.cgroup;
                 p.mnt_ns = s.mnt_ns;
@@ -100,11 +113,6 @@ impl Processes {
                     p.comm = s.comm;
                 }
                 p.recent = true;
-                if s.exec_id > p.exec_id {
-                    // It executes another program: which, is told next, or was lost.
-                    p.exec_id = s.exec_id;
-                    p.executable = None;
-                }
             }
             None => {
                 let marks = s.parent.and_then(|k| self.get(k)).map_or(0, Process::marks);
@@ -120,6 +128,8 @@ impl Processes {
                     ns_pid: s.ns_pid,
                     exec_id: s.exec_id,
                     exit_time: None,
+                    since: 0,
+                    past: None,
                     marks: AtomicU64::new(marks),
                     recent: true,
                 });
@@ -176,16 +186,19 @@ impl Processes {
                 ns_pid: birth.ns_pid,
                 exec_id: creator.exec_id,
                 exit_time: None,
+                since: birth.key.start_time,
+                past: None,
                 marks: AtomicU64::new(marks),
                 recent: true,
             }),
         }
     }
 
-    /// A process runs another program, of that path if it is known.
-    pub fn exec(&mut self, s: &Sighting, executable: Option<&[u8]>) {
+    /// A process runs another program since that time, of that path if it is known.
+    pub fn exec(&mut self, s: &Sighting, executable: Option<&[u8]>, time: u64) {
         self.seen(s);
         if let Some(p) = self.get_mut(s.key).filter(|p| p.exec_id == s.exec_id) {
+            p.since = time;
             p.comm = s.comm;
             p.executable = executable.map(Executable::at);
         }
@@ -259,6 +272,8 @@ impl Processes {
     fn victim(&mut self) -> usize {
         if let Some(at) = self.exited.pop_front() {
             self.evictions.exited += 1;
+            let ended = self.entries.get(at).and_then(|p| p.exit_time);
+            self.forgotten = self.forgotten.max(ended.unwrap_or_default());
             return at;
         }
         self.evictions.living += 1;

@@ -39,6 +39,11 @@ impl Users {
         }
     }
 
+    /// All, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.names.iter().map(|(&uid, name)| (uid, &**name))
+    }
+
     /// The name of a user.
     pub fn name(&self, uid: u32) -> Option<&str> {
         self.names.get(&uid).map(|name| &**name)

@@ -1,9 +1,13 @@
 //! What the writers of events ask.
 
 use event::Event;
-use event::json::{Ancestor, ContainerRef, PodRef, Who};
+use event::json::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, Who};
 
-use crate::{Context, unique_id};
+use crate::{Context, Labels, Owner, unique_id};
+
+fn labels(labels: &Labels) -> LabelsRef<'_> {
+    LabelsRef { kept: labels.kept(), left_out: labels.left_out() }
+}
 
 impl Who for Context {
     fn host(&self) -> &str {
@@ -30,6 +34,14 @@ impl Who for Context {
         Some(self.process(event)?.program()?.sha256()?.0)
     }
 
+    fn package(&self, event: &Event<'_>) -> Option<Option<PackageRef<'_>>> {
+        match self.process(event)?.program()?.owner()? {
+            Owner::Package(p) => Some(Some(PackageRef { name: &p.name, version: &p.version })),
+            Owner::Nobody => Some(None),
+            Owner::Unknown => None,
+        }
+    }
+
     /// A container has users of its own, whatever their numbers are called outside.
     fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
         self.containers.container(cgroup).is_none().then(|| self.users.name(uid))?
@@ -44,13 +56,19 @@ impl Who for Context {
             name: names.and_then(|n| n.name.as_deref()),
             image: names.and_then(|n| n.image.as_deref()),
             image_digest: names.and_then(|n| n.image_digest.as_deref()),
+            labels: names.map(|n| labels(&n.labels)).unwrap_or_default(),
             pod: names.and_then(|n| n.pod.as_ref()).map(|p| PodRef {
                 name: &p.name,
                 namespace: p.namespace.as_deref(),
                 uid: p.uid.as_deref(),
                 sandbox: p.sandbox,
+                labels: labels(&p.labels),
             }),
         })
+    }
+
+    fn matched_policies(&self, _: &Event<'_>, f: &mut dyn FnMut(&str)) {
+        self.matched.iter().for_each(|name| f(name));
     }
 
     /// Only those of which more than the key is known: an empty name would look like one.

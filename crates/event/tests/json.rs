@@ -4,13 +4,18 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
 use catalogue::{EVENTS, Quality};
 use common::{Nobody, any_parts, full, header, with};
 use event::build::RecordBuilder;
-use event::json::{Ancestor, ContainerRef, PodRef, Who, schema, write_event};
+use event::json::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, Who, schema, write_event};
 use event::{Event, Flags, Header, Origin, SockAddr, UnixName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+static LABELS: LazyLock<Vec<(Box<str>, Box<str>)>> =
+    LazyLock::new(|| vec![("app".into(), "we\"b".into()), ("tier/x".into(), "".into())]);
 
 /// Knows all.
 struct Everybody;
@@ -44,14 +49,25 @@ impl Who for Everybody {
         Some([0xa5; 32])
     }
 
+    fn package(&self, event: &Event<'_>) -> Option<Option<PackageRef<'_>>> {
+        Some((event.header.pid != 1).then_some(PackageRef { name: "bash", version: "5.2" }))
+    }
+
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
-        let pod = PodRef { name: "web-1", namespace: Some("shop"), uid: Some("1f2e-3d"), sandbox: false };
+        let pod = PodRef {
+            name: "web-1",
+            namespace: Some("shop"),
+            uid: Some("1f2e-3d"),
+            sandbox: false,
+            labels: LabelsRef { kept: &LABELS[..], left_out: 2 },
+        };
         (cgroup == 4242).then_some(ContainerRef {
             id: "c0ffee",
             runtime: "docker",
             name: Some("we\"b"),
             image: Some("nginx:1"),
             image_digest: Some("sha256:ab"),
+            labels: LabelsRef { kept: &LABELS[..1], left_out: 0 },
             pod: Some(pod),
         })
     }
@@ -112,7 +128,7 @@ fn a_line() {
     .put_str(0, b"/tmp/a\nb", Quality::Unresolved)
     .put_u32(2, 3)
     .finish();
-    insta::assert_snapshot!(line(&record, &Everybody), @r##"{"timestamp":{"seconds":5,"nanos":123},"id":"security_inode_rename","name":"security_inode_rename","policies":{"matched":["one","two"]},"workload":{"process":{"executable":{"path":"/usr/bin/b\\xffash","encoding":"escaped","sha256":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"},"unique_id":1000000100,"host_pid":100,"pid":10,"real_user":{"id":1000,"name":"b\\b"},"effective_user":{"id":0},"real_group":{"id":1001},"effective_group":{"id":1002},"thread":{"start_time":{"seconds":1,"nanos":1},"name":"bash","unique_id":1000000102,"host_tid":101,"tid":11,"syscall":"rename","compat":true},"host_ppid":1,"ppid":0,"namespaces":{"mnt":11,"pid":12,"net":13,"uts":14,"ipc":15,"user":16,"cgroup":17},"cgroup_id":4242,"ancestors":[{"unique_id":2,"host_pid":50,"pid":1,"thread":{"start_time":{"seconds":0,"nanos":3},"name":"s\\h"}},{"unique_id":1,"host_pid":1,"pid":1,"executable":{"path":"/sbin/init"},"thread":{"start_time":{"seconds":0,"nanos":3},"name":"init"}}]},"container":{"id":"c0ffee","runtime":"docker","name":"we\"b","image":{"name":"nginx:1","repo_digests":["sha256:ab"]}},"k8s":{"pod":{"name":"web-1","uid":"1f2e-3d","sandbox":false},"namespace":{"name":"shop"}}},"data":[{"name":"old_path","str":"/tmp/a\nb","quality":"unresolved"},{"name":"new_path","quality":"unavailable"},{"name":"flags","u_int32":3,"parsed":"RENAME_NOREPLACE|RENAME_EXCHANGE"},{"name":"rewritten","quality":"unavailable"},{"name":"returnValue","int64":-2,"parsed":"ENOENT"}],"seq":7,"lane":"task","cpu":2,"slot":1,"host":"host \"one\"","boot_id":"0b1c","origin":"current"}"##);
+    insta::assert_snapshot!(line(&record, &Everybody), @r##"{"timestamp":{"seconds":5,"nanos":123},"id":"security_inode_rename","name":"security_inode_rename","policies":{"matched":["one","two"]},"workload":{"process":{"executable":{"path":"/usr/bin/b\\xffash","encoding":"escaped","sha256":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5","package":{"name":"bash","version":"5.2"}},"unique_id":1000000100,"host_pid":100,"pid":10,"real_user":{"id":1000,"name":"b\\b"},"effective_user":{"id":0},"real_group":{"id":1001},"effective_group":{"id":1002},"thread":{"start_time":{"seconds":1,"nanos":1},"name":"bash","unique_id":1000000102,"host_tid":101,"tid":11,"syscall":"rename","compat":true},"host_ppid":1,"ppid":0,"namespaces":{"mnt":11,"pid":12,"net":13,"uts":14,"ipc":15,"user":16,"cgroup":17},"cgroup_id":4242,"ancestors":[{"unique_id":2,"host_pid":50,"pid":1,"thread":{"start_time":{"seconds":0,"nanos":3},"name":"s\\h"}},{"unique_id":1,"host_pid":1,"pid":1,"executable":{"path":"/sbin/init"},"thread":{"start_time":{"seconds":0,"nanos":3},"name":"init"}}]},"container":{"id":"c0ffee","runtime":"docker","name":"we\"b","image":{"name":"nginx:1","repo_digests":["sha256:ab"]},"labels":{"app":"we\"b"}},"k8s":{"pod":{"name":"web-1","uid":"1f2e-3d","sandbox":false,"labels":{"app":"we\"b","tier/x":""},"labels_left_out":2},"namespace":{"name":"shop"}}},"data":[{"name":"old_path","str":"/tmp/a\nb","quality":"unresolved"},{"name":"new_path","quality":"unavailable"},{"name":"flags","u_int32":3,"parsed":"RENAME_NOREPLACE|RENAME_EXCHANGE"},{"name":"rewritten","quality":"unavailable"},{"name":"returnValue","int64":-2,"parsed":"ENOENT"}],"seq":7,"lane":"task","cpu":2,"slot":1,"host":"host \"one\"","boot_id":"0b1c","origin":"current"}"##);
 }
 
 #[test]

@@ -26,3 +26,8 @@ pub use schema::schema;
 pub use scope::{KernelScope, List, Scope};
 pub use selection::{ALIASES, Selection};
 pub use set::{Cause, Matched, Policies, Suppressed, Whose};
+
+/// Whether a text is what a pattern says, in which each `*` stands for anything.
+pub fn matches(pattern: &str, text: &[u8]) -> bool {
+    pattern::Pattern::new(pattern).matches(text)
+}

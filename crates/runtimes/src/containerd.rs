@@ -35,6 +35,23 @@ pub(crate) struct Container {
     pub(crate) labels: HashMap<String, String>,
     #[prost(string, tag = "3")]
     pub(crate) image: String,
+    /// The container's specification, as JSON.
+    #[prost(message, optional, tag = "5")]
+    pub(crate) spec: Option<Any>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Any {
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) value: Vec<u8>,
+}
+
+/// Of a container's specification (OCI) what Kubernetes' side of containerd notes in it.
+#[derive(Default, serde::Deserialize)]
+struct Spec {
+    #[serde(default)]
+    annotations: HashMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -103,10 +120,24 @@ async fn names_in(grpc: &mut Grpc, namespace: &str, id: &str) -> Result<Option<N
     };
     let labels = &container.labels;
     let sandbox = labels.get("io.cri-containerd.kind").is_some_and(|k| k == "sandbox");
+    // In Kubernetes, what is written on the pod is with its sandbox.
+    let spec: Spec = match &container.spec {
+        Some(spec) if !sandbox => serde_json::from_slice(&spec.value).unwrap_or_default(),
+        _ => Spec::default(),
+    };
+    let of_sandbox = match spec.annotations.get("io.kubernetes.cri.sandbox-id") {
+        Some(id) => {
+            let found: Option<GetContainerResponse> =
+                grpc.call(get, header, &GetRequest { key: id.clone() }).await?;
+            found.and_then(|f| f.container).map(|c| c.labels).unwrap_or_default()
+        }
+        None => HashMap::new(),
+    };
     Ok(Some(Names {
         name: kubernetes::container(labels).or_else(|| labels.get("nerdctl/name").and_then(name)),
         image: name(&container.image),
         image_digest: image.and_then(|i| i.image?.target).and_then(|t| name(t.digest)),
-        pod: kubernetes::pod(labels, sandbox),
+        pod: kubernetes::pod(labels, sandbox, &of_sandbox),
+        labels: kubernetes::labels(labels),
     }))
 }

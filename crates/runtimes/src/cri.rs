@@ -62,6 +62,33 @@ pub(crate) struct PodSandboxStatusResponse {
 pub(crate) struct PodSandboxStatus {
     #[prost(message, optional, tag = "2")]
     pub(crate) metadata: Option<PodMetadata>,
+    #[prost(map = "string, string", tag = "7")]
+    pub(crate) labels: HashMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListContainersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) filter: Option<ContainerFilter>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ContainerFilter {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListContainersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) containers: Vec<Listed>,
+}
+
+/// A container's status does not say in which sandbox it is, but the list does.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Listed {
+    #[prost(string, tag = "2")]
+    pub(crate) pod_sandbox_id: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -80,25 +107,45 @@ pub(crate) async fn names(socket: &Path, id: &str) -> Result<Option<Names>, Erro
     let container = "/runtime.v1.RuntimeService/ContainerStatus";
     let container: Option<ContainerStatusResponse> = grpc.call(container, None, &question).await?;
     if let Some(status) = container.and_then(|c| c.status) {
-        return Ok(Some(of_container(status)));
+        let list = "/runtime.v1.RuntimeService/ListContainers";
+        let filter = Some(ContainerFilter { id: id.to_string() });
+        let listed: Option<ListContainersResponse> =
+            grpc.call(list, None, &ListContainersRequest { filter }).await?;
+        let id = listed.and_then(|l| l.containers.into_iter().next()).map(|c| c.pod_sandbox_id);
+        let pod = match id.filter(|id| !id.is_empty()) {
+            Some(id) => sandbox(&mut grpc, &StatusRequest { id }).await?,
+            None => None,
+        };
+        return Ok(Some(of_container(status, &pod.unwrap_or_default().labels)));
     }
-    let sandbox = "/runtime.v1.RuntimeService/PodSandboxStatus";
-    let sandbox: Option<PodSandboxStatusResponse> = grpc.call(sandbox, None, &question).await?;
-    Ok(sandbox.and_then(|s| s.status?.metadata).and_then(of_sandbox))
+    Ok(sandbox(&mut grpc, &question).await?.and_then(of_sandbox))
 }
 
-fn of_container(status: ContainerStatus) -> Names {
+async fn sandbox(grpc: &mut Grpc, question: &StatusRequest) -> Result<Option<PodSandboxStatus>, Error> {
+    let status = "/runtime.v1.RuntimeService/PodSandboxStatus";
+    let sandbox: Option<PodSandboxStatusResponse> = grpc.call(status, None, question).await?;
+    Ok(sandbox.and_then(|s| s.status))
+}
+
+fn of_container(status: ContainerStatus, of_sandbox: &HashMap<String, String>) -> Names {
     let image = status.image.unwrap_or_default();
     Names {
         name: status.metadata.and_then(|m| name(m.name)),
         image: name(image.user_specified_image).or_else(|| name(image.image)),
         image_digest: status.image_ref.rsplit_once('@').and_then(|(_, digest)| name(digest)),
-        pod: kubernetes::pod(&status.labels, false),
+        pod: kubernetes::pod(&status.labels, false, of_sandbox),
+        labels: kubernetes::labels(&status.labels),
     }
 }
 
-fn of_sandbox(pod: PodMetadata) -> Option<Names> {
-    let pod =
-        Pod { name: name(pod.name)?, namespace: name(pod.namespace), uid: name(pod.uid), sandbox: true };
+fn of_sandbox(status: PodSandboxStatus) -> Option<Names> {
+    let pod = status.metadata?;
+    let pod = Pod {
+        name: name(pod.name)?,
+        namespace: name(pod.namespace),
+        uid: name(pod.uid),
+        sandbox: true,
+        labels: kubernetes::of_pod(&status.labels),
+    };
     Some(Names { pod: Some(pod), ..Names::default() })
 }

@@ -46,11 +46,19 @@ pub(crate) async fn names(socket: &Path, id: &str) -> Result<Option<Names>, Erro
     let (asked_for, labels) = container.config.map_or((None, None), |c| (c.image, c.labels));
     let labels = labels.unwrap_or_default();
     let sandbox = labels.get("io.kubernetes.docker.type").is_some_and(|t| t == "podsandbox");
+    let of_sandbox = match labels.get("io.kubernetes.sandbox.id").filter(|id| crate::is_askable(id)) {
+        Some(id) if !sandbox => {
+            let sandbox = http.get::<Container>(&format!("/containers/{id}/json")).await?;
+            sandbox.and_then(|s| s.config?.labels).unwrap_or_default()
+        }
+        _ => HashMap::new(),
+    };
     Ok(Some(Names {
         name: kubernetes::container(&labels)
             .or_else(|| container.name.and_then(|n| name(n.strip_prefix('/').unwrap_or(&n)))),
         image: asked_for.and_then(name),
         image_digest: image.and_then(|i| i.repo_digests).and_then(|d| d.first().and_then(digest)),
-        pod: kubernetes::pod(&labels, sandbox),
+        pod: kubernetes::pod(&labels, sandbox, &of_sandbox),
+        labels: kubernetes::labels(&labels),
     }))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use context::Pod;
+use context::{Labels, Pod};
 use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Response};
@@ -16,12 +16,12 @@ use prost::Message;
 
 use super::*;
 use crate::containerd::{
-    Container, Descriptor, GetContainerResponse, GetImageResponse, GetRequest, Image, ListNamespacesResponse,
-    Namespace,
+    Any, Container, Descriptor, GetContainerResponse, GetImageResponse, GetRequest, Image,
+    ListNamespacesResponse, Namespace,
 };
 use crate::cri::{
-    ContainerStatus, ContainerStatusResponse, ImageSpec, Metadata, PodMetadata, PodSandboxStatus,
-    PodSandboxStatusResponse, StatusRequest,
+    ContainerStatus, ContainerStatusResponse, ImageSpec, ListContainersRequest, ListContainersResponse,
+    Listed, Metadata, PodMetadata, PodSandboxStatus, PodSandboxStatusResponse, StatusRequest,
 };
 
 const ID: &str = "4f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef0123456789abcdef";
@@ -134,7 +134,13 @@ fn labels(more: &[(&str, &str)]) -> std::collections::HashMap<String, String> {
 }
 
 fn pod(sandbox: bool) -> Pod {
-    Pod { name: "web-1".into(), namespace: Some("shop".into()), uid: Some("1f2e3d4c".into()), sandbox }
+    Pod {
+        name: "web-1".into(),
+        namespace: Some("shop".into()),
+        uid: Some("1f2e3d4c".into()),
+        sandbox,
+        labels: Labels::of([("app", "web")]),
+    }
 }
 
 #[test]
@@ -147,7 +153,7 @@ fn docker_and_podman() {
             match path {
                 p if p == container => (
                     200,
-                    r#"{"Id":"x","Name":"/web","Image":"sha256:1234","Config":{"Image":"nginx:1","Labels":null}}"#.into(),
+                    r#"{"Id":"x","Name":"/web","Image":"sha256:1234","Config":{"Image":"nginx:1","Labels":{"team":"shop"}}}"#.into(),
                 ),
                 "/images/sha256:1234/json" => (200, format!(r#"{{"RepoDigests":["nginx@{DIGEST}","n@sha256:b"]}}"#)),
                 _ => (404, r#"{"message":"no"}"#.into()),
@@ -157,6 +163,7 @@ fn docker_and_podman() {
             name: Some("web".into()),
             image: Some("nginx:1".into()),
             image_digest: Some(DIGEST.into()),
+            labels: Labels::of([("team", "shop")]),
             pod: None,
         };
         assert_eq!(named(&sockets, runtime), expected);
@@ -181,17 +188,29 @@ fn a_runtime_that_learns_of_a_container_late_is_asked_again() {
 fn kubernetes_by_docker() {
     let folder = tempfile::tempdir().unwrap();
     let sockets = sockets(folder.path());
-    let labels =
-        labels(&[("io.kubernetes.docker.type", "podsandbox"), ("io.kubernetes.container.name", "POD")]);
-    let labels = serde_json::to_string(&labels).unwrap();
-    http(&sockets.docker, move |path| match path {
-        p if p.starts_with("/containers/") => {
-            (200, format!(r#"{{"Name":"/k8s_POD_web","Config":{{"Image":"pause","Labels":{labels}}}}}"#))
-        }
-        _ => (404, String::new()),
-    });
-    let names = named(&sockets, Runtime::Unknown);
-    assert_eq!((names.name.as_deref(), names.pod), (Some("POD"), Some(pod(true))));
+    let of_sandbox = labels(&[
+        ("io.kubernetes.docker.type", "podsandbox"),
+        ("io.kubernetes.container.name", "POD"),
+        ("app", "web"),
+    ]);
+    let of_server =
+        labels(&[("io.kubernetes.sandbox.id", "5a9db0"), ("io.kubernetes.container.name", "server")]);
+    let [of_sandbox, of_server] = [of_sandbox, of_server].map(|l| serde_json::to_string(&l).unwrap());
+    for (sandbox, name) in [(true, "POD"), (false, "server")] {
+        let asked_for = if sandbox { of_sandbox.clone() } else { of_server.clone() };
+        let of_sandbox = of_sandbox.clone();
+        let _ = std::fs::remove_file(&sockets.docker);
+        http(&sockets.docker, move |path| {
+            let labels = match path {
+                "/containers/5a9db0/json" => &of_sandbox,
+                p if p.starts_with("/containers/") => &asked_for,
+                _ => return (404, String::new()),
+            };
+            (200, format!(r#"{{"Name":"/k8s_web","Config":{{"Image":"pause","Labels":{labels}}}}}"#))
+        });
+        let names = named(&sockets, Runtime::Unknown);
+        assert_eq!((names.name.as_deref(), names.pod), (Some(name), Some(pod(sandbox))));
+    }
 }
 
 #[test]
@@ -207,12 +226,21 @@ fn containerd_in_whichever_namespace() {
                     Some(ListNamespacesResponse { namespaces }.encode_to_vec())
                 }
                 _ if namespace != home => None,
+                "/containerd.services.containers.v1.Containers/Get" if key == "5a9db0" => {
+                    let labels = labels(&[("io.cri-containerd.kind", "sandbox"), ("app", "web")]);
+                    let container = Some(Container { labels, ..Container::default() });
+                    Some(GetContainerResponse { container }.encode_to_vec())
+                }
                 "/containerd.services.containers.v1.Containers/Get" if key == ID => {
+                    let spec =
+                        r#"{"ociVersion":"1.1.0","annotations":{"io.kubernetes.cri.sandbox-id":"5a9db0"}}"#;
+                    let spec = Some(Any { value: spec.into() });
                     let labels = labels(&[
                         ("io.kubernetes.container.name", "server"),
                         ("io.cri-containerd.kind", "container"),
                     ]);
-                    let container = Some(Container { labels, image: "docker.io/library/nginx:1".into() });
+                    let container =
+                        Some(Container { labels, image: "docker.io/library/nginx:1".into(), spec });
                     Some(GetContainerResponse { container }.encode_to_vec())
                 }
                 "/containerd.services.images.v1.Images/Get" if key == "docker.io/library/nginx:1" => {
@@ -227,6 +255,13 @@ fn containerd_in_whichever_namespace() {
             image: Some("docker.io/library/nginx:1".into()),
             image_digest: Some(DIGEST.into()),
             pod: Some(pod(false)),
+            labels: Labels::of([
+                ("io.cri-containerd.kind", "container"),
+                ("io.kubernetes.container.name", "server"),
+                ("io.kubernetes.pod.name", "web-1"),
+                ("io.kubernetes.pod.namespace", "shop"),
+                ("io.kubernetes.pod.uid", "1f2e3d4c"),
+            ]),
         };
         assert_eq!(named(&sockets, Runtime::Containerd), expected);
     }
@@ -238,8 +273,17 @@ fn crio_of_containers_and_of_sandboxes() {
         let folder = tempfile::tempdir().unwrap();
         let sockets = sockets(folder.path());
         grpc(sockets.crio.clone(), move |path, _, message| {
-            assert_eq!(StatusRequest::decode(message).unwrap().id, ID);
+            let list = path.ends_with("/ListContainers");
+            let id = match list {
+                true => ListContainersRequest::decode(message).unwrap().filter.unwrap().id,
+                false => StatusRequest::decode(message).unwrap().id,
+            };
+            assert_eq!(id, if path.ends_with("/PodSandboxStatus") && !sandbox { "5a9db0" } else { ID });
             match path {
+                _ if list => {
+                    let containers = vec![Listed { pod_sandbox_id: "5a9db0".into() }];
+                    Some(ListContainersResponse { containers }.encode_to_vec())
+                }
                 "/runtime.v1.RuntimeService/ContainerStatus" if !sandbox => {
                     let status = Some(ContainerStatus {
                         metadata: Some(Metadata { name: "server".into() }),
@@ -258,10 +302,8 @@ fn crio_of_containers_and_of_sandboxes() {
                         uid: "1f2e3d4c".into(),
                         namespace: "shop".into(),
                     });
-                    Some(
-                        PodSandboxStatusResponse { status: Some(PodSandboxStatus { metadata }) }
-                            .encode_to_vec(),
-                    )
+                    let status = Some(PodSandboxStatus { metadata, labels: labels(&[("app", "web")]) });
+                    Some(PodSandboxStatusResponse { status }.encode_to_vec())
                 }
                 _ => None,
             }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 /// Watches this machine: every event delivered intact, or reported lost.
 ///
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     /// Check policies, explain who decides what of them, test them on recorded events
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Ask the running watch what it knows: processes, containers, names of addresses, users
+    Query(Query),
     /// Print the JSON Schema of the event lines
     Schema,
     /// Try to break the promise on this kernel: load it, preempt it, and compare every event with what was done
@@ -62,7 +65,7 @@ pub(crate) struct Watch {
     pub(crate) output: Vec<String>,
 
     /// More about each event: environment; ancestry=N (how many ancestors, 16 if not said); executable-hash, SHA-256 of executed files,
-    /// each hashed once (executable-hash.mode=none: at each execution). Always on: decoded-data, container,
+    /// each hashed once (executable-hash.mode=none: at each execution); loaded-hash, the same of shared objects and modules; package, of dpkg or apk, of executed files. Always on: decoded-data, container,
     /// for which container.docker.socket=PATH (or containerd, crio, podman) says where a runtime tells names
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
@@ -74,6 +77,10 @@ pub(crate) struct Watch {
     /// The kernel's memory that print_mem_dump shows: a symbol and how many bytes, 256 if not said
     #[arg(long, value_name = "SYMBOL[:BYTES]", value_delimiter = ',')]
     pub(crate) dump: Vec<integrity::Dump>,
+
+    /// Where to answer `tarsius query`, or none [default: /run/tarsius.sock, for root, if no other watch has it]
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) control: Option<PathBuf>,
 
     /// Memory for all rings together: 64M, 512K, 1G
     #[arg(short, long, value_name = "SIZE", default_value = "64M", value_parser = size)]
@@ -131,6 +138,10 @@ pub(crate) enum Enrichment {
     Ancestry(usize),
     /// SHA-256 of executed files; with `keep`, once for each
     Hash { keep: bool },
+    /// The packages of executed files
+    Package,
+    /// SHA-256 of shared objects and modules that are loaded
+    LoadedHash,
     /// Where a container runtime is reached
     Socket(Engine, PathBuf),
 }
@@ -162,6 +173,8 @@ impl std::str::FromStr for Enrichment {
         match (key, value, engine) {
             ("environment", None, _) => Ok(Self::Environment),
             ("container" | "decoded-data", None, _) => Ok(Self::Always),
+            ("package", None, _) => Ok(Self::Package),
+            ("loaded-hash", None, _) => Ok(Self::LoadedHash),
             ("executable-hash", None, _) | ("executable-hash.mode", Some("dev-inode"), _) => {
                 Ok(Self::Hash { keep: true })
             }
@@ -175,7 +188,7 @@ impl std::str::FromStr for Enrichment {
             },
             (_, Some(path), Some(engine)) if path.starts_with('/') => Ok(Self::Socket(engine, path.into())),
             (_, _, Some(_)) => Err(format!("{key} takes an absolute path: {key}=/run/other.sock")),
-            _ => Err("environment, ancestry=N, executable-hash, executable-hash.mode=MODE, container, decoded-data, or \
+            _ => Err("environment, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
                       container.RUNTIME.socket=PATH of docker, containerd, crio, podman"
                 .into()),
         }
@@ -198,6 +211,11 @@ impl Watch {
             Enrichment::Hash { keep } => Some(*keep),
             _ => None,
         })
+    }
+
+    /// Whether files are hashed that are loaded.
+    pub(crate) fn hashes_loads(&self) -> bool {
+        self.enrichment.contains(&Enrichment::LoadedHash)
     }
 
     /// Where container runtimes are reached.
@@ -253,6 +271,46 @@ pub(crate) struct Ps {
     /// Each process below the one that made it
     #[arg(short, long)]
     pub(crate) tree: bool,
+
+    /// As they were at that time, by what the running watch remembers: 2026-11-28T12:00:00Z, 12:00:00 (of today), "5m ago"
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) at: Option<Timestamp>,
+
+    /// The watch's --control
+    #[arg(long, value_name = "SOCKET", default_value = control::DEFAULT_PATH, requires = "at")]
+    pub(crate) control: PathBuf,
+}
+
+/// Options of `tarsius query`.
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    /// Of what
+    pub(crate) what: Kind,
+
+    /// Which: COLUMN=VALUE or COLUMN!=VALUE, with * for anything; several must all hold
+    #[arg(value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+
+    /// As JSON, one line each
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The watch's --control
+    #[arg(long, value_name = "SOCKET", default_value = control::DEFAULT_PATH)]
+    pub(crate) control: PathBuf,
+}
+
+/// What `tarsius query` can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// The processes, and those that ended and are still remembered
+    Process,
+    /// The containers that are there
+    Container,
+    /// What addresses were resolved from
+    Dns,
+    /// The host's users
+    User,
 }
 
 /// What `tarsius policy` does.
@@ -365,6 +423,21 @@ fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "a size from 4K to 64G, please".into())
 }
 
+/// A time of some day, of today, or a span from now.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let now = jiff::Zoned::now();
+    let of_today = |time: jiff::civil::Time| now.with().time(time).build();
+    let told = text
+        .parse::<Timestamp>()
+        .or_else(|_| Ok(text.parse::<jiff::Zoned>()?.timestamp()))
+        .or_else(|_: jiff::Error| {
+            Ok(text.parse::<jiff::civil::DateTime>()?.to_zoned(now.time_zone().clone())?.timestamp())
+        })
+        .or_else(|_: jiff::Error| Ok(of_today(text.parse()?)?.timestamp()))
+        .or_else(|_: jiff::Error| Ok(now.checked_add(text.parse::<jiff::Span>()?)?.timestamp()));
+    told.map_err(|_: jiff::Error| "a time: 2026-11-28T12:00:00Z, 12:00:00, or \"5m ago\"".into())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 10 or 0.5".to_string())?;
     Duration::try_from_secs_f64(seconds).map_err(|_| "a number of seconds, such as 10 or 0.5".into())
@@ -388,6 +461,16 @@ mod tests {
         assert!(
             size("12").is_err() && size("M").is_err() && size("5X").is_err() && size("99999999999G").is_err()
         );
+    }
+
+    #[test]
+    fn moments() {
+        let known = moment("2026-11-28T12:00:00Z").expect("a time");
+        assert_eq!(known.as_second(), 1_795_867_200);
+        let ago = Timestamp::now().as_second() - moment("5m ago").expect("a span").as_second();
+        assert!((299..=302).contains(&ago), "{ago}");
+        assert!(moment("12:30:00").is_ok() && moment("2026-11-28 12:00:00").is_ok());
+        assert!(moment("").is_err() && moment("soon").is_err() && moment("25:00:00").is_err());
     }
 
     #[test]

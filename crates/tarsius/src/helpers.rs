@@ -3,19 +3,20 @@
 //! A helper never makes the stream wait. Whatever takes time it does in a thread of its own, from a bounded queue; what finds no place there
 //! it counts, and the ledger tells it like a loss of the programs.
 
-use catalogue::Lane;
 use catalogue::fields::{module_load, sched_process_exec, shared_object_loaded, symbols_loaded};
+use catalogue::{Lane, Quality};
 use context::{Container, Context};
 use event::Event;
 use hashes::Hashes;
 use integrity::Checker;
 use kernel::Features;
 use libraries::Reader;
+use packages::{Execution, Packages};
 use policy::Selection;
 use runtimes::{Reply, Runtimes};
 use sensor::{Cause, Loss};
 
-use crate::cli::Watch;
+use crate::cli::{Enrichment, Watch};
 use crate::container;
 use crate::executable::{self, Executed};
 
@@ -78,8 +79,11 @@ fn of(events: &[u16], selection: &Selection) -> Vec<u16> {
 }
 
 /// Whether a helper needs an event that may not be selected: known before the helpers are there.
-pub(crate) fn need(event: u16, selection: &Selection) -> bool {
+pub(crate) fn need(event: u16, options: &Watch, selection: &Selection) -> bool {
     let any = |events: &[u16]| events.iter().any(|&e| selection.contains(e));
+    if options.hashes_loads() && executable::LOADS.contains(&event) {
+        return true;
+    }
     match event {
         module_load::EVENT_ID => any(&integrity::LOOKED_FOR),
         shared_object_loaded::EVENT_ID => any(&libraries::EVENTS),
@@ -97,8 +101,11 @@ impl Helpers {
         use anyhow::Context as _;
         let names = Names::start(options).context("starting to ask container runtimes")?;
         let mut all: Vec<Box<dyn Helper>> = vec![Box::new(names)];
-        if let Some(keep) = options.hashes() {
-            all.push(Box::new(Hashes::start(keep).context("starting to hash")?));
+        if let Some(hashing) = Hashing::start(options).context("starting to hash")? {
+            all.push(Box::new(hashing));
+        }
+        if options.enrichment.contains(&Enrichment::Package) {
+            all.push(Box::new(Packages::start().context("starting to read the packages")?));
         }
         let events = of(&integrity::LOOKED_FOR, selection);
         if !events.is_empty() {
@@ -189,20 +196,75 @@ impl Helper for Integrity {
     }
 }
 
-/// Hashes of executed files.
-impl Helper for Hashes<Executed> {
+/// Hashes of files that run.
+struct Hashing {
+    hashes: Hashes<Executed>,
+    observed: &'static [u16],
+}
+
+impl Hashing {
+    fn start(options: &Watch) -> std::io::Result<Option<Hashing>> {
+        const EXECUTIONS: [u16; 1] = [sched_process_exec::EVENT_ID];
+        const BOTH: [u16; 3] = [EXECUTIONS[0], executable::LOADS[0], executable::LOADS[1]];
+        let observed: &[u16] = match (options.hashes(), options.hashes_loads()) {
+            (None, false) => return Ok(None),
+            (Some(_), false) => &EXECUTIONS,
+            (None, true) => &executable::LOADS,
+            (Some(_), true) => &BOTH,
+        };
+        let hashes = Hashes::start(options.hashes().unwrap_or(true))?;
+        Ok(Some(Hashing { hashes, observed }))
+    }
+}
+
+impl Helper for Hashing {
+    fn observed(&self) -> &'static [u16] {
+        self.observed
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        if seen.in_scope {
+            executable::hash(&mut self.hashes, seen.context, seen.event);
+        }
+    }
+
+    fn records(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.hashes.done().map(|(executed, hash)| executable::hashed(&executed, &hash)).collect()
+    }
+}
+
+/// The packages of executed files.
+impl Helper for Packages {
     fn observed(&self) -> &'static [u16] {
         &[sched_process_exec::EVENT_ID]
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        if seen.in_scope {
-            executable::hash(self, seen.context, seen.event);
+        let path = seen.event.field(sched_process_exec::PATHNAME);
+        // A part of a path is another path.
+        if seen.in_scope
+            && path.quality == Quality::Ok
+            && let Some(path) = path.value.and_then(|p| p.as_bytes())
+            && let Some(program) = seen.context.process(seen.event).and_then(|p| p.program())
+        {
+            let header = &seen.event.header;
+            let ctime = seen.event.field(sched_process_exec::CTIME).value.and_then(|c| c.as_u64());
+            program.owned_by(self.of_execution(Execution {
+                path: path.into(),
+                // Of which the time is not known, may be new.
+                ctime: ctime.unwrap_or(u64::MAX),
+                mnt_ns: header.mnt_ns,
+                pids: [header.pid, header.ppid],
+            }));
         }
     }
 
     fn records(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
-        self.done().map(|(executed, hash)| executable::hashed(&executed, &hash)).collect()
+        vec![]
+    }
+
+    fn lost(&self) -> Option<Loss> {
+        Some(loss(Lane::Life, "packages", Packages::lost(self)))
     }
 }
 

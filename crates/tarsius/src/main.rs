@@ -2,6 +2,7 @@
 
 mod cli;
 mod container;
+mod control;
 mod doctor;
 mod events;
 mod executable;
@@ -10,6 +11,7 @@ mod lost;
 mod policies;
 mod policy;
 mod ps;
+mod query;
 mod resolved;
 mod scope;
 mod torture;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Doctor(options)) => doctor::run(options),
         Some(Command::Ps(options)) => ps::run(options),
         Some(Command::Policy(command)) => policy::run(command),
+        Some(Command::Query(options)) => query::run(options),
         Some(Command::Schema) => schema(),
         Some(Command::Torture(options)) => torture::run(options),
     };

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use catalogue::Quality;
 use catalogue::fields::{policy_reloaded, policy_suppressed};
-use context::Context;
-use event::Event;
 use event::Header;
 use event::build::RecordBuilder;
-use event::json::{Ancestor, ContainerRef, Who};
 use policy::{Policies, Scope, Selection, Suppressed};
 use sha2::{Digest as _, Sha256};
 
@@ -115,52 +111,4 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<policy::Policy>> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
     })
-}
-
-/// What a line of an event says of who did it, and of the policies that it matched.
-pub(crate) struct Told<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) policies: &'a [Arc<str>],
-}
-
-impl Who for Told<'_> {
-    fn host(&self) -> &str {
-        self.context.host()
-    }
-
-    fn boot_id(&self) -> &str {
-        self.context.boot_id()
-    }
-
-    fn wall_time(&self, boot_ns: u64) -> u64 {
-        self.context.wall_time(boot_ns)
-    }
-
-    fn unique_id(&self, start_time: u64, tid: u32) -> u64 {
-        self.context.unique_id(start_time, tid)
-    }
-
-    fn executable<'s>(&'s self, event: &Event<'_>) -> Option<&'s [u8]> {
-        Who::executable(self.context, event)
-    }
-
-    fn sha256(&self, event: &Event<'_>) -> Option<[u8; 32]> {
-        self.context.sha256(event)
-    }
-
-    fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
-        self.context.user(uid, cgroup)
-    }
-
-    fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
-        Who::container(self.context, cgroup)
-    }
-
-    fn ancestors(&self, event: &Event<'_>, f: &mut dyn FnMut(Ancestor<'_>)) {
-        Who::ancestors(self.context, event, f);
-    }
-
-    fn matched_policies(&self, _: &Event<'_>, f: &mut dyn FnMut(&str)) {
-        self.policies.iter().for_each(|name| f(name));
-    }
 }

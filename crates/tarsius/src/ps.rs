@@ -13,12 +13,16 @@ use sensor::Sensor;
 
 use crate::cli::Ps;
 use crate::events::{print, table};
+use crate::query;
 
 /// How many digits of a container's id are shown, as container runtimes do.
-const CONTAINER_DIGITS: usize = 12;
+pub(crate) const CONTAINER_DIGITS: usize = 12;
 
 /// Reads the tasks once, and lists the processes.
 pub(crate) fn run(options: &Ps) -> anyhow::Result<ExitCode> {
+    if let Some(at) = options.at {
+        return query::tree(&options.control, at, options.tree);
+    }
     let features = Features::probe();
     let mut context = Context::new()?;
     let sensor_options = sensor::Options {
@@ -33,23 +37,28 @@ pub(crate) fn run(options: &Ps) -> anyhow::Result<ExitCode> {
             context.observe(&event);
         }
     })?;
-    let rows = if options.tree { tree(&context) } else { list(&context) };
+    let all: Vec<&Process> = context.processes.iter().collect();
+    let rows = if options.tree { tree(&context, &all) } else { list(&all) };
     show(&context, &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// By pid, none deeper than another.
-fn list(context: &Context) -> Vec<(usize, &Process)> {
-    let mut all: Vec<&Process> = context.processes.iter().collect();
+fn list<'a>(all: &[&'a Process]) -> Vec<(usize, &'a Process)> {
+    let mut all = all.to_vec();
     all.sort_by_key(|p| p.key().pid);
     all.into_iter().map(|p| (0, p)).collect()
 }
 
 /// Each followed by what it made, in the order of their starts; with how many ancestors it has in the list.
-fn tree(context: &Context) -> Vec<(usize, &Process)> {
-    let mut children: HashMap<Option<ProcessKey>, Vec<&Process>> = HashMap::new();
-    for process in context.processes.iter() {
-        let parent = process.parent().filter(|&p| context.processes.get(p).is_some());
+///
+/// One whose maker is not among them stands below its maker's maker, or whoever of its ancestors is.
+pub(crate) fn tree<'a>(context: &Context, all: &[&'a Process]) -> Vec<(usize, &'a Process)> {
+    let listed: HashSet<ProcessKey> = all.iter().map(|p| p.key()).collect();
+    let mut children: HashMap<Option<ProcessKey>, Vec<&'a Process>> = HashMap::new();
+    for process in all {
+        let mut ancestors = context.processes.ancestors(process.key(), all.len() + 1).map(|a| a.key);
+        let parent = ancestors.find(|key| listed.contains(key));
         children.entry(parent).or_default().push(process);
     }
     // The last first: they are taken from the end.
@@ -57,7 +66,7 @@ fn tree(context: &Context) -> Vec<(usize, &Process)> {
         made.sort_by_key(|p| std::cmp::Reverse((p.key().start_time, p.key().pid)));
     }
     let (mut rows, mut seen) = (vec![], HashSet::new());
-    let mut open: Vec<(usize, &Process)> =
+    let mut open: Vec<(usize, &'a Process)> =
         children.remove(&None).unwrap_or_default().into_iter().map(|p| (0, p)).collect();
     while let Some((depth, process)) = open.pop() {
         seen.insert(process.key());
@@ -66,7 +75,7 @@ fn tree(context: &Context) -> Vec<(usize, &Process)> {
         open.extend(made.into_iter().map(|p| (depth + 1, p)));
     }
     // The list is not read in one instant: whoever is not to be reached from a first process is there all the same.
-    rows.extend(list(context).into_iter().filter(|(_, p)| !seen.contains(&p.key())));
+    rows.extend(list(all).into_iter().filter(|(_, p)| !seen.contains(&p.key())));
     rows
 }
 
@@ -92,13 +101,13 @@ fn show(context: &Context, rows: &[(usize, &Process)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn time(wall: u64) -> String {
+pub(crate) fn time(wall: u64) -> String {
     let time = Timestamp::from_nanosecond(wall.into()).unwrap_or_default();
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Names are of whoever runs the process: nothing in them may reach the terminal's own language.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
@@ -136,9 +145,11 @@ mod tests {
         }
         let containers = Containers::with(Hierarchy::V2 { root: "/none".into() }, 1);
         let context = Context::with(processes, containers, Clock::fixed(BootId([0; 16]), "h", 0, 0));
-        let rows: Vec<(usize, u32)> = tree(&context).iter().map(|(depth, p)| (*depth, p.key().pid)).collect();
+        let all: Vec<&Process> = context.processes.iter().collect();
+        let rows: Vec<(usize, u32)> =
+            tree(&context, &all).iter().map(|(depth, p)| (*depth, p.key().pid)).collect();
         assert_eq!(rows, [(0, 1), (1, 5), (2, 7), (1, 9), (0, 3), (0, 20), (0, 21)]);
-        assert_eq!(list(&context).len(), rows.len());
+        assert_eq!(list(&all).len(), rows.len());
     }
 
     #[test]

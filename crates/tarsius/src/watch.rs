@@ -1,11 +1,13 @@
 //! `tarsius watch`: records in, events out, and the account at the end.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ::control::Server;
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
@@ -23,8 +25,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Seen};
-use crate::policies::{self, Files, Told};
-use crate::{container, lost, resolved, scope};
+use crate::policies::{self, Files};
+use crate::{container, control, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -49,6 +51,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let policies = policies::load(options)?;
     let selection = policies.selection();
     let outputs = open_outputs(options)?;
+    let control = open_control(options)?;
     // With policies to be read again, a hang-up asks for that; otherwise it ends the watch, as it does everything else.
     let again = Arc::new(AtomicBool::new(false));
     let stop = if options.policy.is_empty() {
@@ -86,7 +89,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let wanted = |e: &catalogue::Event| {
         selection.contains(e.id)
             || IDENTITY.contains(&e.id)
-            || helpers::need(e.id, &selection)
+            || helpers::need(e.id, options, &selection)
             || answers(e.id)
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
@@ -96,7 +99,6 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         context,
         selection,
         policies,
-        matched: vec![],
         outputs,
         counts: HashMap::new(),
         undecoded: vec![],
@@ -135,6 +137,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     while !stop.load(Ordering::Relaxed) && !pipeline.outputs.closed() && !due(started) {
         sensor.wait(LOOK.min(options.duration.map_or(LOOK, |d| d.saturating_sub(started.elapsed()))));
         pipeline.round(&mut sensor);
+        if let Some(control) = &control {
+            control.serve(|request, answer| control::answer(&pipeline.context, request, answer));
+        }
         if accounted.elapsed() >= ACCOUNT {
             accounted = Instant::now();
             pipeline.context.clock.measure_again();
@@ -208,6 +213,18 @@ fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
     Ok(Outputs::open(&specs, output::Options { colour, wide: options.wide })?)
 }
 
+/// The control socket. One that was not asked for may be missing; that is said.
+fn open_control(options: &Watch) -> anyhow::Result<Option<Server>> {
+    match &options.control {
+        Some(path) if path.as_os_str() == "none" => Ok(None),
+        Some(path) => Ok(Some(Server::bind(path)?)),
+        None if !rustix::process::geteuid().is_root() => Ok(None),
+        None => Ok(Server::bind(Path::new(::control::DEFAULT_PATH))
+            .inspect_err(|error| eprintln!("tarsius: `tarsius query` will not be answered: {error}"))
+            .ok()),
+    }
+}
+
 /// Set once one of these signals comes.
 pub(crate) fn stop_on(signals: &[i32]) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -225,8 +242,6 @@ pub(crate) struct Pipeline {
     pub(crate) context: Context,
     selection: Selection,
     pub(crate) policies: Policies,
-    /// Names of the policies that the event at hand has matched.
-    matched: Vec<Arc<str>>,
     outputs: Outputs,
     counts: HashMap<u16, u64>,
     undecoded: Vec<Vec<u8>>,
@@ -304,9 +319,12 @@ impl Pipeline {
             Some(Ok(event)) => event,
             _ => *event,
         };
-        if self.policies.judge(event, whose, &self.context, &mut self.matched) == Matched::Told {
+        let mut matched = std::mem::take(&mut self.context.matched);
+        let outcome = self.policies.judge(event, whose, &self.context, &mut matched);
+        self.context.matched = matched;
+        if outcome == Matched::Told {
             *self.counts.entry(event.definition.id).or_default() += 1;
-            self.outputs.write(event, &Told { context: &self.context, policies: &self.matched });
+            self.outputs.write(event, &self.context);
         }
     }
 

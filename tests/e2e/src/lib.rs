@@ -9,6 +9,7 @@ pub mod acts;
 pub mod attack;
 pub mod calls;
 pub mod endure;
+mod identity;
 pub mod libraries;
 mod lines;
 mod network;

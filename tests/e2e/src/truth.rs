@@ -217,7 +217,7 @@ fn roots(dir: &Path, _: &[String]) {
     }
 }
 
-fn own_mounts() {
+pub(crate) fn own_mounts() {
     // SAFETY: plain system calls with valid pointers.
     unsafe {
         check(libc::unshare(libc::CLONE_NEWNS).into());
@@ -247,19 +247,20 @@ fn mount_roads(dir: &Path, _: &[String]) {
     open(&c(&dir.join("private/../bound/../private/file")), libc::O_RDONLY | libc::O_NONBLOCK);
 }
 
-/// A file of the lower layer read, then written, which copies it up; one of the upper layer; one removed.
-fn overlay(dir: &Path, _: &[String]) {
+/// Mounts an overlay at `merged`, in a mount namespace of our own; `fill` writes into the lower layer. The layers on a tmpfs: an overlay
+/// takes no overlay.
+pub(crate) fn mount_overlay(dir: &Path, fill: impl Fn(&Path)) {
     own_mounts();
     let at = |name: &str| dir.join(name);
     fs::create_dir(at("layers")).unwrap();
-    // SAFETY: plain system calls with valid pointers, in a mount namespace of our own. The layers on a tmpfs: an overlay takes no overlay.
+    // SAFETY: plain system calls with valid pointers.
     unsafe {
         let layers = c(&at("layers"));
         check(libc::mount(c"x".as_ptr(), layers.as_ptr(), c"tmpfs".as_ptr(), 0, null()).into());
         for name in ["layers/lower", "layers/upper", "layers/work", "merged"] {
             fs::create_dir(at(name)).unwrap();
         }
-        fs::write(at("layers/lower/low"), b"x").unwrap();
+        fill(&at("layers/lower"));
         let options =
             format!("lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work", at("layers").display());
         let (merged, options) = (c(&at("merged")), CString::new(options).unwrap());
@@ -268,6 +269,12 @@ fn overlay(dir: &Path, _: &[String]) {
                 .into(),
         );
     }
+}
+
+/// A file of the lower layer read, then written, which copies it up; one of the upper layer; one removed.
+fn overlay(dir: &Path, _: &[String]) {
+    mount_overlay(dir, |lower| fs::write(lower.join("low"), b"x").unwrap());
+    let at = |name: &str| dir.join(name);
     open(&c(&at("merged/low")), libc::O_RDONLY | libc::O_NONBLOCK);
     open(&c(&at("merged/low")), libc::O_RDWR);
     drop(touch(&at("merged/up")));

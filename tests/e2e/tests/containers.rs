@@ -40,7 +40,7 @@ impl Drop for Cgroup {
 /// A Docker that knows containers of any id as `web`, of an image, in a pod.
 fn docker(socket: &Path) {
     const CONTAINER: &str = r#"{"Name":"/web","Image":"sha256:12","Config":{"Image":"nginx:1","Labels":{
-        "io.kubernetes.pod.name":"web-1","io.kubernetes.pod.namespace":"shop","io.kubernetes.pod.uid":"1f2e"}}}"#;
+        "io.kubernetes.pod.name":"web-1","io.kubernetes.pod.namespace":"shop","io.kubernetes.pod.uid":"1f2e","tier":"front"}}}"#;
     const IMAGE: &str = r#"{"RepoDigests":["nginx@sha256:ab"]}"#;
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
@@ -129,6 +129,10 @@ fn names(_: &str) {
     let container = json!({
         "id": id(), "runtime": "docker", "name": "web",
         "image": {"name": "nginx:1", "repo_digests": ["sha256:ab"]},
+        "labels": {
+            "io.kubernetes.pod.name": "web-1", "io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.uid": "1f2e",
+            "tier": "front",
+        },
     });
     assert_eq!(of("after")["container"], container);
     let k8s =

@@ -7,6 +7,7 @@ mod conformance;
 mod containers;
 mod endure;
 mod events;
+mod identity;
 mod integrity;
 mod loss;
 mod network;
@@ -42,6 +43,7 @@ fn main() {
         containers::TESTS,
         rings::TESTS,
         policies::TESTS,
+        identity::TESTS,
     ]
     .concat();
     let tests = trials.into_iter().map(|(name, test)| {

@@ -35,11 +35,11 @@ fn chain(t: &Processes, of: ProcessKey) -> Vec<ProcessKey> {
 fn a_child_takes_over_what_fork_copies() {
     let mut t = Processes::default();
     let (a, b) = (sighting(key(1, 10), None, "sh"), key(2, 20));
-    t.exec(&a, Some(b"/bin/sh"));
+    t.exec(&a, Some(b"/bin/sh"), 5_000);
     t.fork(&a, &birth(b, a.key));
     let p = t.get(b).unwrap();
     assert_eq!((p.comm(), p.executable(), p.uid(), p.cgroup()), (&b"sh"[..], Some(&b"/bin/sh"[..]), 7, 9));
-    t.exec(&sighting(b, Some(a.key), "ls"), None);
+    t.exec(&sighting(b, Some(a.key), "ls"), None, 5_000);
     assert_eq!(t.get(b).unwrap().executable(), None, "an unread path is unknown, not the old one");
 }
 
@@ -48,7 +48,7 @@ fn a_program_whose_execution_was_lost_is_unknown() {
     let mut t = Processes::default();
     let (a, b) = (sighting(key(1, 10), None, "sh"), key(2, 20));
     let ls = Sighting { exec_id: 1, ..sighting(b, Some(a.key), "ls") };
-    t.exec(&a, Some(b"/bin/sh"));
+    t.exec(&a, Some(b"/bin/sh"), 5_000);
     t.fork(&a, &birth(b, a.key));
     t.seen(&sighting(b, Some(a.key), "sh"));
     assert_eq!(t.get(b).unwrap().executable(), Some(&b"/bin/sh"[..]));
@@ -56,10 +56,57 @@ fn a_program_whose_execution_was_lost_is_unknown() {
     assert_eq!(t.get(b).unwrap().executable(), None, "not its maker's");
     // What comes late changes nothing, be it a birth or an execution.
     t.fork(&a, &birth(b, a.key));
-    t.exec(&sighting(b, Some(a.key), "sh"), Some(b"/bin/sh"));
+    t.exec(&sighting(b, Some(a.key), "sh"), Some(b"/bin/sh"), 5_000);
     assert_eq!(t.get(b).unwrap().executable(), None);
-    t.exec(&ls, Some(b"/bin/ls"));
+    t.exec(&ls, Some(b"/bin/ls"), 5_000);
     assert_eq!(t.get(b).unwrap().executable(), Some(&b"/bin/ls"[..]));
+}
+
+#[test]
+fn what_a_process_ran_before_is_known_by_time() {
+    let mut t = Processes::default();
+    let (a, b) = (sighting(key(1, 10), None, "sh"), key(2, 20));
+    t.exec(&a, Some(b"/bin/sh"), 15);
+    t.fork(&a, &birth(b, a.key));
+    let step = |exec_id: u64, comm: &str| Sighting { exec_id, ..sighting(b, Some(a.key), comm) };
+    // Something is told of it between the kernel's count and the execution's own event.
+    t.seen(&step(1, "ls"));
+    t.exec(&step(1, "ls"), Some(b"/bin/ls"), 100);
+    t.exec(&step(2, "id"), Some(b"/bin/id"), 200);
+    let at = |t: &Processes, time| {
+        let program = t.get(b).unwrap().program_at(time)?;
+        Some((String::from_utf8(program.comm().into()).unwrap(), program.path().map(<[u8]>::to_vec)))
+    };
+    let ran = |comm: &str, path: &[u8]| Some((comm.to_string(), Some(path.to_vec())));
+    assert_eq!(at(&t, 20), ran("sh", b"/bin/sh"));
+    assert_eq!(at(&t, 99), ran("sh", b"/bin/sh"));
+    assert_eq!(at(&t, 100), ran("ls", b"/bin/ls"));
+    assert_eq!(at(&t, 1000), ran("id", b"/bin/id"));
+    // An execution is lost: nobody knows when what it replaced was over.
+    t.seen(&step(3, "x"));
+    assert_eq!((at(&t, 1000), at(&t, 150)), (None, ran("ls", b"/bin/ls")));
+    t.exec(&step(4, "y"), Some(b"/bin/y"), 2000);
+    assert_eq!((at(&t, 1999), at(&t, 2000)), (None, ran("y", b"/bin/y")));
+    // And no more is kept than has to be.
+    for n in 5..100_000 {
+        t.exec(&step(n, "z"), Some(b"/bin/z"), 2000 + n);
+    }
+    assert_eq!(at(&t, 2000), None);
+    assert_eq!(at(&t, 101_900), ran("z", b"/bin/z"));
+    t.exit(&step(100_000, "z"), 200_000);
+    let p = t.get(b).unwrap();
+    assert_eq!([19, 20, 199_999, 200_000].map(|time| p.lived_at(time)), [false, true, true, false]);
+}
+
+#[test]
+fn what_was_forgotten_is_said() {
+    let mut t = Processes::new(2);
+    t.seen(&sighting(key(1, 10), None, "a"));
+    t.seen(&sighting(key(2, 20), None, "b"));
+    t.exit(&sighting(key(2, 20), None, "b"), 77);
+    assert_eq!(t.whole_since(), 0);
+    t.seen(&sighting(key(3, 80), None, "c"));
+    assert_eq!(t.whole_since(), 77);
 }
 
 #[test]
@@ -79,7 +126,7 @@ fn reparenting_does_not_change_the_chain() {
 fn a_childs_event_may_come_before_its_birth() {
     let mut t = Processes::default();
     let (a, b) = (sighting(key(1, 10), None, "sh"), key(2, 20));
-    t.exec(&a, Some(b"/bin/sh"));
+    t.exec(&a, Some(b"/bin/sh"), 5_000);
     t.seen(&sighting(b, Some(key(9, 9)), "ls"));
     t.fork(&a, &birth(b, a.key));
     let p = t.get(b).unwrap();
@@ -204,7 +251,7 @@ impl Model {
                 self.all.push((child, up, up));
                 self.living.push(self.all.len() - 1);
             }
-            Act::Exec { by } => t.exec(&see(pick(by)), Some(b"/x")),
+            Act::Exec { by } => t.exec(&see(pick(by)), Some(b"/x"), 5_000),
             Act::Event { by } => t.seen(&see(pick(by))),
             Act::Exit { by } => {
                 let at = pick(by);

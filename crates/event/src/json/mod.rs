@@ -13,7 +13,7 @@ mod text;
 mod who;
 
 pub use schema::schema;
-pub use who::{Ancestor, ContainerRef, PodRef, Who};
+pub use who::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, Who};
 
 use crate::json::text::{keyed_bytes, put, string};
 use crate::{Event, Header, Origin, names};
@@ -97,18 +97,36 @@ fn write_container(out: &mut Vec<u8>, container: &ContainerRef<'_>) {
         }
         out.push(b'}');
     }
+    labels(out, container.labels);
     out.push(b'}');
     if let Some(pod) = container.pod {
         keyed(out, ",\"k8s\":{\"pod\":{\"name\":", pod.name);
         if let Some(uid) = pod.uid {
             keyed(out, ",\"uid\":", uid);
         }
-        out.extend_from_slice(if pod.sandbox { b",\"sandbox\":true}" } else { b",\"sandbox\":false}" });
+        out.extend_from_slice(if pod.sandbox { b",\"sandbox\":true" } else { b",\"sandbox\":false" });
+        labels(out, pod.labels);
+        out.push(b'}');
         if let Some(namespace) = pod.namespace {
             keyed(out, ",\"namespace\":{\"name\":", namespace);
             out.push(b'}');
         }
         out.push(b'}');
+    }
+}
+
+/// Nothing where there are none.
+fn labels(out: &mut Vec<u8>, labels: LabelsRef<'_>) {
+    for (n, (key, value)) in labels.kept.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b"," } else { b",\"labels\":{" });
+        string(out, key);
+        keyed(out, ":", value);
+    }
+    if !labels.kept.is_empty() {
+        out.push(b'}');
+    }
+    if labels.left_out > 0 {
+        put(out, ",\"labels_left_out\":", labels.left_out);
     }
 }
 
@@ -121,7 +139,7 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     let h = &event.header;
     out.extend_from_slice(b"\"process\":{");
     if let Some(path) = who.executable(event) {
-        executable(out, path, who.sha256(event));
+        executable(out, path, who.sha256(event), who.package(event));
         out.push(b',');
     }
     put(out, "\"unique_id\":", who.unique_id(h.leader_start_time, h.pid));
@@ -156,7 +174,7 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
         put(out, ",\"pid\":", a.ns_pid);
         if let Some(path) = a.executable {
             out.push(b',');
-            executable(out, path, None);
+            executable(out, path, None, None);
         }
         out.extend_from_slice(b",\"thread\":{\"start_time\":");
         text::time(out, who.wall_time(a.start_time));
@@ -167,7 +185,12 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     out.extend_from_slice(b"]}");
 }
 
-fn executable(out: &mut Vec<u8>, path: &[u8], sha256: Option<[u8; 32]>) {
+fn executable(
+    out: &mut Vec<u8>,
+    path: &[u8],
+    sha256: Option<[u8; 32]>,
+    package: Option<Option<PackageRef<'_>>>,
+) {
     out.extend_from_slice(b"\"executable\":{");
     keyed_bytes(out, "path", path);
     if let Some(sha256) = sha256 {
@@ -175,6 +198,15 @@ fn executable(out: &mut Vec<u8>, path: &[u8], sha256: Option<[u8; 32]>) {
         let digit = |d: u8| b"0123456789abcdef"[usize::from(d & 15)];
         out.extend(sha256.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte)]));
         out.push(b'"');
+    }
+    match package {
+        Some(Some(package)) => {
+            keyed(out, ",\"package\":{\"name\":", package.name);
+            keyed(out, ",\"version\":", package.version);
+            out.push(b'}');
+        }
+        Some(None) => out.extend_from_slice(b",\"package\":null"),
+        None => {}
     }
     out.push(b'}');
 }

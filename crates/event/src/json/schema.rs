@@ -12,6 +12,8 @@ use super::data::RETURN_VALUE;
 pub fn schema() -> Value {
     let names: Vec<&str> = EVENTS.iter().map(|e| e.name).collect();
     let events: Vec<Value> = EVENTS.iter().map(of_event).collect();
+    let labels = json!({ "type": "object", "additionalProperties": string(), "minProperties": 1 });
+    let left_out = json!({ "type": "integer", "minimum": 1 });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Tarsius event",
@@ -31,10 +33,12 @@ pub fn schema() -> Value {
                     "image": object(json!({
                         "name": string(), "repo_digests": { "type": "array", "items": string(), "minItems": 1 },
                     }), &["name"]),
+                    "labels": labels, "labels_left_out": left_out,
                 }), &["id"]),
                 "k8s": object(json!({
                     "pod": object(json!({
                         "name": string(), "uid": string(), "sandbox": { "type": "boolean" },
+                        "labels": labels, "labels_left_out": left_out,
                     }), &["name", "sandbox"]),
                     "namespace": object(json!({ "name": string() }), &["name"]),
                 }), &["pod"]),
@@ -222,7 +226,13 @@ fn definitions() -> Value {
     let user = object(json!({ "id": u32, "name": string() }), &["id"]);
     let escaped = json!({ "const": "escaped" });
     let sha256 = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
-    let executable = object(json!({ "path": string(), "encoding": escaped, "sha256": sha256 }), &["path"]);
+    // Null: of none.
+    let package = record(json!({ "name": string(), "version": string() }));
+    let package = json!({ "anyOf": [package, { "type": "null" }] });
+    let executable = object(
+        json!({ "path": string(), "encoding": escaped, "sha256": sha256, "package": package }),
+        &["path"],
+    );
     let time = json!({ "$ref": "#/$defs/time" });
     let capabilities = json!({
         "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^CAP_[A-Z0-9_]+$" },

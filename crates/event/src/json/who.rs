@@ -31,6 +31,12 @@ pub trait Who {
         None
     }
 
+    /// The package that has what [`Who::executable`] names, or that none has it, if that is known.
+    fn package(&self, event: &Event<'_>) -> Option<Option<PackageRef<'_>>> {
+        let _ = event;
+        None
+    }
+
     /// Name of a user, of a task in that cgroup.
     fn user(&self, uid: u32, cgroup: u64) -> Option<&str> {
         let _ = (uid, cgroup);
@@ -54,6 +60,15 @@ pub trait Who {
     }
 }
 
+/// A package of the system's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackageRef<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+}
+
 /// A container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ContainerRef<'a> {
@@ -67,6 +82,8 @@ pub struct ContainerRef<'a> {
     pub image: Option<&'a str>,
     /// Digest of its image, if it is known.
     pub image_digest: Option<&'a str>,
+    /// What is written on it.
+    pub labels: LabelsRef<'a>,
     /// Its pod in Kubernetes, if it is known.
     pub pod: Option<PodRef<'a>>,
 }
@@ -82,6 +99,17 @@ pub struct PodRef<'a> {
     pub uid: Option<&'a str>,
     /// The container is the one that holds the pod's namespaces.
     pub sandbox: bool,
+    /// What is written on it.
+    pub labels: LabelsRef<'a>,
+}
+
+/// What is written on a container or a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LabelsRef<'a> {
+    /// Keys and values; no key twice.
+    pub kept: &'a [(Box<str>, Box<str>)],
+    /// How many there are more.
+    pub left_out: usize,
 }
 
 /// A process from which the event's process descends.
