@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
-    cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_dns_response, sched_process_exec,
-    sched_process_exit, sched_process_fork,
+    cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_capture, net_packet_dns_response,
+    sched_process_exec, sched_process_exit, sched_process_fork,
 };
 use context::{Change, Container, Context};
 use event::Event;
@@ -22,7 +22,7 @@ use sensor::{Ledger, Loss, Sensor};
 
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Seen};
-use crate::{container, lost, resolved, scope};
+use crate::{artifacts, container, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -46,6 +46,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // What can be wrong with the command line is said before anything is loaded.
     let selection = Selection::parse(&options.events)?;
     let scope = Scope::parse(&options.scope)?;
+    let artifacts = artifacts::options(options, &selection)?;
     let outputs = open_outputs(options)?;
     let stop = stop_on_signals()?;
 
@@ -64,8 +65,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         limit: options.limit,
         avoid: options.avoid.clone(),
         hidden: IDENTITY.into_iter().filter(|&event| !selection.contains(event)).collect(),
+        capture: artifacts::capture(artifacts.as_ref(), &selection),
         ..sensor::Options::default()
     };
+    let captures = |event: u16| event == net_packet_capture::EVENT_ID && artifacts.is_some();
     // Answers tell what addresses are called.
     let answers = |event: u16| {
         event == net_packet_dns_response::EVENT_ID && resolved::NAMED.iter().any(|&e| selection.contains(e))
@@ -75,10 +78,11 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             || IDENTITY.contains(&e.id)
             || helpers::need(e.id, &selection)
             || answers(e.id)
+            || captures(e.id)
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
     let dissector = Dissector::new(|event| selection.contains(event) || answers(event));
-    let helpers = Helpers::start(options, &selection, &features)?;
+    let helpers = Helpers::start(options, &selection, artifacts.as_ref(), &features)?;
     let mut pipeline = Pipeline {
         context,
         selection,
@@ -163,6 +167,9 @@ fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
         );
     }
     pipeline.helpers.complain();
+    if !options.artifacts.is_empty() && sensor.plan().missing().any(|c| c.event == "net_packet_capture") {
+        eprintln!("tarsius: packets can not be captured on this kernel");
+    }
     for (program, why) in &sensor.plan().unsupported {
         eprintln!("tarsius: without {program}: {why}");
     }
