@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{attack, calls, endure, libraries, network, rings, structures, trigger, truth};
+use crate::{attack, calls, endure, libraries, network, rings, structures, traffic, trigger, truth};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -47,6 +47,7 @@ pub fn perform(name: &str, dir: &Path, args: &[String]) {
         .chain(attack::ACTS)
         .chain(rings::ACTS)
         .chain(network::ACTS)
+        .chain(traffic::ACTS)
         .find(|(n, _)| *n == name)
         .unwrap()
         .1;
