@@ -48,6 +48,7 @@ enum {
 	BPF_EXIST = 2,
 	BPF_F_NO_PREALLOC = 1 << 0,
 	BPF_F_RDONLY_PROG = 1 << 7,
+	BPF_F_CLONE = 1 << 9,
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
 	BPF_RB_NO_WAKEUP = 1,
@@ -494,6 +495,9 @@ struct sock_common {
 	int skc_bound_dev_if;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	struct {
+		struct net *net;
+	} skc_net;
 	struct {
 		s64 counter;
 	} skc_cookie;

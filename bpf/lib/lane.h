@@ -75,6 +75,19 @@ enum scope_mode {
 	SCOPE_EXCEPT = 2,
 };
 
+/* Packets of these kinds are captured. */
+enum captured {
+	CAPTURED_ALL = 1 << 0,
+	CAPTURED_IPV4 = 1 << 1,
+	CAPTURED_IPV6 = 1 << 2,
+	CAPTURED_TCP = 1 << 3,
+	CAPTURED_UDP = 1 << 4,
+	CAPTURED_ICMP = 1 << 5,
+	CAPTURED_ICMPV6 = 1 << 6,
+	CAPTURED_DNS = 1 << 7,	/* over UDP, either port 53 */
+	CAPTURED_HTTP = 1 << 8, /* connections, from their first head on */
+};
+
 struct config {
 	u32 self;	  /* process left out, 0: none */
 	u32 slots;	  /* for each CPU, in each lane; at most MAX_SLOTS */
@@ -83,6 +96,8 @@ struct config {
 	s32 subsys;	  /* cgroup v1 subsystem whose cgroups tell containers apart, -1 for cgroup v2 */
 	u32 environment;  /* 1: take env */
 	u32 limit;	  /* a record's fields may have so many bytes, if the slot has not less */
+	u32 capture;	  /* bytes that are captured of what a packet carries, behind its headers */
+	u32 captured;	  /* which packets are captured: enum captured */
 	u32 unclaimed;	  /* 1: slots are used without a claim, as the controls of `tarsius torture` do */
 	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
 };
@@ -120,10 +135,12 @@ struct ring {
 #define BYTES_life 98304
 #define BYTES_task 24576
 #define BYTES_net 8192
+#define BYTES_bulk 67584
 
 DEFINE_LANE(life, BYTES_life);
 DEFINE_LANE(task, BYTES_task);
 DEFINE_LANE(net, BYTES_net);
+DEFINE_LANE(bulk, BYTES_bulk);
 
 enum lane_number { NUMBER_life = 0, NUMBER_task = 1, NUMBER_net = 2, NUMBER_bulk = 3 };
 
@@ -187,12 +204,12 @@ static __always_inline bool take(u64 *owner, u64 token)
 #endif
 
 /*
- * Tells the run from every other that may be after the same slot. The net lane's programs can not ask for the task before Linux 6.10,
+ * Tells the run from every other that may be after the same slot. Programs on packets can not ask for the task before Linux 6.10,
  * and it would not tell them apart in an interrupt: the time does.
  */
 static __always_inline u64 run_token(const struct run *run)
 {
-	if (run->lane == NUMBER_net)
+	if (run->lane >= NUMBER_net)
 		return 1ULL << 63 | (u64)run->probe << 48 | (bpf_ktime_get_ns() & 0xffffffffffff);
 	return 1ULL << 63 | (u64)run->probe << 32 | (u32)bpf_get_current_pid_tgid();
 }

@@ -13,6 +13,7 @@ enum origin {
 	ORIGIN_CURRENT = 0, /* the task that ran when the event happened */
 	ORIGIN_OWNER = 1,   /* the owner of the socket: the event happened in an interrupt or on another's behalf */
 	ORIGIN_UNKNOWN = 2, /* nobody's: what is zero is not known */
+	ORIGIN_LISTENER = 3, /* the owner of the listening socket that the connection came to: nobody has accepted it yet */
 };
 
 enum record_flags {

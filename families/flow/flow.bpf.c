@@ -76,7 +76,7 @@ static __always_inline void begin_flow(struct run *run, struct bpf_sock_ops *ops
 	/* The end of what is not kept is not told. */
 	if (bpf_map_update_elem(&net_flows, &cookie, &flow, BPF_ANY))
 		ledger_count(run, UNTRACKED);
-	if (!WANTED(net_flow_tcp_begin) || !claim_owned(run, EVENT(net_flow_tcp_begin), cookie))
+	if (!WANTED(net_flow_tcp_begin) || !claim_owned(run, OWNERS(net), EVENT(net_flow_tcp_begin), cookie))
 		return;
 	put_flow(run, ops, outgoing);
 	submit(run);
@@ -109,7 +109,7 @@ static __always_inline void end_flow(struct run *run, struct bpf_sock_ops *ops, 
 	/* None where it was made before this program came. */
 	if (!kept || sum != sum_flow(cookie, began, outgoing) || !WANTED(net_flow_tcp_end) || !sk)
 		return;
-	if (!claim_owned(run, EVENT(net_flow_tcp_end), cookie))
+	if (!claim_owned(run, OWNERS(net), EVENT(net_flow_tcp_end), cookie))
 		return;
 	put_flow(run, ops, outgoing);
 	put_u64(run, FIELD(net_flow_tcp_end, duration), run->slot->header.time - began);

@@ -329,7 +329,7 @@ static __always_inline void tell_state(struct run *run, const struct sock *sk, s
 	/* MPTCP and others pass here too. */
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return;
-	if (!claim_owned(run, EVENT(net_tcp_state), cookie_of(sk)))
+	if (!claim_owned(run, OWNERS(net), EVENT(net_tcp_state), cookie_of(sk)))
 		return;
 	put_u32(run, FIELD(net_tcp_state, old_state), before);
 	put_u32(run, FIELD(net_tcp_state, new_state), after);
@@ -418,7 +418,7 @@ static __always_inline void tell_callback(struct run *run, struct bpf_sock_ops *
 	if (ops->op != SOCK_OPS_STATE)
 		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | SOCK_OPS_STATE_FLAG);
 	cookie = bpf_get_socket_cookie(ops);
-	if (!claim_owned(run, EVENT(net_tcp_state), cookie))
+	if (!claim_owned(run, OWNERS(net), EVENT(net_tcp_state), cookie))
 		return;
 	put_u32(run, FIELD(net_tcp_state, old_state), before);
 	put_u32(run, FIELD(net_tcp_state, new_state), after);
@@ -441,7 +441,7 @@ int net_tcp_state__sockops(struct bpf_sock_ops *ops)
 /* Of sockets that have events of their own, whichever are wanted: TCP, UDP, ICMP and raw ones. */
 static __always_inline void own_created(struct run *run, struct bpf_sock *sk)
 {
-	keep_owner(run, bpf_get_socket_cookie(sk));
+	keep_owner(run, OWNERS(net), bpf_get_socket_cookie(sk));
 }
 
 SEC("cgroup/sock_create")
@@ -451,36 +451,16 @@ int net_owner__create(struct bpf_sock *sk)
 	return 1;
 }
 
-/*
- * A connection that came in gets its cookie here, before it can be accepted: the handler of accept can read a cookie, but not have one
- * made.
- */
-static __always_inline void give_cookie(struct bpf_sock_ops *ops)
-{
-	if (ops->op == SOCK_OPS_PASSIVE_ESTABLISHED)
-		bpf_get_socket_cookie(ops);
-}
-
 SEC("sockops")
 int net_owner__established(struct bpf_sock_ops *ops)
 {
-	RUN(net_owner__established, give_cookie(ops));
+	RUN(net_owner__established, note_callback(OWNERS(net), ops));
 	return 1;
 }
 
 SYSCALL_EXIT(net_owner__accept)
 {
-	struct sock *sk;
-	u16 family;
-
-	if (call->ret < 0)
-		return;
-	sk = sock_of_fd(call->task, call->ret);
-	if (!sk)
-		return;
-	family = family_of(sk);
-	if ((family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
-		keep_owner(run, cookie_of(sk));
+	keep_accepted(run, OWNERS(net), call);
 }
 
 /* ---- socket ---- */

@@ -5,118 +5,10 @@
  * events (crates/packet): here is decided only whether any of them is wanted, and how much of the packet it takes.
  */
 
-#define DNS_PORT 53
+#include "packet.h"
+
 #define PACKET_BYTES 7168
 #define HEADS_BYTES 256
-
-struct ipv4_head {
-	u8 version_ihl, tos;
-	__be16 length, id, fragment;
-	u8 ttl, protocol;
-	u16 check;
-	u32 src, dst;
-};
-
-struct ipv6_head {
-	u8 version, traffic;
-	u16 flow;
-	__be16 length;
-	u8 next, hops;
-	u8 src[16], dst[16];
-};
-
-enum ipv6_next { IPV6_HOPS = 0, IPV6_ROUTING = 43, IPV6_FRAGMENT = 44, IPV6_AUTHENTICATION = 51, IPV6_DESTINATION = 60 };
-
-/* More headers than that are not looked through. */
-#define IPV6_HEADS 8
-
-/* Where the headers of the packet are. */
-struct heads {
-	u32 over;    /* where what IP carries begins; 0 if it is not in this packet: a later fragment, or malformed */
-	u32 payload; /* where what follows the last header known here begins */
-};
-
-static __always_inline void read_ipv4(struct __sk_buff *skb, struct packet_record *packet, struct heads *heads)
-{
-	struct ipv4_head ip;
-
-	packet->family = AF_INET;
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
-		return;
-	__builtin_memcpy(packet->src, &ip.src, 4);
-	__builtin_memcpy(packet->dst, &ip.dst, 4);
-	packet->protocol = ip.protocol;
-	heads->payload = (ip.version_ihl & 0xf) * 4;
-	if (!(ip.fragment & bpf_htons(0x1fff)))
-		heads->over = heads->payload;
-}
-
-static __always_inline void read_ipv6(struct __sk_buff *skb, struct packet_record *packet, struct heads *heads)
-{
-	struct ipv6_head ip;
-	u32 at = sizeof(ip);
-
-	packet->family = AF_INET6;
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
-		return;
-	__builtin_memcpy(packet->src, ip.src, 16);
-	__builtin_memcpy(packet->dst, ip.dst, 16);
-	for (u32 i = 0; i < IPV6_HEADS; i++) {
-		struct {
-			u8 next, length;
-			__be16 fragment;
-		} head;
-
-		packet->protocol = ip.next;
-		heads->payload = at;
-		if (ip.next != IPV6_HOPS && ip.next != IPV6_ROUTING && ip.next != IPV6_FRAGMENT &&
-		    ip.next != IPV6_AUTHENTICATION && ip.next != IPV6_DESTINATION) {
-			heads->over = at;
-			return;
-		}
-		if (bpf_skb_load_bytes(skb, at, &head, sizeof(head)))
-			return;
-		if (ip.next == IPV6_FRAGMENT) {
-			at += 8;
-			if (head.fragment & bpf_htons(0xfff8)) {
-				packet->protocol = head.next;
-				heads->payload = at;
-				return;
-			}
-		} else if (ip.next == IPV6_AUTHENTICATION) {
-			at += (head.length + 2) * 4;
-		} else {
-			at += (head.length + 1) * 8;
-		}
-		ip.next = head.next;
-	}
-}
-
-/* What the header of TCP, UDP or ICMP says. */
-static __always_inline void read_over(struct __sk_buff *skb, struct packet_record *packet, struct heads *heads)
-{
-	struct {
-		__be16 src, dst;
-	} ports;
-
-	if (!heads->over)
-		return;
-	if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP) {
-		if (bpf_skb_load_bytes(skb, heads->over, &ports, sizeof(ports)))
-			return;
-		packet->src_port = bpf_ntohs(ports.src);
-		packet->dst_port = bpf_ntohs(ports.dst);
-	}
-	if (packet->protocol == IPPROTO_TCP) {
-		u8 offset;
-
-		if (!bpf_skb_load_bytes(skb, heads->over + 12, &offset, 1))
-			heads->payload = heads->over + (offset >> 4) * 4;
-	} else if (packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_ICMP ||
-		   packet->protocol == IPPROTO_ICMPV6) {
-		heads->payload = heads->over + 8;
-	}
-}
 
 #define WANTED_DNS (WANTED(net_packet_dns) || WANTED(net_packet_dns_request) || WANTED(net_packet_dns_response))
 
@@ -141,27 +33,6 @@ static __always_inline void keep_left(u64 key, u32 left, u64 how)
 	u64 word = key << 32 | left;
 
 	bpf_map_update_elem(&net_heads, &key, &word, how);
-}
-
-#define FOUR(a, b, c, d) (__builtin_bswap32((u32)(a) << 24 | (b) << 16 | (c) << 8 | (d)))
-
-/* A head of HTTP begins with these bytes, on whatever port. */
-static __always_inline bool is_http(u32 word)
-{
-	switch (word) {
-	case FOUR('G', 'E', 'T', ' '):
-	case FOUR('P', 'O', 'S', 'T'):
-	case FOUR('P', 'U', 'T', ' '):
-	case FOUR('H', 'E', 'A', 'D'):
-	case FOUR('D', 'E', 'L', 'E'):
-	case FOUR('O', 'P', 'T', 'I'):
-	case FOUR('P', 'A', 'T', 'C'):
-	case FOUR('C', 'O', 'N', 'N'):
-	case FOUR('T', 'R', 'A', 'C'):
-	case FOUR('H', 'T', 'T', 'P'):
-		return true;
-	}
-	return false;
 }
 
 /* The segment begins a head, or may go on with one. */
@@ -223,49 +94,15 @@ static __always_inline bool wants_payload(struct __sk_buff *skb, const struct pa
 	       (packet->src_port == DNS_PORT || packet->dst_port == DNS_PORT);
 }
 
-/* The packet's first `length` bytes, as far as there is room. */
-static __always_inline void put_packet(struct run *run, struct __sk_buff *skb, u32 length)
-{
-	u8 *at = field_room(run->slot, run->max, PACKET_BYTES + 4);
-	u32 quality = QUALITY_OK;
-
-	if (!at || !length)
-		return;
-	if (length > PACKET_BYTES)
-		length = PACKET_BYTES;
-	if (length < skb->len)
-		quality = QUALITY_TRUNCATED;
-	/* 1 to PACKET_BYTES, as each verifier can follow it: two comparisons would become one, of another value. */
-	length--;
-	KEEP(length);
-	if (length >= PACKET_BYTES)
-		return;
-	KEEP(length);
-	length++;
-	if (bpf_skb_load_bytes(skb, 0, at + FIELD_HEAD, length)) {
-		length = 0;
-		quality = QUALITY_FAULTED;
-	}
-	close_field(run->slot, run->max, FIELD(net_packet_raw, data), quality, length);
-}
-
 static __always_inline void tell_packet(struct run *run, struct __sk_buff *skb, u8 direction)
 {
-	struct packet_record packet = {.direction = direction, .length = skb->len, .ifindex = skb->ifindex};
-	struct heads heads = {};
+	struct packet_record packet;
+	struct heads heads;
 	u32 length = skb->len;
 	u64 cookie;
-	u8 version;
 
-	if (bpf_skb_load_bytes(skb, 0, &version, 1))
+	if (!read_packet(skb, direction, &packet, &heads))
 		return;
-	if (version >> 4 == 4)
-		read_ipv4(skb, &packet, &heads);
-	else if (version >> 4 == 6)
-		read_ipv6(skb, &packet, &heads);
-	else
-		return;
-	read_over(skb, &packet, &heads);
 	if (!wants_payload(skb, &packet, &heads)) {
 		if (!wants_heads(&packet, &heads))
 			return;
@@ -275,11 +112,11 @@ static __always_inline void tell_packet(struct run *run, struct __sk_buff *skb, 
 			length = HEADS_BYTES;
 	}
 	cookie = bpf_get_socket_cookie(skb);
-	if (!claim_owned(run, EVENT(net_packet_raw), cookie))
+	if (!claim_of_packet(run, OWNERS(net), EVENT(net_packet_raw), skb, cookie))
 		return;
 	put_fixed(run, FIELD(net_packet_raw, metadata), &packet, sizeof(packet));
 	put_u64(run, FIELD(net_packet_raw, socket), cookie);
-	put_packet(run, skb, length);
+	put_packet(run, skb, FIELD(net_packet_raw, data), length, PACKET_BYTES);
 	submit(run);
 }
 

@@ -10,7 +10,9 @@ use crate::processes::Processes;
 /// The process whose identity a header carries; `None` where it is nobody's.
 pub fn process_of(header: &Header) -> Option<ProcessKey> {
     match header.origin {
-        Origin::Current | Origin::Owner => ProcessKey::new(header.pid, header.leader_start_time),
+        Origin::Current | Origin::Owner | Origin::Listener => {
+            ProcessKey::new(header.pid, header.leader_start_time)
+        }
         Origin::Unknown => None,
     }
 }
@@ -40,7 +42,7 @@ pub(crate) fn observe(
     match (who, event.header.origin) {
         (Some(s), Origin::Current) => processes.seen(&s),
         // Taken down when the socket was made.
-        (Some(s), Origin::Owner) => processes.glimpsed(&s),
+        (Some(s), Origin::Owner | Origin::Listener) => processes.glimpsed(&s),
         _ => {}
     }
     if life { cgroup(containers, event) } else { None }

@@ -19,6 +19,8 @@ pub enum Origin {
     Owner = 1,
     /// Nobody's: what is zero is not known.
     Unknown = 2,
+    /// The owner of the listening socket that the connection came to: nobody has accepted it yet.
+    Listener = 3,
 }
 
 impl Origin {
@@ -28,6 +30,7 @@ impl Origin {
             0 => Some(Origin::Current),
             1 => Some(Origin::Owner),
             2 => Some(Origin::Unknown),
+            3 => Some(Origin::Listener),
             _ => None,
         }
     }
@@ -38,6 +41,7 @@ impl Origin {
             Origin::Current => "current",
             Origin::Owner => "owner",
             Origin::Unknown => "unknown",
+            Origin::Listener => "listener",
         }
     }
 }

@@ -16,9 +16,9 @@ pub const ALIASES: &[(&str, &[&str])] = &[
     ("module", &["module_load"]),
 ];
 
-/// Selected by their names only, not by a wildcard or tag: what the sensor reads at start for its own use, and what happens so often that it is
-/// nothing to ask for by accident.
-const BY_NAME_ONLY: [&str; 2] = ["existing_process", "sched_switch"];
+/// Selected by their names only, not by a wildcard or tag: what the sensor reads at start for its own use, what happens so often that it is
+/// nothing to ask for by accident, and what is for files.
+const BY_NAME_ONLY: [&str; 3] = ["existing_process", "sched_switch", "net_packet_capture"];
 
 /// A set of events.
 #[derive(Debug, Clone, PartialEq, Eq)]

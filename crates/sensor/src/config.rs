@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) subsys: i32,
     pub(crate) environment: bool,
     pub(crate) limit: u32,
+    pub(crate) capture: u32,
+    pub(crate) captured: u32,
     pub(crate) unclaimed: bool,
     pub(crate) events: Vec<u8>,
 }
@@ -41,6 +43,8 @@ impl Config {
             self.subsys.cast_unsigned(),
             u32::from(self.environment),
             self.limit,
+            self.capture,
+            self.captured,
             u32::from(self.unclaimed),
         ];
         words.iter().flat_map(|w| w.to_ne_bytes()).chain(self.events.iter().copied()).collect()

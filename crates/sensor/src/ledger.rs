@@ -31,11 +31,13 @@ pub enum Cause {
     Skipped,
     /// The record came, but could not be decoded.
     Corrupt,
+    /// A packet was captured, but could not be written to a file.
+    Unwritten,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 7] = [
+    pub const ALL: [Cause; 8] = [
         Cause::RingFull,
         Cause::SlotBusy,
         Cause::TooBig,
@@ -43,6 +45,7 @@ impl Cause {
         Cause::Untracked,
         Cause::Skipped,
         Cause::Corrupt,
+        Cause::Unwritten,
     ];
 
     /// The name in JSON and tables.
@@ -55,6 +58,7 @@ impl Cause {
             Cause::Untracked => "untracked",
             Cause::Skipped => "skipped",
             Cause::Corrupt => "corrupt",
+            Cause::Unwritten => "unwritten",
         }
     }
 }
@@ -97,6 +101,8 @@ impl Counts {
             Cause::Untracked => self.untracked,
             Cause::Skipped => self.skipped,
             Cause::Corrupt => self.corrupt,
+            // No program loses these.
+            Cause::Unwritten => 0,
         }
     }
 

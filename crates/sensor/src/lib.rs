@@ -31,7 +31,7 @@ pub use load::{OBJECTS, is_modern, object_for};
 pub use plan::{Choice, Plan, Planner};
 
 use ledger::LaneLedger;
-use load::{LANES, Loaded};
+use load::Loaded;
 use merge::Merge;
 use ring::Ring;
 
@@ -65,6 +65,49 @@ pub enum Scratch {
     PerContext,
 }
 
+/// Kinds of packets: `enum captured` of `bpf/lib/lane.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(pub u32);
+
+#[expect(missing_docs, reason = "each is named for what it stands for")]
+impl Kinds {
+    pub const NONE: Kinds = Kinds(0);
+    pub const ALL: Kinds = Kinds(1);
+    pub const IPV4: Kinds = Kinds(1 << 1);
+    pub const IPV6: Kinds = Kinds(1 << 2);
+    pub const TCP: Kinds = Kinds(1 << 3);
+    pub const UDP: Kinds = Kinds(1 << 4);
+    pub const ICMP: Kinds = Kinds(1 << 5);
+    pub const ICMPV6: Kinds = Kinds(1 << 6);
+    /// Over UDP, either port 53.
+    pub const DNS: Kinds = Kinds(1 << 7);
+    /// Connections, from their first head on.
+    pub const HTTP: Kinds = Kinds(1 << 8);
+}
+
+impl std::ops::BitOr for Kinds {
+    type Output = Kinds;
+
+    fn bitor(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+}
+
+/// What is captured of packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capture {
+    /// Which packets.
+    pub kinds: Kinds,
+    /// Bytes of what a packet carries, behind its headers.
+    pub payload: u16,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self { kinds: Kinds::ALL, payload: 96 }
+    }
+}
+
 /// How to watch.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -90,6 +133,8 @@ pub struct Options {
     pub hidden: Vec<u16>,
     /// Rings of each lane, where not one for each CPU.
     pub shards: Option<u32>,
+    /// What is captured of packets, where `net_packet_capture` is taken.
+    pub capture: Capture,
     /// How the memory for records is shared out.
     pub scratch: Scratch,
 }
@@ -108,6 +153,7 @@ impl Default for Options {
             avoid: vec![],
             hidden: vec![],
             shards: None,
+            capture: Capture::default(),
             scratch: Scratch::Claimed,
         }
     }
@@ -150,7 +196,7 @@ impl Sensor {
             }
         }
         let mut ledgers = BTreeMap::new();
-        for lane in LANES {
+        for &lane in loaded.plan.lanes() {
             let name = format!("{}_ledger", lane.name());
             let map = loaded.object.maps().find(|m| libbpf_rs::MapCore::name(m) == name.as_str());
             let map = map.ok_or_else(|| Error::Object(format!("no map {name}")))?;

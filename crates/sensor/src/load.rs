@@ -27,8 +27,8 @@ const TASKS_WITH_CREDS: u32 = 65536;
 /// `DESKS` of `syscall.bpf.c`: of each CPU.
 const DESKS: u32 = 16;
 
-/// Lanes that have maps in the object.
-pub(crate) const LANES: [Lane; 3] = [Lane::Life, Lane::Task, Lane::Net];
+/// Sockets whose owners are known at the same time, in each lane that tells of sockets.
+const OWNERS: u32 = 32768;
 
 /// The kernel has what the modern object needs.
 pub fn is_modern(features: &Features) -> bool {
@@ -122,7 +122,7 @@ fn attempt(
             )));
         }
     };
-    let rings = make_rings(&object, options, cpus)?;
+    let rings = make_rings(&object, options, &plan, cpus)?;
     fill_lists(&object, &options.scope)?;
     set_scope(&object, &options.scope, (0, 0))?;
     let mut loaded = Loaded { plan, links: vec![], object, rings, cpus };
@@ -186,20 +186,23 @@ fn set_maps(
         self_pid: if options.include_self { 0 } else { std::process::id() },
         slots,
         shards: shards(options, cpus),
-        wake: u32::try_from(ring_bytes(options, cpus) / 2).unwrap_or(u32::MAX),
+        wake: u32::try_from(ring_bytes(options, plan, cpus) / 2).unwrap_or(u32::MAX),
         subsys: options.subsys,
         environment: options.environment,
         limit: options.limit.unwrap_or(u32::MAX),
+        capture: options.capture.payload.into(),
+        captured: options.capture.kinds.0,
         unclaimed: options.scratch != Scratch::Claimed,
         events: catalogue::EVENTS.iter().map(|e| plan.wanted(e)).collect(),
     };
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        let lane = LANES.into_iter().find(|l| name.starts_with(&format!("{}_", l.name())));
+        let lane = plan.lanes().iter().copied().find(|l| name.starts_with(&format!("{}_", l.name())));
         let set = |what: libbpf_rs::Result<()>| what.map_err(Error::bpf(format!("preparing the map {name}")));
         match (lane, name.split_once('_').map_or("", |n| n.1)) {
             (Some(_), "slots") => set(map.set_max_entries(cpus * slots))?,
             (Some(_), "rings") => set(map.set_max_entries(config.shards))?,
+            (Some(_), "owners") => set(map.set_max_entries(OWNERS))?,
             // Room for tasks that are in a system call at once; see syscall.bpf.c.
             (Some(_), "calls") if plan.wanted_calls().next().is_some() => {
                 set(map.set_max_entries(TASKS_IN_CALLS))?
@@ -219,14 +222,14 @@ fn set_maps(
             _ => {}
         }
     }
-    share_scratch(open, options.scratch, cpus)
+    share_scratch(open, options.scratch, plan, cpus)
 }
 
 /// Makes the lanes' slots the same memory, for a control.
-fn share_scratch(open: &mut OpenObject, scratch: Scratch, cpus: u32) -> Result<(), Error> {
+fn share_scratch(open: &mut OpenObject, scratch: Scratch, plan: &Plan, cpus: u32) -> Result<(), Error> {
     let lanes: &[Lane] = match scratch {
         Scratch::Claimed => return Ok(()),
-        Scratch::Shared => &LANES,
+        Scratch::Shared => plan.lanes(),
         Scratch::PerContext => &[Lane::Life, Lane::Task],
     };
     let mut maps: Vec<_> = open
@@ -263,8 +266,8 @@ fn shards(options: &Options, cpus: u32) -> u32 {
 }
 
 /// Bytes of one ring: the budget over all lanes and shards, down to a power of two, a page at least.
-fn ring_bytes(options: &Options, cpus: u32) -> u64 {
-    let rings = u64::from(shards(options, cpus)) * LANES.len() as u64;
+fn ring_bytes(options: &Options, plan: &Plan, cpus: u32) -> u64 {
+    let rings = u64::from(shards(options, cpus)) * plan.lanes().len() as u64;
     let share = (options.buffers / rings).max(rustix::param::page_size() as u64);
     1 << share.ilog2()
 }
@@ -276,16 +279,17 @@ pub(crate) fn map<'a>(object: &'a Object, name: &str) -> Result<libbpf_rs::Map<'
 fn make_rings(
     object: &Object,
     options: &Options,
+    plan: &Plan,
     cpus: u32,
 ) -> Result<BTreeMap<Lane, Vec<(OwnedFd, usize)>>, Error> {
-    let bytes = ring_bytes(options, cpus);
+    let bytes = ring_bytes(options, plan, cpus);
     let size = u32::try_from(bytes).map_err(|_| Error::Object("a ring of more than 4 GiB".into()))?;
     let create = libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
         ..Default::default()
     };
     let mut all = BTreeMap::new();
-    for lane in LANES {
+    for &lane in plan.lanes() {
         let outer = map(object, &format!("{}_rings", lane.name()))?;
         let mut rings = vec![];
         for shard in 0..shards(options, cpus) {

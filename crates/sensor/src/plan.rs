@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use catalogue::{CALLS, Call, Context, EVENTS, Event, Hook, PROGRAMS, Program, SUPPORTS, Syscall, Tier};
+use catalogue::{
+    CALLS, Call, Context, EVENTS, Event, Hook, Lane, PROGRAMS, Program, SUPPORTS, Syscall, Tier,
+};
 use kernel::{Features, HookKind};
 use serde::Serialize;
 
@@ -98,6 +100,12 @@ impl Plan {
                 && s.serves.iter().any(|p| own.contains(p))
         });
         1 | u8::from(helped) << 1
+    }
+
+    /// The lanes that need memory: that of captured bytes only where any are captured.
+    pub fn lanes(&self) -> &'static [Lane] {
+        let captures = self.programs.values().any(|p| p.lane == Lane::Bulk);
+        if captures { &Lane::ALL } else { &[Lane::Life, Lane::Task, Lane::Net] }
     }
 
     /// Events that are taken in a lesser way than this kernel promised, because it did not take a program.

@@ -70,6 +70,12 @@ pub(crate) struct Watch {
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
 
+    /// Capture packets in pcapng files, each with whose it is: network; network.pcap.split=single,process,container,command;
+    /// network.pcap.options=filtered (only what the selected events are about); network.pcap.snaplen=headers, default (and 96 bytes),
+    /// max, or bytes; dir.path=/var/lib/tarsius, dir.clear; network.pcap.rotate.size=64mb, .time=10m, .files=N. One option a flag
+    #[arg(short, long, value_name = "WHAT")]
+    pub(crate) artifacts: Vec<String>,
+
     /// Symbols of shared objects that matter: symbols_loaded needs some, symbols_collision takes all if there are none
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) symbols: Vec<String>,

@@ -3,7 +3,10 @@
 //! A helper never makes the stream wait. Whatever takes time it does in a thread of its own, from a bounded queue; what finds no place there
 //! it counts, and the ledger tells it like a loss of the programs.
 
-use catalogue::fields::{module_load, sched_process_exec, shared_object_loaded, symbols_loaded};
+use capture::Capture;
+use catalogue::fields::{
+    module_load, net_packet_capture, sched_process_exec, shared_object_loaded, symbols_loaded,
+};
 use catalogue::{Lane, Quality};
 use context::{Container, Context};
 use event::Event;
@@ -96,6 +99,7 @@ impl Helpers {
     pub(crate) fn start(
         options: &Watch,
         selection: &Selection,
+        artifacts: Option<&capture::Options>,
         features: &Features,
     ) -> anyhow::Result<Helpers> {
         use anyhow::Context as _;
@@ -120,6 +124,9 @@ impl Helpers {
             let reader = Reader::start(libraries::Options { events, symbols })
                 .context("starting the thread that reads shared objects")?;
             all.push(Box::new(Objects { reader, silent }));
+        }
+        if let Some(options) = artifacts {
+            all.push(Box::new(Capture::start(options)?));
         }
         Ok(Helpers { all })
     }
@@ -304,6 +311,38 @@ impl Helper for Objects {
             .then(|| "there will be no symbols_loaded (no --symbols names one)".into())
             .into_iter()
             .collect()
+    }
+}
+
+/// Files of packets.
+impl Helper for Capture {
+    fn observed(&self) -> &'static [u16] {
+        &[net_packet_capture::EVENT_ID]
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        if seen.in_scope {
+            self.take(seen.event, seen.context);
+        }
+    }
+
+    fn records(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.flush();
+        vec![]
+    }
+
+    fn finish(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        Capture::finish(self);
+        vec![]
+    }
+
+    fn lost(&self) -> Option<Loss> {
+        let count = self.counts().dropped;
+        Some(Loss { lane: Lane::Bulk, probe: "capture", cpu: None, cause: Cause::Unwritten, count })
+    }
+
+    fn complaints(&mut self) -> Vec<String> {
+        self.messages()
     }
 }
 

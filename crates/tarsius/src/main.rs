@@ -1,5 +1,6 @@
 //! Tarsius: runtime security for Linux. Every event is delivered intact, or reported lost.
 
+mod artifacts;
 mod cli;
 mod container;
 mod control;

@@ -11,8 +11,8 @@ use ::control::Server;
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
-    cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_dns_response, sched_process_exec,
-    sched_process_exit, sched_process_fork,
+    cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_capture, net_packet_dns_response,
+    sched_process_exec, sched_process_exit, sched_process_fork,
 };
 use context::{Change, Container, Context};
 use event::Event;
@@ -26,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Seen};
 use crate::policies::{self, Files};
-use crate::{container, control, lost, resolved, scope};
+use crate::{artifacts, container, control, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -50,6 +50,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // What can be wrong with the command line is said before anything is loaded.
     let policies = policies::load(options)?;
     let selection = policies.selection();
+    let artifacts = artifacts::options(options, &selection)?;
     let outputs = open_outputs(options)?;
     let control = open_control(options)?;
     // With policies to be read again, a hang-up asks for that; otherwise it ends the watch, as it does everything else.
@@ -80,8 +81,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             .into_iter()
             .filter(|&event| options.policy.is_empty() && !selection.contains(event))
             .collect(),
+        capture: artifacts::capture(artifacts.as_ref(), &selection),
         ..sensor::Options::default()
     };
+    let captures = |event: u16| event == net_packet_capture::EVENT_ID && artifacts.is_some();
     // Answers tell what addresses are called.
     let answers = |event: u16| {
         event == net_packet_dns_response::EVENT_ID && resolved::NAMED.iter().any(|&e| selection.contains(e))
@@ -91,10 +94,11 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             || IDENTITY.contains(&e.id)
             || helpers::need(e.id, options, &selection)
             || answers(e.id)
+            || captures(e.id)
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
     let dissector = Dissector::new(|event| selection.contains(event) || answers(event));
-    let helpers = Helpers::start(options, &selection, &features)?;
+    let helpers = Helpers::start(options, &selection, artifacts.as_ref(), &features)?;
     let mut pipeline = Pipeline {
         context,
         selection,
@@ -194,6 +198,9 @@ fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
         );
     }
     pipeline.helpers.complain();
+    if !options.artifacts.is_empty() && sensor.plan().missing().any(|c| c.event == "net_packet_capture") {
+        eprintln!("tarsius: packets can not be captured on this kernel");
+    }
     for (program, why) in &sensor.plan().unsupported {
         eprintln!("tarsius: without {program}: {why}");
     }

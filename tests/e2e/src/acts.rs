@@ -11,7 +11,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::{attack, calls, endure, identity, libraries, network, rings, structures, trigger, truth};
+use crate::{
+    attack, calls, endure, identity, libraries, network, rings, structures, traffic, trigger, truth,
+};
 
 /// An act: what it may write to, and its arguments.
 pub type Act = fn(&Path, &[String]);
@@ -48,6 +50,7 @@ pub fn perform(name: &str, dir: &Path, args: &[String]) {
         .chain(rings::ACTS)
         .chain(network::ACTS)
         .chain(identity::ACTS)
+        .chain(traffic::ACTS)
         .find(|(n, _)| *n == name)
         .unwrap()
         .1;

@@ -23,7 +23,7 @@ fn over() -> bool {
 }
 
 /// Does something in a process of its own; gives its pid. Only the child's own thread goes on in it.
-fn in_child(work: impl FnOnce()) -> libc::pid_t {
+pub(crate) fn in_child(work: impl FnOnce()) -> libc::pid_t {
     // SAFETY: acts that call this have one thread, so the child may do what its parent may.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -43,7 +43,7 @@ fn take_name() {
     check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }.into());
 }
 
-fn wait_for(child: libc::pid_t) {
+pub(crate) fn wait_for(child: libc::pid_t) {
     let mut status = 0;
     // SAFETY: plain system call on a child of ours.
     let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };

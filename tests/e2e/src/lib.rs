@@ -16,6 +16,7 @@ mod network;
 pub mod objects;
 pub mod rings;
 mod structures;
+pub mod traffic;
 pub mod trigger;
 pub mod truth;
 

@@ -82,6 +82,7 @@ macro_rules! families {
 }
 families!(
     bpf "../../../families/bpf/triggers.rs"
+    capture "../../../families/capture/triggers.rs"
     container "../../../families/container/triggers.rs"
     cred "../../../families/cred/triggers.rs"
     file "../../../families/file/triggers.rs"

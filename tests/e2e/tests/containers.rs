@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("existing_containers", existing),
     ("names_of_containers", names),
     ("containers_of_runc", of_runc),
+    ("containers_packets", of_packets),
     ("containers_of_containerd", of_containerd),
 ];
 
@@ -244,6 +245,68 @@ fn of_runc(test: &str) {
     let ids: Vec<(usize, String)> = (0..count).map(|n| (n, container_id(n))).collect();
     assert_attributed(&account, "docker", &ids);
     account.assert_clean();
+}
+
+/// What a container sends is its own, in events and in the file of its packets.
+fn of_packets(test: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, state) = (folder.path().join("root"), folder.path().join("state"));
+    let above = Above(format!("/tarsius-e2e-{}/docker", std::process::id()));
+    let (port, n) = (23107, 0);
+    let made = (|| {
+        root_fs(&root)?;
+        fs::copy(root.join("bin/true"), root.join("bin/nc")).unwrap();
+        output(Command::new("runc").arg("--version"))?;
+        bundle(&folder.path().join("trial"), &root, &above.0, 1);
+        let state = state.to_str().unwrap();
+        let trial = folder.path().join("trial");
+        output(
+            Command::new("runc").args(["--root", state, "run", "--bundle"]).arg(trial).arg("tarsius-trial"),
+        )
+    })();
+    if let Err(why) = made {
+        return println!("SKIP {test}: no container runs here: {why}");
+    }
+    let own = folder.path().join("own");
+    bundle(&own, &root, &above.0, n);
+    let file = own.join("config.json");
+    let mut spec: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    spec["process"]["args"] = json!(["/bin/nc", "127.0.0.1", port.to_string()]);
+    // It shares this machine's network.
+    spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|ns| ns["type"] != "network");
+    fs::write(file, spec.to_string()).unwrap();
+    let command = format!(
+        "echo question | runc --root {} run --bundle {} tarsius-packets",
+        state.display(),
+        own.display()
+    );
+    let captured = crate::capture::Folder::new();
+    let options = captured.options(&["network.pcap.split=container", "network.pcap.snaplen=max"]);
+    let more: Vec<&str> = options.iter().map(String::as_str).collect();
+    let (account, _act) = watch_act("speak", &[port.to_string(), command], "net_packet_tcp", &more);
+    account.assert_clean();
+    let id = container_id(n);
+    let mut words = 0;
+    for line in account.lines.of("net_packet_tcp") {
+        let metadata = line.get("metadata");
+        let theirs = if metadata["direction"] == "EGRESS" { "dst_port" } else { "src_port" };
+        let container = &line.0["workload"]["container"];
+        if metadata[theirs] == port {
+            assert_eq!((&container["id"], &container["runtime"]), (&json!(id), &json!("docker")), "{line:?}");
+            words += usize::from(line.get("proto_tcp")["psh_flag"] == 1);
+        } else {
+            // The control: the other end is not the container's.
+            assert!(container.is_null(), "{line:?}");
+        }
+    }
+    assert_eq!(words, 1);
+    let fields = ["-T", "fields", "-e", "frame.comment"];
+    let comments = crate::capture::tshark(&captured.file(&format!("containers/{id}.pcap")), &fields);
+    assert!(comments.lines().count() > 3);
+    let whose = format!(" container={id}");
+    assert!(comments.lines().all(|l| l.starts_with("process=nc pid=") && l.ends_with(&whose)), "{comments}");
+    let host = crate::capture::tshark(&captured.file("containers/host.pcap"), &fields);
+    assert!(!host.is_empty() && !host.contains("container="), "{host}");
 }
 
 /// A containerd of our own; ended with it.

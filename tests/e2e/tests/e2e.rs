@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
+mod capture;
 mod cli;
 mod conformance;
 mod containers;
@@ -36,6 +37,7 @@ fn main() {
         events::TESTS,
         loss::TESTS,
         network::TESTS,
+        capture::TESTS,
         cli::TESTS,
         endure::TESTS,
         integrity::TESTS,

@@ -49,7 +49,7 @@ impl Flood {
 
 /// Two threads open `count` paths each while packets flood; with `deaf` the reader is stopped meanwhile. Returns how often each of their
 /// paths was told.
-fn opens(count: usize, options: &[&str], deaf: bool) -> (Account, HashMap<String, usize>) {
+pub(crate) fn opens(count: usize, options: &[&str], deaf: bool) -> (Account, HashMap<String, usize>) {
     let mut act = Act::new("opens", &[count.to_string()]);
     let tree = format!("tree={}", act.pid());
     let mut all = vec!["--events", "security_file_open,net_packet_dns_request", "--scope", &tree];

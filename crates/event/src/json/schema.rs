@@ -50,7 +50,7 @@ pub fn schema() -> Value {
             "slot": unsigned(u8::MAX.into()),
             "host": string(),
             "boot_id": string(),
-            "origin": { "enum": ["current", "owner", "unknown"] },
+            "origin": { "enum": ["current", "owner", "listener", "unknown"] },
             "via": { "const": "io_uring" },
         },
         "required": [
