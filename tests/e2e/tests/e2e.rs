@@ -10,6 +10,7 @@ mod events;
 mod integrity;
 mod loss;
 mod network;
+mod protocols;
 mod rings;
 mod session;
 mod truth;
@@ -34,6 +35,7 @@ fn main() {
         events::TESTS,
         loss::TESTS,
         network::TESTS,
+        protocols::TESTS,
         cli::TESTS,
         endure::TESTS,
         integrity::TESTS,
