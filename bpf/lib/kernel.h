@@ -545,6 +545,16 @@ struct sockaddr {
 	u16 sa_family;
 };
 
+struct sockaddr_vm {
+	u16 svm_family, svm_reserved1;
+	u32 svm_port, svm_cid, svm_flags;
+};
+
+/* Not there where vsock is a module that was not loaded. */
+struct vsock_sock {
+	struct sockaddr_vm remote_addr;
+};
+
 struct module {
 	char name[56];
 	const char *version;

@@ -4,6 +4,13 @@
 
 #define DNS_PORT 53
 
+#define IPPROTO_IPIP 4
+#define IPPROTO_IPV6 41
+#define IPPROTO_GRE 47
+#define IPPROTO_SCTP 132
+/* Of a packet of SCTP so much is taken: its header, and where its first chunks begin. */
+#define SCTP_BYTES 140
+
 struct ipv4_head {
 	u8 version_ihl, tos;
 	__be16 length, id, fragment;
@@ -29,6 +36,7 @@ enum ipv6_next { IPV6_HOPS = 0, IPV6_ROUTING = 43, IPV6_FRAGMENT = 44, IPV6_AUTH
 struct heads {
 	u32 over;    /* where what IP carries begins; 0 if it is not in this packet: a later fragment, or malformed */
 	u32 payload; /* where what follows the last header known here begins */
+	bool fragment; /* of a packet: what a raw socket sent in pieces */
 };
 
 static __always_inline void read_ipv4(struct __sk_buff *skb, struct packet_record *packet, struct heads *heads)
@@ -42,6 +50,7 @@ static __always_inline void read_ipv4(struct __sk_buff *skb, struct packet_recor
 	__builtin_memcpy(packet->dst, &ip.dst, 4);
 	packet->protocol = ip.protocol;
 	heads->payload = (ip.version_ihl & 0xf) * 4;
+	heads->fragment = ip.fragment & bpf_htons(0x3fff);
 	if (!(ip.fragment & bpf_htons(0x1fff)))
 		heads->over = heads->payload;
 }
@@ -73,6 +82,7 @@ static __always_inline void read_ipv6(struct __sk_buff *skb, struct packet_recor
 			return;
 		if (ip.next == IPV6_FRAGMENT) {
 			at += 8;
+			heads->fragment = head.fragment & bpf_htons(0xfff9);
 			if (head.fragment & bpf_htons(0xfff8)) {
 				packet->protocol = head.next;
 				heads->payload = at;
@@ -96,7 +106,7 @@ static __always_inline void read_over(struct __sk_buff *skb, struct packet_recor
 
 	if (!heads->over)
 		return;
-	if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP) {
+	if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_SCTP) {
 		if (bpf_skb_load_bytes(skb, heads->over, &ports, sizeof(ports)))
 			return;
 		packet->src_port = bpf_ntohs(ports.src);
@@ -110,6 +120,8 @@ static __always_inline void read_over(struct __sk_buff *skb, struct packet_recor
 	} else if (packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_ICMP ||
 		   packet->protocol == IPPROTO_ICMPV6) {
 		heads->payload = heads->over + 8;
+	} else if (packet->protocol == IPPROTO_SCTP) {
+		heads->payload = heads->over + SCTP_BYTES;
 	}
 }
 

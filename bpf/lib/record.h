@@ -78,7 +78,7 @@ struct packet_record {
 	u8 family; /* AF_INET or AF_INET6 */
 	u8 protocol;
 	u8 direction;
-	u8 unused;
+	u8 encapsulation; /* 0 here: user space says of a packet in what other one it found it */
 	u16 src_port, dst_port;
 	u32 length; /* of the packet from its IP header */
 	u32 ifindex;

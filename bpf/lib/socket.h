@@ -5,6 +5,7 @@
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_VSOCK 40
 #define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
@@ -189,6 +190,10 @@ static __noinline int put_end_at(struct slot *slot, u32 max, u32 index, const st
 			put_address_at(slot, max, index, &address, sizeof(address));
 		else
 			close_field(slot, max, index, QUALITY_UNAVAILABLE, 0);
+		return 0;
+	}
+	if (family == AF_VSOCK && end == REMOTE_END && bpf_core_field_exists(struct vsock_sock, remote_addr)) {
+		put_address_at(slot, max, index, &((const struct vsock_sock *)sk)->remote_addr, sizeof(struct sockaddr_vm));
 		return 0;
 	}
 	/* Of another family only the family is known. */

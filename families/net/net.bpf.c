@@ -131,18 +131,23 @@ int security_socket_connect__inet6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
-/* UNIX sockets only: the others were told by the programs above. */
+/* UNIX sockets, and those of virtual machines: the others were told by the programs above. */
 SYSCALL_EXIT(security_socket_connect)
 {
 	s32 fd = call_argument(call, 0);
 	struct socket *sock;
 	struct sock *sk;
+	u16 family;
 
-	if (call->ret != 0)
-		return;
 	sock = socket_of_fd(call->task, fd);
 	sk = BPF_CORE_READ(sock, sk);
-	if (!sk || family_of(sk) != AF_UNIX || !claim_call(run, call, EVENT(security_socket_connect)))
+	if (!sk)
+		return;
+	family = family_of(sk);
+	/* Of an attempt that failed, a UNIX socket does not tell where it was to go. */
+	if (!(family == AF_UNIX && call->ret == 0) && family != AF_VSOCK)
+		return;
+	if (!claim_call(run, call, EVENT(security_socket_connect)))
 		return;
 	put_u32(run, FIELD(security_socket_connect, sockfd), fd);
 	put_u32(run, FIELD(security_socket_connect, type), BPF_CORE_READ(sock, type));
@@ -498,6 +503,52 @@ SYSCALL_EXIT(security_socket_create)
 {
 	if (claim_call(run, call, EVENT(security_socket_create)))
 		put_creation(run, call_argument(call, 0), call_argument(call, 1), call_argument(call, 2), 0);
+}
+
+/* ---- sockets past the protocols of the kernel ---- */
+
+#define AF_PACKET 17
+#define SOCK_RAW 3
+
+static __always_inline bool is_raw(u32 family, u32 type)
+{
+	return family == AF_PACKET || ((family == AF_INET || family == AF_INET6) && (type & SOCK_TYPE_MASK) == SOCK_RAW);
+}
+
+static __always_inline void put_raw(struct run *run, u32 family, u32 type, u32 protocol)
+{
+	put_u32(run, FIELD(net_raw_socket, family), family);
+	put_u32(run, FIELD(net_raw_socket, type), type & SOCK_TYPE_MASK);
+	put_u32(run, FIELD(net_raw_socket, protocol), protocol);
+	submit(run);
+}
+
+static __always_inline void tell_raw(struct run *run, u32 family, u32 type, u32 protocol, u32 kern)
+{
+	if (!kern && is_raw(family, type) && claim(run, EVENT(net_raw_socket)))
+		put_raw(run, family, type, protocol);
+}
+
+SEC("lsm/socket_create")
+int BPF_PROG(net_raw_socket__lsm, int family, int type, int protocol, int kern)
+{
+	RUN(net_raw_socket__lsm, tell_raw(&run, family, type, protocol, kern));
+	return 0;
+}
+
+SEC("kprobe/security_socket_create")
+int BPF_KPROBE(net_raw_socket__kprobe, int family, int type, int protocol, int kern)
+{
+	RUN(net_raw_socket__kprobe, tell_raw(&run, family, type, protocol, kern));
+	return 0;
+}
+
+SYSCALL_EXIT(net_raw_socket)
+{
+	u32 family = call_argument(call, 0), type = call_argument(call, 1);
+
+	if (is_raw(family, type) && claim_call(run, call, EVENT(net_raw_socket)))
+		put_raw(run, family, type, call_argument(call, 2));
 }
 
 /* ---- permission to accept ---- */

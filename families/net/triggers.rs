@@ -44,6 +44,28 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         ..Trigger::NONE
     },
     Trigger {
+        event: "net_raw_socket",
+        act: |_| {
+            for (family, ty, protocol) in [
+                (libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_UDP),
+                (libc::AF_PACKET, libc::SOCK_DGRAM, 0),
+                // None.
+                (libc::AF_INET, libc::SOCK_DGRAM, 0),
+                (libc::AF_NETLINK, libc::SOCK_RAW, 0),
+            ] {
+                // SAFETY: a plain system call.
+                check(unsafe { libc::socket(family, ty, protocol) }.into());
+            }
+        },
+        check: |told| {
+            let line = told.one("family", 2);
+            line.assert(&[("type", json!(3)), ("protocol", json!(17))]);
+            assert_eq!(told.one("family", 17).parsed("family"), "AF_PACKET");
+            assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
         event: "socket_accept",
         act: sockets,
         check: |told| {

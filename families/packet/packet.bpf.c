@@ -7,6 +7,10 @@
 
 #include "packet.h"
 
+#define MDNS_PORT 5353
+#define LLMNR_PORT 5355
+#define VXLAN_PORT 4789
+#define GENEVE_PORT 6081
 #define PACKET_BYTES 7168
 #define HEADS_BYTES 256
 
@@ -14,8 +18,14 @@
 
 #define WANTED_HTTP (WANTED(net_packet_http) || WANTED(net_packet_http_request) || WANTED(net_packet_http_response))
 
-/* As much of a connection is copied from where a head of HTTP begins: crates/packet takes no longer one. */
-#define HTTP_BYTES 16384
+#define WANTED_TLS (WANTED(net_packet_tls_client_hello) || WANTED(net_packet_tls_server_hello))
+
+#define WANTED_STREAMS (WANTED_HTTP || WANTED_TLS || WANTED(net_packet_ssh_banner))
+
+#define WANTED_FLOWS (WANTED(net_flow_udp_begin) || WANTED(net_flow_udp_end))
+
+/* As much of a connection is copied from where a message begins that is wanted: crates/packet takes no longer one. */
+#define STREAM_BYTES 16384
 
 /*
  * How much is still to be copied, by the socket's cookie and the direction. The kernel gives an entry's memory to another key at once, also
@@ -35,8 +45,29 @@ static __always_inline void keep_left(u64 key, u32 left, u64 how)
 	bpf_map_update_elem(&net_heads, &key, &word, how);
 }
 
-/* The segment begins a head, or may go on with one. */
-static __always_inline bool wants_http(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads)
+/* A record of TLS with a hello begins so: its type, the version, its length; then the type of the message. */
+static __always_inline bool is_hello(struct __sk_buff *skb, u32 at, u32 word)
+{
+	u8 message;
+
+	if ((word & 0xffff) != (22 | 3 << 8))
+		return false;
+	/* Where the type is not there yet, it may be one. */
+	return bpf_skb_load_bytes(skb, at + 5, &message, 1) || message == 1 || message == 2;
+}
+
+/* A message that is wanted begins with these bytes. */
+static __always_inline bool begins_message(struct __sk_buff *skb, u32 at, u32 word)
+{
+	if (WANTED_HTTP && is_http(word))
+		return true;
+	if (WANTED(net_packet_ssh_banner) && word == FOUR('S', 'S', 'H', '-'))
+		return true;
+	return WANTED_TLS && is_hello(skb, at, word);
+}
+
+/* The segment begins a message, or may go on with one. */
+static __always_inline bool wants_segment(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads)
 {
 	u64 key = bpf_get_socket_cookie(skb) << 1 | (packet->direction == PACKET_EGRESS);
 	u32 word, left, length = skb->len - heads->payload;
@@ -44,8 +75,8 @@ static __always_inline bool wants_http(struct __sk_buff *skb, const struct packe
 
 	if (skb->len <= heads->payload)
 		return false;
-	if (!bpf_skb_load_bytes(skb, heads->payload, &word, sizeof(word)) && is_http(word)) {
-		keep_left(key, length < HTTP_BYTES ? HTTP_BYTES - length : 0, BPF_ANY);
+	if (!bpf_skb_load_bytes(skb, heads->payload, &word, sizeof(word)) && begins_message(skb, heads->payload, word)) {
+		keep_left(key, length < STREAM_BYTES ? STREAM_BYTES - length : 0, BPF_ANY);
 		return true;
 	}
 	kept = bpf_map_lookup_elem(&net_heads, &key);
@@ -57,6 +88,52 @@ static __always_inline bool wants_http(struct __sk_buff *skb, const struct packe
 		return false;
 	keep_left(key, length < left ? left - length : 0, BPF_EXIST);
 	return true;
+}
+
+static __always_inline bool has_port(const struct packet_record *packet, u16 port)
+{
+	return packet->src_port == port || packet->dst_port == port;
+}
+
+/*
+ * What may be a DNS message on any port: a question or a notification, with one question in it and nothing that a resolver
+ * does not send. crates/packet looks whether it is one.
+ */
+static __always_inline bool may_be_dns(const u8 *head)
+{
+	if ((head[2] & 0x58) || (head[3] & 0x40) || head[4] || head[5] != 1)
+		return false;
+	if (!(head[2] & 0x80))
+		return !(head[3] & 0xf) && !head[6] && !head[7] && !head[8] && !head[9] && !head[10];
+	return !head[6] && !head[8] && !head[10];
+}
+
+#define QUIC_1 0x00000001
+#define QUIC_2 0x6b3343cf
+
+/* An Initial packet of QUIC, by its first byte and its version. */
+static __always_inline bool is_initial(const u8 *head)
+{
+	u32 version = (u32)head[1] << 24 | head[2] << 16 | head[3] << 8 | head[4];
+
+	return (version == QUIC_1 && (head[0] & 0xf0) == 0xc0) || (version == QUIC_2 && (head[0] & 0xf0) == 0xd0);
+}
+
+/* An event wants what a datagram carries. */
+static __always_inline bool wants_datagram(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads)
+{
+	u8 head[12];
+
+	if (WANTED_DNS && (has_port(packet, DNS_PORT) || has_port(packet, MDNS_PORT) || has_port(packet, LLMNR_PORT)))
+		return true;
+	/* Another packet may be in it. */
+	if (packet->dst_port == VXLAN_PORT || packet->dst_port == GENEVE_PORT)
+		return true;
+	if (!WANTED_DNS && !WANTED(net_packet_quic_initial))
+		return false;
+	if (bpf_skb_load_bytes(skb, heads->payload, head, sizeof(head)))
+		return false;
+	return (WANTED_DNS && may_be_dns(head)) || (WANTED(net_packet_quic_initial) && is_initial(head));
 }
 
 /* An event wants the packet's headers. */
@@ -72,7 +149,9 @@ static __always_inline bool wants_heads(const struct packet_record *packet, cons
 	case IPPROTO_TCP:
 		return WANTED(net_packet_tcp);
 	case IPPROTO_UDP:
-		return WANTED(net_packet_udp);
+		return WANTED(net_packet_udp) || WANTED_FLOWS;
+	case IPPROTO_SCTP:
+		return WANTED(net_packet_sctp);
 	case IPPROTO_ICMP:
 		return WANTED(net_packet_icmp);
 	case IPPROTO_ICMPV6:
@@ -86,12 +165,24 @@ static __always_inline bool wants_payload(struct __sk_buff *skb, const struct pa
 {
 	if (WANTED(net_packet_raw))
 		return true;
+	/* It is put together in user space. */
+	if (heads->fragment)
+		return true;
 	if (!heads->over)
 		return false;
-	if (WANTED_HTTP && packet->protocol == IPPROTO_TCP)
-		return wants_http(skb, packet, heads);
-	return WANTED_DNS && packet->protocol == IPPROTO_UDP &&
-	       (packet->src_port == DNS_PORT || packet->dst_port == DNS_PORT);
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+		if (WANTED_DNS && has_port(packet, DNS_PORT))
+			return skb->len > heads->payload;
+		return WANTED_STREAMS && wants_segment(skb, packet, heads);
+	case IPPROTO_UDP:
+		return wants_datagram(skb, packet, heads);
+	case IPPROTO_IPIP:
+	case IPPROTO_IPV6:
+	case IPPROTO_GRE:
+		return true;
+	}
+	return false;
 }
 
 static __always_inline void tell_packet(struct run *run, struct __sk_buff *skb, u8 direction)

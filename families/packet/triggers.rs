@@ -165,6 +165,123 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         },
         ..Trigger::NONE
     },
+    Trigger {
+        event: "net_packet_tls_client_hello",
+        act: greet,
+        check: |told| {
+            // As it leaves, and as it arrives.
+            assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
+            let line = told.any();
+            line.assert(&[
+                ("sni", json!("conformance.tarsius")),
+                ("alpn", json!(["h2", "http/1.1"])),
+                ("cipher_suites", json!(["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"])),
+                ("groups", json!(["x25519", "secp256r1"])),
+                ("versions", json!(["TLS 1.3", "TLS 1.2"])),
+            ]);
+            assert_eq!(line.parsed("version"), "TLS_1.3");
+            let ja4 = line.get("ja4");
+            assert!(ja4.as_str().unwrap().starts_with("t13d0205h2_"), "{ja4}");
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_tls_server_hello",
+        act: greet,
+        check: |told| {
+            assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
+            let line = told.any();
+            line.assert(&[
+                ("cipher_suite", json!("TLS_AES_128_GCM_SHA256")),
+                ("group", json!("x25519")),
+                ("retry", json!(false)),
+            ]);
+            assert_eq!(line.parsed("version"), "TLS_1.3");
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_ssh_banner",
+        act: |_| {
+            let (client, accepted) = pair();
+            for (mut from, mut to, banner) in [
+                (&accepted, &client, "SSH-2.0-Tarsius_1 server\r\n"),
+                (&client, &accepted, "SSH-2.0-Tarsius_2\r\n"),
+            ] {
+                from.write_all(banner.as_bytes()).unwrap();
+                to.read_exact(&mut vec![0; banner.len()]).unwrap();
+            }
+        },
+        check: |told| {
+            assert_eq!(told.lines.0.len(), 4, "{:?}", told.lines);
+            for line in told.with("software", "Tarsius_1") {
+                line.assert(&[("comments", json!("server")), ("protocol", json!("2.0")), ("role", json!("server"))]);
+            }
+            for line in told.with("software", "Tarsius_2") {
+                line.assert(&[("role", json!("client"))]);
+                assert_eq!(line.quality("comments"), "unavailable");
+            }
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_quic_initial",
+        act: |_| {
+            // RFC 9001, appendix A.2.
+            let hex = include_str!("../../crates/packet/tests/data/rfc9001-a2.hex").replace('\n', "");
+            let bytes: Vec<u8> =
+                (0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect();
+            send(&bytes);
+        },
+        check: |told| {
+            assert_eq!(to_port(told).len(), 2, "{:?}", told.lines);
+            for line in to_port(told) {
+                line.assert(&[
+                    ("sni", json!("example.com")),
+                    ("alpn", json!(["alpn"])),
+                    ("dcid", json!("g5TI8D5RVwg=")),
+                ]);
+                assert_eq!(line.parsed("version"), "QUIC_1");
+            }
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_packet_sctp",
+        act: |_| {
+            // To port 9, with an INIT.
+            let mut packet = vec![0x30, 0x39, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 20];
+            packet.extend([0; 16]);
+            raw(libc::AF_INET, 132, &packet, 1);
+        },
+        check: |told| {
+            assert!(told.lines.0.len() >= 2, "{:?}", told.lines);
+            let line = told.any();
+            line.assert(&[
+                ("src_port", json!(12345)),
+                ("dst_port", json!(9)),
+                ("verification_tag", json!(0)),
+                ("chunks", json!(["INIT"])),
+            ]);
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
+        event: "net_flow_udp_begin",
+        act: datagram,
+        check: |told| {
+            let port = port(told.pid);
+            for direction in ["outgoing", "incoming"] {
+                told.one("conn_direction", direction).assert(&[
+                    ("src", json!("127.0.0.1")),
+                    ("dst", json!("127.0.0.1")),
+                    ("dst_port", json!(port)),
+                ]);
+            }
+        },
+        ..Trigger::NONE
+    },
+    Trigger { event: "net_flow_udp_end", elsewhere: Some("udp_flows"), ..Trigger::NONE },
     Trigger { event: "net_packet_dns_request", act: ask, check: asked, needs: port_53, ..Trigger::NONE },
     Trigger { event: "net_packet_dns_response", act: ask, check: answered, needs: port_53, ..Trigger::NONE },
 ];
@@ -184,10 +301,64 @@ fn to_port<'a>(told: &'a Told<'_>) -> Vec<&'a Line> {
 }
 
 fn datagram(_: &Path) {
+    send(b"hello\n");
+}
+
+fn send(payload: &[u8]) {
     let server = UdpSocket::bind(("127.0.0.1", port(std::process::id()))).unwrap();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client.send_to(b"hello\n", server.local_addr().unwrap()).unwrap();
-    server.recv(&mut [0; 16]).unwrap();
+    client.send_to(payload, server.local_addr().unwrap()).unwrap();
+    server.recv(&mut vec![0; payload.len()]).unwrap();
+}
+
+/// Both ends of a connection that sends at once what it is given.
+fn pair() -> (TcpStream, TcpStream) {
+    let server = TcpListener::bind(("127.0.0.1", port(std::process::id()))).unwrap();
+    let client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+    let (accepted, _) = server.accept().unwrap();
+    for end in [&client, &accepted] {
+        end.set_nodelay(true).unwrap();
+    }
+    (client, accepted)
+}
+
+/// A message of TLS that says hello, in a record: from its version on.
+fn hello(ty: u8, body: &[u8], extensions: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut message = vec![3, 3];
+    message.extend([7; 32]);
+    message.extend(body);
+    let with: Vec<u8> = extensions
+        .iter()
+        .flat_map(|(id, data)| [&id.to_be_bytes(), &(data.len() as u16).to_be_bytes(), *data].concat())
+        .collect();
+    message.extend((with.len() as u16).to_be_bytes());
+    message.extend(with);
+    let length = message.len() as u16;
+    let [high, low] = length.to_be_bytes();
+    [&[22, 3, 1][..], &(length + 4).to_be_bytes(), &[ty, 0, high, low], &message].concat()
+}
+
+/// A ClientHello in two segments, and a ServerHello.
+fn greet(_: &Path) {
+    let client_hello = hello(
+        1,
+        &[0, 0, 4, 0x13, 1, 0x13, 2, 1, 0],
+        &[
+            (0, b"\0\x16\0\0\x13conformance.tarsius"),
+            (10, &[0, 4, 0, 29, 0, 23]),
+            (13, &[0, 2, 4, 3]),
+            (16, b"\0\x0c\x02h2\x08http/1.1"),
+            (43, &[4, 3, 4, 3, 3]),
+        ],
+    );
+    let server_hello = hello(2, &[0, 0x13, 1, 0], &[(43, &[3, 4]), (51, &[0, 29, 0, 2, 7, 7])]);
+    let (mut client, mut accepted) = pair();
+    for part in client_hello.chunks(40) {
+        client.write_all(part).unwrap();
+        accepted.read_exact(&mut vec![0; part.len()]).unwrap();
+    }
+    accepted.write_all(&server_hello).unwrap();
+    client.read_exact(&mut vec![0; server_hello.len()]).unwrap();
 }
 
 /// A connection, and a word each way.
@@ -204,10 +375,7 @@ fn exchange(_: &Path, host: &str) {
 
 /// A request in two segments, and a response.
 fn fetch(_: &Path) {
-    let server = TcpListener::bind(("127.0.0.1", port(std::process::id()))).unwrap();
-    let mut client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
-    client.set_nodelay(true).unwrap();
-    let (mut accepted, _) = server.accept().unwrap();
+    let (mut client, mut accepted) = pair();
     for part in ["GET /a?b=c HTTP/1.1\r\nhost: conformance.tarsius\r\nac", "cept: text/html\r\nAccept: text/plain\r\n\r\n"]
     {
         client.write_all(part.as_bytes()).unwrap();
@@ -218,8 +386,13 @@ fn fetch(_: &Path) {
     client.read_exact(&mut [0; 49]).unwrap();
 }
 
-/// A message to this machine from a raw socket.
+/// A message to this machine from a raw socket: the request itself, and the kernel's answer to it.
 fn echo(family: i32, protocol: i32, message: &[u8]) {
+    raw(family, protocol, message, 2);
+}
+
+/// A message to this machine from a raw socket, to which so many come.
+fn raw(family: i32, protocol: i32, message: &[u8], answers: usize) {
     // SAFETY: a plain system call.
     let socket = check(unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) }.into());
     let mut to = [0u8; 28];
@@ -236,9 +409,8 @@ fn echo(family: i32, protocol: i32, message: &[u8]) {
         libc::sendto(socket as i32, message.as_ptr().cast(), message.len(), 0, to.as_ptr().cast(), length)
     };
     check(sent as i64);
-    // The request itself, and the kernel's answer to it.
     let mut buffer = [0u8; 128];
-    for _ in 0..2 {
+    for _ in 0..answers {
         // SAFETY: the buffer is as long as is said.
         check(unsafe { libc::recv(socket as i32, buffer.as_mut_ptr().cast(), buffer.len(), 0) } as i64);
     }

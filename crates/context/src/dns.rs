@@ -13,6 +13,8 @@ use crate::process::ProcessKey;
 const GENERATION: usize = 16_384;
 /// Names kept of an address; the oldest makes room.
 const NAMES: usize = 8;
+/// The port of name servers.
+const SERVER: u16 = 53;
 /// A name counts at least so long, in nanoseconds: an answer that may not be kept is used all the same, once.
 const SHORTEST: u64 = 10_000_000_000;
 
@@ -45,7 +47,8 @@ impl Dns {
             return;
         };
         let asker = process_of(&event.header);
-        if packet.direction != Direction::Ingress || asker.is_none() {
+        // Nor is it from where a name server does not answer: anyone can send what looks like an answer.
+        if packet.direction != Direction::Ingress || packet.src_port != SERVER || asker.is_none() {
             return;
         }
         let dns = message.parse();
@@ -142,6 +145,7 @@ mod tests {
             length: 0,
             ifindex: 1,
             direction,
+            encapsulation: None,
         };
         let definition = catalogue::event_by_id(response::EVENT_ID).unwrap();
         RecordBuilder::new(definition, header)

@@ -31,5 +31,6 @@ pub use protocol::{Icmp, Parsed, ProtocolHeader};
 pub use sockaddr::{SockAddr, UnixName};
 pub use structure::{MemberValue, Structures};
 pub use value::{
-    CRED_BYTES, Capabilities, Cred, Direction, FieldValue, PACKET_BYTES, Packet, StrArray, Value,
+    CRED_BYTES, Capabilities, Cred, Direction, Encapsulation, FieldValue, PACKET_BYTES, Packet, StrArray,
+    Value,
 };

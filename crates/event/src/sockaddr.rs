@@ -10,6 +10,8 @@ pub(crate) const AF_UNIX: u16 = 1;
 pub(crate) const AF_INET: u16 = 2;
 /// `AF_INET6`.
 pub(crate) const AF_INET6: u16 = 10;
+/// `AF_VSOCK`.
+const AF_VSOCK: u16 = 40;
 
 /// A socket address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,13 @@ pub enum SockAddr<'a> {
     },
     /// `struct sockaddr_un`.
     Unix(UnixName<'a>),
+    /// `struct sockaddr_vm`: of virtual machines and their host.
+    Vsock {
+        /// The machine: 2 is the host, 1 this one.
+        cid: u32,
+        /// Port.
+        port: u32,
+    },
     /// Of another family; or too short for its family, as a caller may well hand it to the kernel.
     Other {
         /// The family; `AF_UNSPEC` where not even that was given.
@@ -78,6 +87,9 @@ impl<'a> SockAddr<'a> {
                 [0, name @ ..] => UnixName::Abstract(name),
                 path => UnixName::Path(path.split(|&b| b == 0).next().unwrap_or_default()),
             }),
+            AF_VSOCK if raw.len() >= 12 => {
+                SockAddr::Vsock { port: bytes::u32(raw, 4), cid: bytes::u32(raw, 8) }
+            }
             family => SockAddr::Other { family, bytes: rest },
         }
     }
@@ -88,6 +100,7 @@ impl<'a> SockAddr<'a> {
             SockAddr::Inet { .. } => AF_INET,
             SockAddr::Inet6 { .. } => AF_INET6,
             SockAddr::Unix(_) => AF_UNIX,
+            SockAddr::Vsock { .. } => AF_VSOCK,
             SockAddr::Other { family, .. } => family,
         }
     }
@@ -116,6 +129,12 @@ impl<'a> SockAddr<'a> {
                 out.extend(name);
             }
             SockAddr::Unix(UnixName::Unnamed) => {}
+            SockAddr::Vsock { cid, port } => {
+                out.extend([0; 2]);
+                out.extend(port.to_le_bytes());
+                out.extend(cid.to_le_bytes());
+                out.extend([0; 4]);
+            }
             SockAddr::Other { bytes, .. } => out.extend(bytes),
         }
     }

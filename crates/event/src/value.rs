@@ -262,6 +262,35 @@ impl Direction {
     }
 }
 
+/// What carries a packet in another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encapsulation {
+    /// IP in IP, of either version.
+    IpIp = 1,
+    /// Generic routing encapsulation (RFC 2784).
+    Gre = 2,
+    /// VXLAN (RFC 7348).
+    Vxlan = 3,
+    /// Geneve (RFC 8926).
+    Geneve = 4,
+}
+
+impl Encapsulation {
+    /// All of them.
+    pub const ALL: [Encapsulation; 4] =
+        [Encapsulation::IpIp, Encapsulation::Gre, Encapsulation::Vxlan, Encapsulation::Geneve];
+
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Encapsulation::IpIp => "ipip",
+            Encapsulation::Gre => "gre",
+            Encapsulation::Vxlan => "vxlan",
+            Encapsulation::Geneve => "geneve",
+        }
+    }
+}
+
 /// `struct packet_record`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
@@ -281,6 +310,8 @@ pub struct Packet {
     pub length: u32,
     /// The interface.
     pub ifindex: u32,
+    /// In what this packet was carried, if it was found in another.
+    pub encapsulation: Option<Encapsulation>,
 }
 
 impl Packet {
@@ -305,6 +336,7 @@ impl Packet {
             },
             length: bytes::u32(raw, 8),
             ifindex: bytes::u32(raw, 12),
+            encapsulation: Encapsulation::ALL.into_iter().find(|e| *e as u8 == raw[3]),
         })
     }
 
@@ -314,6 +346,7 @@ impl Packet {
         out[0] = if self.src.is_ipv4() { AF_INET } else { AF_INET6 } as u8;
         out[1] = self.protocol;
         out[2] = self.direction as u8;
+        out[3] = self.encapsulation.map_or(0, |e| e as u8);
         out[4..6].copy_from_slice(&self.src_port.to_le_bytes());
         out[6..8].copy_from_slice(&self.dst_port.to_le_bytes());
         out[8..12].copy_from_slice(&self.length.to_le_bytes());

@@ -214,6 +214,10 @@ fn addresses() {
     );
     assert_eq!(of(SockAddr::Unix(UnixName::Unnamed)), json!({ "sa_family": "AF_UNIX", "sun_path": "" }));
     assert_eq!(
+        of(SockAddr::Vsock { cid: 2, port: 1024 }),
+        json!({ "sa_family": "AF_VSOCK", "svm_cid": 2, "svm_port": 1024 })
+    );
+    assert_eq!(
         of(SockAddr::Other { family: 16, bytes: &[1, 2, 3, 4] }),
         json!({ "sa_family": "AF_NETLINK", "sa_data": "AQIDBA==" })
     );

@@ -33,8 +33,49 @@ impl Maker {
 
     /// Ports where from and where to.
     pub(crate) fn ports(self, [src, dst]: [usize; 2], packet: &Packet) -> Maker {
-        let port = |m: Maker, field, port: u16| m.bytes(field, &u32::from(port).to_le_bytes(), Quality::Ok);
-        port(port(self, src, packet.src_port), dst, packet.dst_port)
+        self.number(src, packet.src_port.into()).number(dst, packet.dst_port.into())
+    }
+
+    /// A `u32`, or a `bool`.
+    pub(crate) fn number(self, field: usize, value: u32) -> Maker {
+        self.bytes(field, &value.to_le_bytes(), Quality::Ok)
+    }
+
+    /// A `u64`.
+    pub(crate) fn long(self, field: usize, value: u64) -> Maker {
+        self.bytes(field, &value.to_le_bytes(), Quality::Ok)
+    }
+
+    /// Text of this program's.
+    pub(crate) fn text(self, field: usize, value: &str) -> Maker {
+        self.bytes(field, value.as_bytes(), Quality::Ok)
+    }
+
+    /// Text of a stranger's, if there is any; cut before a NUL, which no text has.
+    pub(crate) fn found(self, field: usize, value: Option<&[u8]>) -> Maker {
+        match value {
+            None => self.bytes(field, &[], Quality::Unavailable),
+            Some(value) => {
+                let end = value.iter().position(|&b| b == 0);
+                let quality = if end.is_some() { Quality::Truncated } else { Quality::Ok };
+                self.bytes(field, value.get(..end.unwrap_or(value.len())).unwrap_or_default(), quality)
+            }
+        }
+    }
+
+    /// Texts, each as far as it has no NUL.
+    pub(crate) fn texts<T: AsRef<[u8]>>(
+        self,
+        field: usize,
+        values: impl IntoIterator<Item = T>,
+        quality: Quality,
+    ) -> Maker {
+        let mut payload = Vec::new();
+        for value in values {
+            payload.extend(value.as_ref().split(|&b| b == 0).next().unwrap_or_default());
+            payload.push(0);
+        }
+        self.bytes(field, &payload, quality)
     }
 
     pub(crate) fn packet(self, field: usize, packet: &Packet) -> Maker {

@@ -631,6 +631,7 @@ fn shown(address: &SockAddr<'_>) -> String {
         SockAddr::Unix(UnixName::Path(path)) => String::from_utf8_lossy(path).into_owned(),
         SockAddr::Unix(UnixName::Abstract(id)) => format!("@{}", String::from_utf8_lossy(id)),
         SockAddr::Unix(UnixName::Unnamed) => String::new(),
+        SockAddr::Vsock { cid, port } => format!("vsock:{cid}:{port}"),
         SockAddr::Other { family, .. } => {
             names::socket_family(*family).map_or_else(|| family.to_string(), str::to_owned)
         }

@@ -1,14 +1,21 @@
 //! Names of addresses, added to the events that show them.
 
 use catalogue::Quality;
-use catalogue::fields::{net_flow_tcp_begin, net_flow_tcp_end, net_tcp_connect};
+use catalogue::fields::{
+    net_flow_tcp_begin, net_flow_tcp_end, net_flow_udp_begin, net_flow_udp_end, net_tcp_connect,
+};
 use context::Context;
 use event::build::RecordBuilder;
 use event::{Event, Value};
 
 /// Events that show what their addresses are called.
-pub(crate) const NAMED: [u16; 3] =
-    [net_tcp_connect::EVENT_ID, net_flow_tcp_begin::EVENT_ID, net_flow_tcp_end::EVENT_ID];
+pub(crate) const NAMED: [u16; 5] = [
+    net_tcp_connect::EVENT_ID,
+    net_flow_tcp_begin::EVENT_ID,
+    net_flow_tcp_end::EVENT_ID,
+    net_flow_udp_begin::EVENT_ID,
+    net_flow_udp_end::EVENT_ID,
+];
 
 /// The event's record with the names of its addresses; `None` if it shows none, or none is known.
 pub(crate) fn with_names(event: &Event<'_>, context: &Context) -> Option<Vec<u8>> {
@@ -21,6 +28,14 @@ pub(crate) fn with_names(event: &Event<'_>, context: &Context) -> Option<Vec<u8>
         }
         net_flow_tcp_end::EVENT_ID => {
             use net_flow_tcp_end::{DST, DST_DNS, SRC, SRC_DNS};
+            &[(SRC, SRC_DNS), (DST, DST_DNS)]
+        }
+        net_flow_udp_begin::EVENT_ID => {
+            use net_flow_udp_begin::{DST, DST_DNS, SRC, SRC_DNS};
+            &[(SRC, SRC_DNS), (DST, DST_DNS)]
+        }
+        net_flow_udp_end::EVENT_ID => {
+            use net_flow_udp_end::{DST, DST_DNS, SRC, SRC_DNS};
             &[(SRC, SRC_DNS), (DST, DST_DNS)]
         }
         _ => return None,

@@ -423,6 +423,9 @@ impl Pipeline {
                 Err(error) => eprintln!("tarsius: {error}"),
             }
         }
+        let mut ended = vec![];
+        self.dissector.expire(now.time, |record| ended.push(record.to_vec()));
+        ended.iter().for_each(|record| self.tell(record));
         for loss in losses {
             self.made_here(&lost::record(&loss, before.time, now.time));
         }
@@ -448,11 +451,10 @@ impl Pipeline {
         }
     }
 
-    /// What was lost since the beginning not by the programs but here: by helpers, and heads of HTTP that were given up before they were
-    /// whole.
+    /// What was lost since the beginning not by the programs but here: by helpers, and what of packets was given up before it was whole.
     fn lost_here(&self) -> impl Iterator<Item = Loss> {
-        let heads = helpers::loss(Lane::Net, "net_packet_http", self.dissector.evicted());
-        self.helpers.lost().chain([heads])
+        let packets = self.dissector.lost().map(|(event, count)| helpers::loss(Lane::Net, event, count));
+        self.helpers.lost().chain(packets)
     }
 
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {

@@ -13,6 +13,7 @@ mod integrity;
 mod loss;
 mod network;
 mod policies;
+mod protocols;
 mod rings;
 mod session;
 mod truth;
@@ -38,6 +39,7 @@ fn main() {
         loss::TESTS,
         network::TESTS,
         capture::TESTS,
+        protocols::TESTS,
         cli::TESTS,
         endure::TESTS,
         integrity::TESTS,

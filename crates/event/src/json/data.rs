@@ -169,6 +169,10 @@ fn sockaddr(out: &mut Vec<u8>, address: &SockAddr<'_>) {
             text::note(out, encoding);
             out.extend_from_slice(b",\"abstract\":true");
         }
+        SockAddr::Vsock { cid, port } => {
+            put(out, ",\"svm_cid\":", cid);
+            put(out, ",\"svm_port\":", port);
+        }
         SockAddr::Other { bytes, .. } => {
             out.extend_from_slice(b",\"sa_data\":");
             base64(out, bytes);

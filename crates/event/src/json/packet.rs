@@ -21,7 +21,13 @@ pub(super) fn metadata(out: &mut Vec<u8>, packet: &Packet) {
     }
     out.extend_from_slice(b",\"direction\":\"");
     out.extend_from_slice(packet.direction.name().as_bytes());
-    out.extend_from_slice(b"\"}");
+    out.push(b'"');
+    if let Some(encapsulation) = packet.encapsulation {
+        out.extend_from_slice(b",\"encapsulation\":\"");
+        out.extend_from_slice(encapsulation.name().as_bytes());
+        out.push(b'"');
+    }
+    out.push(b'}');
 }
 
 pub(super) fn header(out: &mut Vec<u8>, header: &ProtocolHeader<'_>) {

@@ -311,6 +311,7 @@ fn definitions() -> Value {
             family("AF_UNIX", json!({
                 "sun_path": string(), "encoding": escaped, "abstract": { "const": true },
             }), &["sun_path"]),
+            family("AF_VSOCK", json!({ "svm_cid": u32, "svm_port": u32 }), &["svm_cid", "svm_port"]),
             object(json!({
                 "sa_family": { "type": "string", "not": { "const": "AF_UNIX" } },
                 "sa_data": { "$ref": "#/$defs/base64" },
@@ -326,6 +327,7 @@ fn definitions() -> Value {
             "src_ip": string(), "dst_ip": string(), "src_port": u16, "dst_port": u16,
             "protocol": unsigned(u8::MAX.into()), "packet_len": u32, "ifindex": u32,
             "direction": { "enum": ["INGRESS", "EGRESS"] },
+            "encapsulation": { "enum": crate::Encapsulation::ALL.map(crate::Encapsulation::name) },
         }), &["src_ip", "dst_ip", "src_port", "dst_port", "protocol", "packet_len", "direction"]),
         "ipv4": record(json!({
             "version": u32, "ihl": u32, "tos": u32, "length": u32, "id": u32, "flags": u32, "frag_offset": u32,

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use catalogue::{EVENTS, Field, Lane, Quality, Type};
 use event::build::RecordBuilder;
-use event::{Capabilities, Cred, Direction, Flags, Header, Origin, Packet, SockAddr, UnixName};
+use event::{
+    Capabilities, Cred, Direction, Encapsulation, Flags, Header, Origin, Packet, SockAddr, UnixName,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -101,6 +103,7 @@ pub(crate) fn packet() -> Packet {
         direction: Direction::Egress,
         length: 71,
         ifindex: 2,
+        encapsulation: None,
     }
 }
 
@@ -198,7 +201,10 @@ fn any_payload(ty: Type) -> BoxedStrategy<Vec<u8>> {
             .prop_map(|(src, dst, (src_port, dst_port, protocol, length, ifindex))| {
                 let dst = if src.is_ipv4() == dst.is_ipv4() { dst } else { src };
                 let direction = if length % 2 == 0 { Direction::Ingress } else { Direction::Egress };
-                Packet { src, dst, src_port, dst_port, protocol, direction, length, ifindex }.encode().into()
+                let encapsulation = Encapsulation::ALL.into_iter().nth(usize::from(protocol) % 8);
+                Packet { src, dst, src_port, dst_port, protocol, direction, length, ifindex, encapsulation }
+                    .encode()
+                    .into()
             })
             .boxed(),
         Type::Dns | Type::DnsQuestions | Type::DnsAnswers => any_dns().boxed(),
@@ -244,6 +250,7 @@ fn any_address() -> impl Strategy<Value = Vec<u8>> {
         vec(1u8..=255, 1..20).prop_map(|p| addr(&SockAddr::Unix(UnixName::Path(&p)))),
         vec(any::<u8>(), 0..20).prop_map(|p| addr(&SockAddr::Unix(UnixName::Abstract(&p)))),
         Just(addr(&SockAddr::Unix(UnixName::Unnamed))),
+        any::<(u32, u32)>().prop_map(|(cid, port)| addr(&SockAddr::Vsock { cid, port })),
         vec(any::<u8>(), 0..30),
     ]
 }

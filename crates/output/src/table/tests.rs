@@ -165,6 +165,7 @@ fn other_values() {
         direction: Direction::Ingress,
         length: 100,
         ifindex: 1,
+        encapsulation: None,
     };
     let dns = |event, message: &[u8]| {
         args(record(event, header(b"dig")).put_packet(0, &packet).put_bytes(1, message, Quality::Ok))

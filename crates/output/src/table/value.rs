@@ -126,6 +126,7 @@ fn sockaddr(out: &mut Vec<u8>, address: &SockAddr<'_>) {
             out.extend_from_slice(b"unix:@");
             text::string(out, id);
         }
+        SockAddr::Vsock { cid, port } => display(out, format_args!("vsock:{cid}:{port}")),
         SockAddr::Other { family, bytes } => {
             match names::socket_family(family) {
                 Some(name) => out.extend_from_slice(name.as_bytes()),

@@ -1,0 +1,119 @@
+//! Fragments of IP packets, put together again.
+//!
+//! The kernel tells packets whole. What is told in fragments was cut by who sent it: through a raw socket, or within a tunnel.
+
+use std::cell::Cell;
+
+use etherparse::defrag::IpDefragPool;
+use etherparse::{IpNumber, SlicedPacket};
+
+/// Most packets that are under way, each of at most 65535 bytes.
+const PACKETS: usize = 64;
+/// How long a fragment waits for the others, in nanoseconds (RFC 8200, section 4.5: 60 seconds).
+const WAIT: u64 = 60_000_000_000;
+
+/// Packets of which fragments are there.
+pub(crate) struct Fragments {
+    /// Each with the time of its last fragment, by the network namespace where it was seen, and whether it left.
+    pool: IpDefragPool<u64, (u64, bool)>,
+    /// Packets that were given up: something did not come, or what came does not fit.
+    pub(crate) given_up: u64,
+}
+
+impl std::fmt::Debug for Fragments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fragments").field("given_up", &self.given_up).finish_non_exhaustive()
+    }
+}
+
+impl Fragments {
+    pub(crate) fn new() -> Fragments {
+        Fragments { pool: IpDefragPool::new(), given_up: 0 }
+    }
+
+    fn make_room(&mut self, time: u64) {
+        // The pool's own function can not change what it sees.
+        let (waiting, oldest) = (Cell::new(0), Cell::new(u64::MAX));
+        let gone = Cell::new(0);
+        self.pool.retain(|&last| {
+            let waits = last.saturating_add(WAIT) > time;
+            if waits {
+                waiting.set(waiting.get() + 1);
+                oldest.set(oldest.get().min(last));
+            } else {
+                gone.set(gone.get() + 1);
+            }
+            waits
+        });
+        if waiting.get() >= PACKETS {
+            self.pool.retain(|&last| {
+                gone.set(gone.get() + u64::from(last == oldest.get()));
+                last != oldest.get()
+            });
+        }
+        self.given_up += gone.get();
+    }
+
+    /// Takes a fragment; gives what the packet carries if it is whole with it.
+    pub(crate) fn fragment(
+        &mut self,
+        place: (u64, bool),
+        time: u64,
+        packet: &[u8],
+    ) -> Option<(IpNumber, Vec<u8>)> {
+        self.make_room(time);
+        let sliced = SlicedPacket::from_ip(packet).ok()?;
+        match self.pool.process_sliced_packet(&sliced, time, place) {
+            Ok(whole) => {
+                let whole = whole?;
+                let (protocol, payload) = (whole.ip_number, whole.payload.clone());
+                self.pool.return_buf(whole);
+                Some((protocol, payload))
+            }
+            Err(_) => {
+                self.given_up += 1;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::ip_number;
+
+    use super::*;
+
+    /// Eight bytes and more of a datagram's fragment.
+    fn fragment(id: u16, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 20 + payload.len() as u8];
+        packet.extend(id.to_be_bytes());
+        packet.extend((u16::from(more) << 13 | offset / 8).to_be_bytes());
+        packet.extend([64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+        packet.extend(payload);
+        packet
+    }
+
+    #[test]
+    fn in_any_order_and_twice() {
+        let (first, last) = (fragment(1, 0, true, &[1; 16]), fragment(1, 16, false, &[2; 5]));
+        for order in [[&first, &first, &last], [&last, &last, &first]] {
+            let mut fragments = Fragments::new();
+            let given: Vec<_> = order.iter().map(|f| fragments.fragment((1, true), 0, f)).collect();
+            let whole = (ip_number::UDP, [&[1; 16][..], &[2; 5]].concat());
+            assert_eq!(given, [None, None, Some(whole)]);
+            assert_eq!(fragments.given_up, 0);
+        }
+    }
+
+    #[test]
+    fn what_never_comes_is_bounded_and_counted() {
+        let mut fragments = Fragments::new();
+        for n in 0..PACKETS as u16 + 2 {
+            assert_eq!(fragments.fragment((1, true), n.into(), &fragment(n, 0, true, &[1; 16])), None);
+        }
+        assert_eq!(fragments.given_up, 2);
+        fragments.fragment((1, true), WAIT * 2, &fragment(999, 0, true, &[1; 16]));
+        assert_eq!(fragments.given_up, PACKETS as u64 + 2);
+    }
+}
