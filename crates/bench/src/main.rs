@@ -1,9 +1,10 @@
 //! `./x bench`: what Tarsius costs.
 //!
 //! Every figure is a ratio to empty programs on the same hooks, measured in the same run, in turns, so that a noisy machine disturbs all
-//! alike. Nanoseconds are the load's own CPU time.
+//! alike. Nanoseconds are the load's own CPU time. `./x bench packets` measures packets alone.
 
 mod empty;
+mod packets;
 mod watch;
 
 use std::ffi::CStr;
@@ -26,8 +27,13 @@ const TURNS: usize = 5;
 
 fn main() -> anyhow::Result<()> {
     pin()?;
+    let only_packets = std::env::args().nth(1).as_deref() == Some("packets");
+    if only_packets {
+        return packets::packets();
+    }
     println!("{} turns of {OPENS} openat+close of /dev/null on CPU 0; median of the turns\n", TURNS);
     opens()?;
+    packets::packets()?;
     user_side()
 }
 
