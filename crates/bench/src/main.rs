@@ -1,10 +1,11 @@
 //! `./x bench`: what Tarsius costs.
 //!
 //! Every figure is a ratio to empty programs on the same hooks, measured in the same run, in turns, so that a noisy machine disturbs all
-//! alike. Nanoseconds are the load's own CPU time.
+//! alike. Nanoseconds are the load's own CPU time. `./x bench packets` and `./x bench identity` measure these alone.
 
 mod empty;
 mod identity;
+mod packets;
 mod watch;
 
 use std::ffi::CStr;
@@ -26,13 +27,18 @@ const OPENS: u64 = 100_000;
 const TURNS: usize = 5;
 
 fn main() -> anyhow::Result<()> {
-    // That alone needs no root.
-    if std::env::args().nth(1).as_deref() == Some("identity") {
+    let alone = std::env::args().nth(1);
+    // That one needs no root.
+    if alone.as_deref() == Some("identity") {
         return identity::report();
     }
     pin()?;
+    if alone.as_deref() == Some("packets") {
+        return packets::packets();
+    }
     println!("{} turns of {OPENS} openat+close of /dev/null on CPU 0; median of the turns\n", TURNS);
     opens()?;
+    packets::packets()?;
     user_side()?;
     identity::report()
 }

@@ -52,9 +52,7 @@ impl Watch {
 
     /// Its CPU time up to now, in nanoseconds.
     pub(crate) fn cpu(&self) -> anyhow::Result<u64> {
-        // man 5 proc: fields 14 and 15 in ticks; the name in parentheses may hold spaces.
-        let stat = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()))?;
-        stat.split_whitespace().next().and_then(|n| n.parse().ok()).context("schedstat has no number")
+        cpu_of(&self.child)
     }
 
     /// Kibibytes of BPF maps that it holds, by the kernel's own count.
@@ -96,4 +94,15 @@ impl Watch {
         let causes = ["ring_full", "slot_busy", "too_big", "stolen", "untracked", "skipped", "corrupt"];
         Ok(Report { received: sum(&["received"]), lost: sum(&causes), cpu, memory })
     }
+}
+
+/// CPU time of a process up to now, in nanoseconds: of all its threads.
+pub(crate) fn cpu_of(child: &Child) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{}/task", child.id()))? {
+        let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let time: Option<u64> = stat.split_whitespace().next().and_then(|n| n.parse().ok());
+        sum += time.context("schedstat has no number")?;
+    }
+    Ok(sum)
 }
