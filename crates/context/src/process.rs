@@ -81,7 +81,7 @@ impl Mark {
     }
 }
 
-/// How many programs are kept that a process ran before.
+/// At most so many programs are kept that a process ran before; with one more, all but that are forgotten.
 const PAST: u8 = 16;
 /// The time of an execution that was not told, or is told next.
 pub(crate) const NOT_KNOWN: u64 = u64::MAX;

@@ -305,7 +305,10 @@ mod tests {
         assert_eq!(later(&run(&mut packages, "/usr/bin/ls", 1, 7, u32::MAX)), Some("?".into()));
         assert_eq!(packages.lost(), 1);
         // What is known of the host is looked at again after a while, and is another then.
-        write(folder.path(), "var/lib/dpkg/info/coreutils.list", "/usr/bin/id\n");
+        // As dpkg does it: a new file takes the name of the old one.
+        write(folder.path(), "var/lib/dpkg/info/new", "/usr/bin/id\n");
+        let info = folder.path().join("var/lib/dpkg/info");
+        fs::rename(info.join("new"), info.join("coreutils.list")).unwrap();
         lock(&packages.indexes).get_mut(&here).unwrap().looked -= FRESH;
         while later(&run(&mut packages, "/usr/bin/ls", 1, here, 1)).is_some() {}
     }
