@@ -2,7 +2,7 @@
 //!
 //! The kernel tells packets whole. What is told in fragments was cut by who sent it: through a raw socket, or within a tunnel.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use etherparse::defrag::IpDefragPool;
 use etherparse::{IpNumber, SlicedPacket};
@@ -32,26 +32,20 @@ impl Fragments {
     }
 
     fn make_room(&mut self, time: u64) {
-        // The pool's own function can not change what it sees.
-        let (waiting, oldest) = (Cell::new(0), Cell::new(u64::MAX));
-        let gone = Cell::new(0);
+        // The pool tells no times but so; it may ask twice where something goes.
+        let times = RefCell::new(vec![]);
         self.pool.retain(|&last| {
-            let waits = last.saturating_add(WAIT) > time;
-            if waits {
-                waiting.set(waiting.get() + 1);
-                oldest.set(oldest.get().min(last));
-            } else {
-                gone.set(gone.get() + 1);
-            }
-            waits
+            times.borrow_mut().push(last);
+            true
         });
-        if waiting.get() >= PACKETS {
-            self.pool.retain(|&last| {
-                gone.set(gone.get() + u64::from(last == oldest.get()));
-                last != oldest.get()
-            });
-        }
-        self.given_up += gone.get();
+        let mut times = times.into_inner();
+        times.sort_unstable();
+        let waits = |last: u64| last.saturating_add(WAIT) > time;
+        let waiting = times.iter().filter(|&&last| waits(last)).count();
+        let oldest = times.iter().copied().find(|&last| waits(last)).filter(|_| waiting >= PACKETS);
+        let stays = |last: u64| waits(last) && Some(last) != oldest;
+        self.given_up += times.iter().filter(|&&last| !stays(last)).count() as u64;
+        self.pool.retain(|&last| stays(last));
     }
 
     /// Takes a fragment; gives what the packet carries if it is whole with it.

@@ -73,12 +73,12 @@ fn ping() -> Vec<u8> {
 }
 
 #[test]
-fn a_question_is_four_events() {
+fn a_question_is_five_events() {
     let ports = [4000, 53];
     let made = made(&record(&udp(ports, QUESTION), ports, Quality::Ok));
     assert_eq!(
         names(&made),
-        ["net_packet_ipv4", "net_packet_udp", "net_packet_dns", "net_packet_dns_request"]
+        ["net_packet_ipv4", "net_packet_udp", "net_packet_dns", "net_packet_dns_request", "net_flow_udp_begin"]
     );
     let question = Event::decode(&made[3]).unwrap();
     let Some(Value::Dns(message)) = question.field_by_name("dns_questions").unwrap().value else { panic!() };
