@@ -99,6 +99,7 @@ struct config {
 	u32 capture;	  /* bytes that are captured of what a packet carries, behind its headers */
 	u32 captured;	  /* which packets are captured: enum captured */
 	u32 unclaimed;	  /* 1: slots are used without a claim, as the controls of `tarsius torture` do */
+	u32 uid, pid, tid, comm, mnt_ns, pid_ns; /* enum scope_mode */
 	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
 };
 const volatile struct config cfg;

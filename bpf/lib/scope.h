@@ -37,13 +37,9 @@ struct {
 	__uint(value_size, 8);
 } scope_tree SEC(".maps");
 
-/*
- * What of this is asked. It may change while programs run, word by word: a half-old one admits what one of both does, and user space
- * lets everything pass in between.
- */
-struct scope {
-	u64 tree_all, tree_none; /* trees that a process must be in, and must not be in: once user space has found their members */
-	u32 uid, pid, tid, comm, mnt_ns, pid_ns; /* enum scope_mode */
+/* The trees that a process must be in, and must not be in. Filled once user space has found the trees' members. */
+struct tree_scope {
+	u64 all, none;
 };
 
 struct {
@@ -51,15 +47,8 @@ struct {
 	__uint(map_flags, BPF_F_RDONLY_PROG);
 	__uint(max_entries, 1);
 	__uint(key_size, 4);
-	__uint(value_size, sizeof(struct scope));
-} cfg_scope SEC(".maps");
-
-static __always_inline struct scope *asked_scope(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&cfg_scope, &zero);
-}
+	__uint(value_size, sizeof(struct tree_scope));
+} cfg_trees SEC(".maps");
 
 static __always_inline u64 trees_of(u32 pid)
 {
@@ -68,14 +57,16 @@ static __always_inline u64 trees_of(u32 pid)
 	return trees ? *trees : 0;
 }
 
-static __always_inline bool trees_admit(struct scope *asked, u32 pid)
+static __always_inline bool trees_admit(u32 pid)
 {
-	u64 all = asked->tree_all, none = asked->tree_none, trees;
+	u32 zero = 0;
+	struct tree_scope *asked = bpf_map_lookup_elem(&cfg_trees, &zero);
+	u64 trees;
 
-	if (!(all | none))
+	if (!asked || !(asked->all | asked->none))
 		return true;
 	trees = trees_of(pid);
-	return (trees & all) == all && !(trees & none);
+	return (trees & asked->all) == asked->all && !(trees & asked->none);
 }
 
 /*
@@ -84,10 +75,10 @@ static __always_inline bool trees_admit(struct scope *asked, u32 pid)
  */
 static __always_inline bool is_in_trees(u32 pid)
 {
-	struct scope *asked = asked_scope();
-	u64 all = asked ? asked->tree_all : 0;
+	u32 zero = 0;
+	struct tree_scope *asked = bpf_map_lookup_elem(&cfg_trees, &zero);
 
-	return all && (trees_of(pid) & all) == all;
+	return asked && asked->all && (trees_of(pid) & asked->all) == asked->all;
 }
 
 static __always_inline bool list_admits(void *list, const void *key, u32 mode)
@@ -102,45 +93,42 @@ static __always_inline bool in_scope(struct task_struct *task)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	u32 pid = pid_tgid >> 32;
-	struct scope *asked = asked_scope();
 
 	if (pid == cfg.self && cfg.self)
 		return false;
-	if (!asked)
-		return true;
-	if (!trees_admit(asked, pid))
+	if (!trees_admit(pid))
 		return false;
-	if (!list_admits(&cfg_pids, &pid, asked->pid))
+	if (!list_admits(&cfg_pids, &pid, cfg.pid))
 		return false;
-	if (asked->tid != SCOPE_OFF) {
+	if (cfg.tid != SCOPE_OFF) {
 		u32 tid = pid_tgid;
 
-		if (!list_admits(&cfg_tids, &tid, asked->tid))
+		if (!list_admits(&cfg_tids, &tid, cfg.tid))
 			return false;
 	}
-	if (asked->uid != SCOPE_OFF) {
+	if (cfg.uid != SCOPE_OFF) {
 		u32 uid = bpf_get_current_uid_gid();
 
-		if (!list_admits(&cfg_uids, &uid, asked->uid))
+		if (!list_admits(&cfg_uids, &uid, cfg.uid))
 			return false;
 	}
-	if (asked->comm != SCOPE_OFF) {
+	if (cfg.comm != SCOPE_OFF) {
 		char comm[COMM_BYTES] = {};
 
 		bpf_get_current_comm(comm, sizeof(comm));
-		if (!list_admits(&cfg_comms, comm, asked->comm))
+		if (!list_admits(&cfg_comms, comm, cfg.comm))
 			return false;
 	}
-	if (asked->mnt_ns != SCOPE_OFF) {
+	if (cfg.mnt_ns != SCOPE_OFF) {
 		u32 ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 
-		if (!list_admits(&cfg_mnt_namespaces, &ns, asked->mnt_ns))
+		if (!list_admits(&cfg_mnt_namespaces, &ns, cfg.mnt_ns))
 			return false;
 	}
-	if (asked->pid_ns != SCOPE_OFF) {
+	if (cfg.pid_ns != SCOPE_OFF) {
 		u32 ns = pid_namespace_of(BPF_CORE_READ(task, thread_pid));
 
-		if (!list_admits(&cfg_pid_namespaces, &ns, asked->pid_ns))
+		if (!list_admits(&cfg_pid_namespaces, &ns, cfg.pid_ns))
 			return false;
 	}
 	return true;

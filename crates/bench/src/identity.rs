@@ -130,7 +130,7 @@ fn born(processes: &mut Processes, n: u32) {
         ns_pid: n,
         exec_id,
     };
-    let maker = if n % ANCESTORS == 0 { 0 } else { n - 1 };
+    let maker = if n.is_multiple_of(ANCESTORS) { 0 } else { n - 1 };
     if n > 0 {
         let birth = Birth { key: key(n), parent: Some(key(maker)), cgroup: 1, pid_ns: 1, ns_pid: n };
         processes.fork(&sighting(maker, 1), &birth);

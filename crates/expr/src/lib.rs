@@ -4,7 +4,7 @@
 //! data.pathname.startsWith("/etc/") && uid != 0 || data.flags.contains("O_CREAT")
 //! ```
 //!
-//! An expression is parsed ([`parse`]), checked against the fields that there are ([`Schema`]) and compiled by
+//! An expression is parsed ([`parse()`]), checked against the fields that there are ([`Schema`]) and compiled by
 //! [`compile`] into a [`Condition`], which is asked of one [`Subject`] after another. What can be wrong is found when it
 //! is compiled, and said with its place: an unknown field, a number compared with a text, a pattern that is none.
 //!

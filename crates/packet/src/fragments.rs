@@ -82,7 +82,7 @@ mod tests {
     fn fragment(id: u16, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x45, 0, 0, 20 + payload.len() as u8];
         packet.extend(id.to_be_bytes());
-        packet.extend((u16::from(more) << 13 | offset / 8).to_be_bytes());
+        packet.extend(((u16::from(more) << 13) | (offset / 8)).to_be_bytes());
         packet.extend([64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
         packet.extend(payload);
         packet

@@ -78,7 +78,13 @@ fn a_question_is_five_events() {
     let made = made(&record(&udp(ports, QUESTION), ports, Quality::Ok));
     assert_eq!(
         names(&made),
-        ["net_packet_ipv4", "net_packet_udp", "net_packet_dns", "net_packet_dns_request", "net_flow_udp_begin"]
+        [
+            "net_packet_ipv4",
+            "net_packet_udp",
+            "net_packet_dns",
+            "net_packet_dns_request",
+            "net_flow_udp_begin"
+        ]
     );
     let question = Event::decode(&made[3]).unwrap();
     let Some(Value::Dns(message)) = question.field_by_name("dns_questions").unwrap().value else { panic!() };

@@ -57,7 +57,7 @@ pub enum Part {
     Length,
     /// Of a packet: INGRESS or EGRESS.
     Direction,
-    /// Of credentials: a number, by its place in [`CREDENTIALS`].
+    /// Of credentials: a number, by its place in the table of them.
     Credential(u8),
     /// Of a DNS message: the names asked for.
     Queries,

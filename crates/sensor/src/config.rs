@@ -30,6 +30,12 @@ pub(crate) struct Config {
     pub(crate) capture: u32,
     pub(crate) captured: u32,
     pub(crate) unclaimed: bool,
+    pub(crate) uid: Mode,
+    pub(crate) pid: Mode,
+    pub(crate) tid: Mode,
+    pub(crate) comm: Mode,
+    pub(crate) mnt_ns: Mode,
+    pub(crate) pid_ns: Mode,
     pub(crate) events: Vec<u8>,
 }
 
@@ -46,6 +52,12 @@ impl Config {
             self.capture,
             self.captured,
             u32::from(self.unclaimed),
+            self.uid as u32,
+            self.pid as u32,
+            self.tid as u32,
+            self.comm as u32,
+            self.mnt_ns as u32,
+            self.pid_ns as u32,
         ];
         words.iter().flat_map(|w| w.to_ne_bytes()).chain(self.events.iter().copied()).collect()
     }

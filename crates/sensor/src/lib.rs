@@ -170,7 +170,6 @@ struct LaneRing {
 /// The running kernel side. Dropping it takes everything out of the kernel.
 pub struct Sensor {
     loaded: Loaded,
-    scope: Scope,
     rings: Vec<LaneRing>,
     ledgers: BTreeMap<Lane, LaneLedger>,
     merge: Merge,
@@ -204,17 +203,7 @@ impl Sensor {
             ledgers.insert(lane, ledger.map_err(Error::system("mapping the ledger"))?);
         }
         let hold = u64::try_from(options.hold.as_nanos()).unwrap_or(u64::MAX);
-        let scope = options.scope.clone();
-        Ok(Self {
-            loaded,
-            scope,
-            rings,
-            ledgers,
-            merge: Merge::default(),
-            hold,
-            strays: 0,
-            missed: BTreeMap::new(),
-        })
+        Ok(Self { loaded, rings, ledgers, merge: Merge::default(), hold, strays: 0, missed: BTreeMap::new() })
     }
 
     /// How each event is taken.
@@ -254,27 +243,14 @@ impl Sensor {
     /// they make from now on are added by the kernel side. `all` are the trees that a process must be in, `none` those in which it must
     /// not be.
     pub fn watch_trees(&mut self, members: &[(u32, u64)], all: u64, none: u64) -> Result<(), Error> {
-        let words = load::map(&self.loaded.object, "scope_tree")?;
+        let put = |name: &str, key: &[u8], value: &[u8]| {
+            let map = load::map(&self.loaded.object, name)?;
+            map.update(key, value, MapFlags::ANY).map_err(Error::bpf(format!("filling {name}")))
+        };
         for (pid, trees) in members {
-            words
-                .update(&pid.to_ne_bytes(), &trees.to_ne_bytes(), MapFlags::ANY)
-                .map_err(Error::bpf("filling scope_tree"))?;
+            put("scope_tree", &pid.to_ne_bytes(), &trees.to_ne_bytes())?;
         }
-        load::set_scope(&self.loaded.object, &self.scope, (all, none))
-    }
-
-    /// Lets everything pass from now on, whatever the scope.
-    pub fn open_scope(&mut self) -> Result<(), Error> {
-        load::set_scope(&self.loaded.object, &Scope::default(), (0, 0))
-    }
-
-    /// Changes what the kernel leaves out. In between, everything passes, so that nothing is left out that both the old and the new scope
-    /// want. Trees are watched no longer, until [`watch_trees`](Self::watch_trees) says so.
-    pub fn change_scope(&mut self, scope: Scope) -> Result<(), Error> {
-        self.open_scope()?;
-        load::fill_lists(&self.loaded.object, &scope)?;
-        self.scope = scope;
-        load::set_scope(&self.loaded.object, &self.scope, (0, 0))
+        put("cfg_trees", &0u32.to_ne_bytes(), &[all.to_ne_bytes(), none.to_ne_bytes()].concat())
     }
 
     /// Waits until a ring is filled to its mark, or for `timeout`. An interrupted wait is over.

@@ -13,7 +13,7 @@ use libbpf_rs::{
 
 use crate::config::Config;
 use crate::plan::{Plan, Planner};
-use crate::{Error, Options, Scope, Scratch};
+use crate::{Error, Options, Scratch};
 
 /// The programs for kernels from 5.17 on.
 const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/modern.bpf.o"));
@@ -123,8 +123,7 @@ fn attempt(
         }
     };
     let rings = make_rings(&object, options, &plan, cpus)?;
-    fill_lists(&object, &options.scope)?;
-    set_scope(&object, &options.scope, (0, 0))?;
+    fill_scope(&object, options)?;
     let mut loaded = Loaded { plan, links: vec![], object, rings, cpus };
     fill_calls(&loaded)?;
     fill_handlers(&loaded)?;
@@ -193,6 +192,12 @@ fn set_maps(
         capture: options.capture.payload.into(),
         captured: options.capture.kinds.0,
         unclaimed: options.scratch != Scratch::Claimed,
+        uid: options.scope.uids.0,
+        pid: options.scope.pids.0,
+        tid: options.scope.tids.0,
+        comm: options.scope.comms.0,
+        mnt_ns: options.scope.mnt_namespaces.0,
+        pid_ns: options.scope.pid_namespaces.0,
         events: catalogue::EVENTS.iter().map(|e| plan.wanted(e)).collect(),
     };
     for mut map in open.maps_mut() {
@@ -315,44 +320,32 @@ fn make_rings(
     Ok(all)
 }
 
-/// Fills the lists of the scope, after emptying them of what was there. They are asked as far as [`set_scope`] says.
-pub(crate) fn fill_lists(object: &Object, scope: &Scope) -> Result<(), Error> {
-    fn numbers(list: &[u32]) -> Vec<Vec<u8>> {
-        list.iter().map(|n| n.to_ne_bytes().to_vec()).collect()
+fn fill_scope(object: &Object, options: &Options) -> Result<(), Error> {
+    let scope = &options.scope;
+    let put = |name: &str, key: &[u8], value: &[u8]| {
+        map(object, name)?
+            .update(key, value, MapFlags::ANY)
+            .map_err(Error::bpf(format!("filling the list {name}")))
+    };
+    for uid in &scope.uids.1 {
+        put("cfg_uids", &uid.to_ne_bytes(), &[1])?;
     }
-    let comms = scope.comms.1.iter().map(|c| c.to_vec()).collect();
-    for (name, keys) in [
-        ("cfg_uids", numbers(&scope.uids.1)),
-        ("cfg_pids", numbers(&scope.pids.1)),
-        ("cfg_tids", numbers(&scope.tids.1)),
-        ("cfg_comms", comms),
-        ("cfg_mnt_namespaces", numbers(&scope.mnt_namespaces.1)),
-        ("cfg_pid_namespaces", numbers(&scope.pid_namespaces.1)),
-    ] {
-        let list = map(object, name)?;
-        let fill = |what: libbpf_rs::Result<()>| what.map_err(Error::bpf(format!("filling the list {name}")));
-        let old: Vec<Vec<u8>> = list.keys().filter(|key| !keys.contains(key)).collect();
-        old.iter().try_for_each(|key| fill(list.delete(key)))?;
-        keys.iter().try_for_each(|key| fill(list.update(key, &[1], MapFlags::ANY)))?;
+    for pid in &scope.pids.1 {
+        put("cfg_pids", &pid.to_ne_bytes(), &[1])?;
+    }
+    for tid in &scope.tids.1 {
+        put("cfg_tids", &tid.to_ne_bytes(), &[1])?;
+    }
+    for comm in &scope.comms.1 {
+        put("cfg_comms", comm, &[1])?;
+    }
+    for ns in &scope.mnt_namespaces.1 {
+        put("cfg_mnt_namespaces", &ns.to_ne_bytes(), &[1])?;
+    }
+    for ns in &scope.pid_namespaces.1 {
+        put("cfg_pid_namespaces", &ns.to_ne_bytes(), &[1])?;
     }
     Ok(())
-}
-
-/// Says how the lists are meant, and which trees a process must be in and must not be in: `struct scope` of `bpf/lib/scope.h`.
-pub(crate) fn set_scope(object: &Object, scope: &Scope, trees: (u64, u64)) -> Result<(), Error> {
-    let modes = [
-        scope.uids.0,
-        scope.pids.0,
-        scope.tids.0,
-        scope.comms.0,
-        scope.mnt_namespaces.0,
-        scope.pid_namespaces.0,
-    ];
-    let words = [trees.0, trees.1].into_iter().flat_map(u64::to_ne_bytes);
-    let value: Vec<u8> = words.chain(modes.into_iter().flat_map(|m| (m as u32).to_ne_bytes())).collect();
-    map(object, "cfg_scope")?
-        .update(&0u32.to_ne_bytes(), &value, MapFlags::ANY)
-        .map_err(Error::bpf("setting the scope"))
 }
 
 /// `CALLS` and `COMPAT_BASE` of `bpf/lib/syscall.h`.

@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show, as it happens, what processes, files and the network do; Ctrl-C ends it with a summary
-    Watch(Watch),
+    Watch(Box<Watch>),
     /// List the events of the catalogue, or describe one: fields, tags, and the ways to take it
     Events(Events),
     /// Tell what this kernel can do, how each event would be taken here, and what would be missed
@@ -440,7 +440,12 @@ fn moment(text: &str) -> Result<Timestamp, String> {
             Ok(text.parse::<jiff::civil::DateTime>()?.to_zoned(now.time_zone().clone())?.timestamp())
         })
         .or_else(|_: jiff::Error| Ok(of_today(text.parse()?)?.timestamp()))
-        .or_else(|_: jiff::Error| Ok(now.checked_add(text.parse::<jiff::Span>()?)?.timestamp()));
+        .or_else(|error: jiff::Error| {
+            // Digits and colons that are no time of the day are no span either, though one could be read in them.
+            let named = text.bytes().any(|b| b.is_ascii_alphabetic());
+            let span = if named { text.parse::<jiff::Span>()? } else { return Err(error) };
+            Ok(now.checked_add(span)?.timestamp())
+        });
     told.map_err(|_: jiff::Error| "a time: 2026-11-28T12:00:00Z, 12:00:00, or \"5m ago\"".into())
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use kernel::Features;
-use policy::{Expectations, Expected, KernelScope, List, Policies, Policy};
+use policy::{Expectations, Expected, Policies};
 use sensor::Planner;
 
 use crate::cli::{PolicyCommand, PolicyPaths};
@@ -48,14 +48,14 @@ fn check(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
 fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
     let policies = read(&paths.paths)?;
     let all = Policies::new(policies.clone());
-    let (selection, union) = (all.selection(), all.kernel());
+    let selection = all.selection();
     let features = Features::probe();
     let plan = Planner::new(&features).plan(|e: &catalogue::Event| selection.contains(e.id));
     let mut out = std::io::stdout().lock();
     for policy in &policies {
         writeln!(out, "policy {} ({})", policy.name, policy.place)?;
         for token in &policy.scope_text {
-            writeln!(out, "  scope {token}\n      {}", of_scope(policy, token, &union))?;
+            writeln!(out, "  scope {token}\n      {}", of_scope(policies.len(), token))?;
         }
         for rule in &policy.rules {
             for (event, _) in &rule.events {
@@ -92,27 +92,13 @@ fn of_event(event: &catalogue::Event, plan: &sensor::Plan) -> String {
     }
 }
 
-/// Who decides a part of a scope, and by what.
-fn of_scope(policy: &Policy, token: &str, union: &KernelScope) -> String {
-    fn listed<T>(list: &List<T>) -> bool {
-        !matches!(list, List::Any)
-    }
-    let own = policy.scope.kernel();
-    let key = token.split(['=', '!', '<', '>']).next().unwrap_or_default();
-    let (map, own, all) = match key {
-        "uid" => ("cfg_uids", listed(&own.uids), listed(&union.uids)),
-        "pid" => ("cfg_pids", listed(&own.pids), listed(&union.pids)),
-        "tid" => ("cfg_tids", listed(&own.tids), listed(&union.tids)),
-        "mntns" => ("cfg_mnt_namespaces", listed(&own.mnt_ns), listed(&union.mnt_ns)),
-        "pidns" => ("cfg_pid_namespaces", listed(&own.pid_ns), listed(&union.pid_ns)),
-        "comm" => ("cfg_comms", listed(&own.comms), listed(&union.comms)),
-        "tree" => ("scope_tree", true, own.tree_all | own.tree_none != 0 || policy.scope_text.len() == 1),
-        _ => return "user space".into(),
-    };
-    match (own, all) {
-        (true, true) => format!("kernel, map {map}, on every kernel"),
-        (true, false) => "user space: another policy wants more than the kernel's list can say".into(),
-        (false, _) => "user space: ranges, wildcards and what is new are not in the kernel's lists".into(),
+/// Who decides a part of a scope. The kernel's lists of users, processes and so on are fixed when its programs are loaded, and policies can change
+/// after that, so these are asked of the flags only.
+fn of_scope(policies: usize, token: &str) -> &'static str {
+    match token.split(['=', '!', '<', '>']).next().unwrap_or_default() {
+        "tree" if policies == 1 => "kernel, map scope_tree, on every kernel",
+        "tree" => "user space: the kernel's map is asked where one policy alone is in force",
+        _ => "user space",
     }
 }
 

@@ -47,12 +47,12 @@ pub(crate) fn change(
         policies.end(&mut pipeline.context);
         return Err(error.into());
     }
-    // What the kernel leaves out for the old ones, the new ones may want: from here on it leaves out nothing. What happened before is the old ones'.
-    sensor.open_scope()?;
+    // What the kernel leaves out for the old ones, the new ones may want: from here on it leaves out nothing (its lists are empty where policies
+    // may change). What happened before is the old ones'.
+    sensor.watch_trees(&[], 0, 0)?;
     std::thread::sleep(SETTLE);
     while !sensor.drain(|record| pipeline.record(record)) {}
     pipeline.replace(policies);
-    sensor.change_scope(lists(&pipeline.policies.kernel()))?;
     trees(pipeline, sensor)
 }
 

@@ -68,7 +68,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     let context = Context::new()?;
     let sensor_options = sensor::Options {
-        scope: scope::lists(&policies.kernel()),
+        // The kernel's lists are fixed once they are loaded; policies that come later may want more.
+        scope: if options.policy.is_empty() { scope::lists(&policies.kernel()) } else { Default::default() },
         buffers: options.buffers,
         environment: options.enrichment.contains(&Enrichment::Environment),
         include_self: options.include_self,

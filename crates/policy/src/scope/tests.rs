@@ -299,6 +299,7 @@ fn act() -> impl Strategy<Value = Act> {
         Origin::Current,
         Origin::Current,
         Origin::Owner,
+        Origin::Listener,
         Origin::Unknown,
     ]);
     let child = prop::option::weighted(0.3, (5..12u32, 1..5u32));
@@ -330,7 +331,7 @@ proptest! {
         for act in acts {
             let there = match act.origin {
                 Origin::Current => living.contains(&act.pid),
-                Origin::Owner => living.contains(&act.pid) || dead.contains(&act.pid),
+                Origin::Owner | Origin::Listener => living.contains(&act.pid) || dead.contains(&act.pid),
                 Origin::Unknown => true,
             };
             if !there {
@@ -371,6 +372,26 @@ proptest! {
                 let trees = kernel.tree_all | kernel.tree_none;
                 prop_assert_eq!(marks & trees, word & trees);
             }
+        }
+    }
+}
+
+proptest! {
+    /// What the kernel is told of several scopes together lets pass what either would.
+    #[test]
+    fn together_they_let_pass_what_either_does(
+        one in prop::collection::vec(flag(), 0..4),
+        other in prop::collection::vec(flag(), 0..4),
+        acts in prop::collection::vec(act(), 1..30),
+    ) {
+        let kernels = [one, other].map(|flags| Scope::parse(&flags).unwrap().kernel());
+        let mut both = kernels[0].clone();
+        both.or(kernels[1].clone());
+        for act in acts {
+            let mut h = Header { origin: act.origin, cgroup: act.cgroup, ..named(act.pid, 1, &act.comm) };
+            [h.uid, h.mnt_ns, h.pid_ns, h.tid] = act.ids;
+            let either = kernels.iter().any(|k| k.admits(&h, 0));
+            prop_assert!(!either || both.admits(&h, 0), "{h:?} of {kernels:?} in {both:?}");
         }
     }
 }
