@@ -48,6 +48,9 @@ const LOST: u8 = 3;
 /// Watches until it is told to stop.
 pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // What can be wrong with the command line is said before anything is loaded.
+    // Looked at before they are read: what changes from here on is seen.
+    let mut files = Files::new(&options.policy);
+    let mut hash = policies::hash(options);
     let policies = policies::load(options)?;
     let selection = policies.selection();
     let artifacts = artifacts::options(options, &selection)?;
@@ -114,8 +117,6 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     };
     // Policies that come later can want what is taken already.
     let taken = pipeline.selection.clone();
-    let mut files = Files::new(&options.policy);
-    let mut hash = policies::hash(options);
     pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
     let mut existing = vec![];
