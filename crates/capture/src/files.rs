@@ -26,6 +26,8 @@ const INTERFACES: usize = 4096;
 const TCP: u8 = 6;
 /// How long nothing is tried after a file could not be written.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Writing goes on again where nothing has failed for so long.
+const CALM: Duration = Duration::from_secs(10);
 
 /// The files of a capture.
 #[derive(Debug)]
@@ -113,7 +115,8 @@ impl Files {
                 self.put_aside(&name, tally);
             }
         }
-        if self.failed.is_some() && tally.wrote {
+        // A small packet may find room on a full disk: that alone is not the end of it.
+        if self.failed.is_some_and(|at| at.elapsed() >= CALM) && tally.wrote {
             let dropped = std::mem::take(&mut self.dropped_since);
             self.failed = None;
             tally
@@ -123,7 +126,7 @@ impl Files {
         tally.wrote = false;
     }
 
-    /// Where writing has begun to fail, says so once.
+    /// Says so where writing has begun to fail: once, until it goes on again.
     fn fail(&mut self, path: &Path, error: &io::Error, tally: &mut Tally) {
         if self.failed.is_none() {
             tally.messages.push(format!(

@@ -99,14 +99,17 @@ pub enum List<'a> {
         /// Whether the last is not whole, or others are missing.
         cut: bool,
     },
-    /// Any values.
+    /// Any values. One that is not known may stand for more.
     Values(Vec<Value<'a>>),
 }
 
 impl<'a> List<'a> {
     /// Whether all of it is there.
     pub(crate) fn is_whole(&self) -> bool {
-        !matches!(self, List::Terminated { cut: true, .. })
+        match self {
+            List::Terminated { cut, .. } => !cut,
+            List::Values(values) => !values.contains(&Value::Unknown),
+        }
     }
 
     /// The values that are there.

@@ -261,8 +261,8 @@ impl State {
         match carries(layers.data) {
             Carries::Over(over) => self.over(layers, over, depth, tell),
             Carries::Fragment => {
-                // Not by socket: two could send the fragments of one packet.
-                let place = (layers.header.net_ns.into(), packet.direction == Direction::Egress);
+                let egress = packet.direction == Direction::Egress;
+                let place = fragments::Place::new(&layers.header, layers.socket, egress);
                 let whole = self.fragments.fragment(place, layers.header.time, layers.data);
                 if let Some((protocol, bytes)) = whole {
                     let ports = ports(protocol, &bytes);

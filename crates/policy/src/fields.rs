@@ -375,6 +375,9 @@ const fn whole(ty: catalogue::Type) -> Type {
     }
 }
 
+/// So many ancestors conditions can ask of, however many are written with an event.
+const LINEAGE: usize = 64;
+
 /// An event, and what is known of who did it: what conditions are asked of.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -388,8 +391,10 @@ fn owned(text: String) -> Value<'static> {
     Value::Text(Text { bytes: Cow::Owned(text.into_bytes()), cut: false })
 }
 
-fn texts(list: impl Iterator<Item = String>) -> Value<'static> {
-    Value::List(List::Values(list.map(owned).collect()))
+/// Texts of a message of that quality: of one that is cut or malformed there may be more.
+fn texts(list: impl Iterator<Item = String>, quality: Quality) -> Value<'static> {
+    let more = (quality != Quality::Ok).then_some(Value::Unknown);
+    Value::List(List::Values(list.map(owned).chain(more).collect()))
 }
 
 impl Subject for Facts<'_> {
@@ -479,12 +484,19 @@ impl<'a> Facts<'a> {
             (Part::Credential(n), V::Cred(cred)) => {
                 CREDENTIALS.get(usize::from(n)).map_or(Value::Unknown, |(_, of)| Value::Int(of(&cred).into()))
             }
-            (Part::Queries, V::Dns(m)) => texts(m.parse().questions().map(|q| q.name.to_string())),
-            (Part::QueryTypes, V::Dns(m)) => {
-                let name = |ty: u16| names::dns_type(ty).map_or_else(|| ty.to_string(), str::to_owned);
-                texts(m.parse().questions().map(|q| name(q.ty)))
+            (Part::Queries, V::Dns(m)) => {
+                let dns = m.parse();
+                texts(dns.questions().map(|q| q.name.to_string()), dns.quality)
             }
-            (Part::Answers, V::Dns(m)) => texts(m.parse().answers().map(|a| a.data.to_string())),
+            (Part::QueryTypes, V::Dns(m)) => {
+                let dns = m.parse();
+                let name = |ty: u16| names::dns_type(ty).map_or_else(|| ty.to_string(), str::to_owned);
+                texts(dns.questions().map(|q| name(q.ty)), dns.quality)
+            }
+            (Part::Answers, V::Dns(m)) => {
+                let dns = m.parse();
+                texts(dns.answers().map(|a| a.data.to_string()), dns.quality)
+            }
             (Part::ResponseCode, V::Dns(m)) => Value::Int(m.parse().response_code().into()),
             (Part::Method | Part::Uri | Part::Host | Part::UserAgent | Part::Status, V::Http(head)) => {
                 let Some(http) = head.parse() else { return Value::Unknown };
@@ -524,9 +536,7 @@ impl<'a> Facts<'a> {
             _ if h.origin == Origin::Unknown => return Value::Unknown,
             _ => {}
         }
-        let text = |text: Option<&'_ [u8]>| {
-            text.map_or(Value::Unknown, |t| Value::Text(Text { bytes: Cow::Owned(t.to_vec()), cut: false }))
-        };
+        let text = |text: Option<&'a [u8]>| text.map_or(Value::Unknown, Value::text);
         match about {
             About::Pid => Value::Int(h.ns_pid.into()),
             About::Tid => Value::Int(h.ns_tid.into()),
@@ -538,7 +548,11 @@ impl<'a> Facts<'a> {
             About::Gid => Value::Int(h.gid.into()),
             About::Euid => Value::Int(h.euid.into()),
             About::Egid => Value::Int(h.egid.into()),
-            About::User => Value::text(self.ctx.users.name(h.uid).unwrap_or_default().as_bytes()),
+            About::User => {
+                // A container has users of its own, whatever their numbers are called outside.
+                let name = self.ctx.container(self.event).is_none().then(|| self.ctx.users.name(h.uid));
+                Value::text(name.flatten().unwrap_or_default().as_bytes())
+            }
             About::Comm => Value::text(comm_bytes(&self.event.header.comm)),
             About::Executable => self.ctx.executable(self.event).map_or(Value::Unknown, Value::text),
             About::MntNs => Value::Int(h.mnt_ns.into()),
@@ -565,11 +579,17 @@ impl<'a> Facts<'a> {
         self.ctx.ancestors(self.event, 1).next()?.process
     }
 
-    /// Of each ancestor, as far as they are known.
-    fn ancestors(&self, of: impl Fn(&Process) -> Option<&[u8]>) -> Value<'static> {
-        let known = self.ctx.ancestors(self.event, self.ctx.max_ancestors).filter_map(|a| a.process);
-        let values =
-            known.filter_map(|p| Some(Value::Text(Text { bytes: Cow::Owned(of(p)?.to_vec()), cut: false })));
+    /// Of each ancestor.
+    fn ancestors(&self, of: impl Fn(&'a Process) -> Option<&'a [u8]>) -> Value<'a> {
+        if self.ctx.process(self.event).is_none() {
+            return Value::Unknown;
+        }
+        let all = self.ctx.ancestors(self.event, LINEAGE + 1).enumerate();
+        // One of which it is not known, or that is too far away, may be the one that is asked for.
+        let values = all.map(|(n, ancestor)| {
+            let known = ancestor.process.filter(|_| n < LINEAGE).and_then(&of);
+            known.map_or(Value::Unknown, Value::text)
+        });
         Value::List(List::Values(values.collect()))
     }
 

@@ -37,6 +37,8 @@ fn kinds(selection: &Selection) -> Kinds {
         "net_packet_icmpv6" => Kinds::ICMPV6,
         _ if name.starts_with("net_packet_dns") => Kinds::DNS,
         _ if name.starts_with("net_packet_http") => Kinds::HTTP,
+        // The programs have no kind for it: rather too much than too little.
+        "net_packet_sctp" => Kinds::ALL,
         // Of other protocols the programs here know only what they go over.
         _ => Kinds::TCP | Kinds::UDP,
     };
@@ -56,6 +58,7 @@ mod tests {
         assert_eq!(kinds("net_packet_tcp,net_packet_icmp"), Kinds::TCP | Kinds::ICMP);
         assert_eq!(kinds("dns"), Kinds::DNS);
         assert_eq!(kinds("net_packet_http_request"), Kinds::HTTP);
+        assert_eq!(kinds("net_packet_sctp"), Kinds::ALL);
         assert_eq!(kinds("openat,net_packet_capture,net_flow_tcp_end"), Kinds::NONE);
     }
 }

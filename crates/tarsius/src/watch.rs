@@ -15,7 +15,7 @@ use catalogue::fields::{
     sched_process_exec, sched_process_exit, sched_process_fork,
 };
 use context::{Change, Container, Context};
-use event::Event;
+use event::{Event, Origin};
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use packet::Dissector;
@@ -312,10 +312,12 @@ impl Pipeline {
         self.judge(event, Whose::Actors);
     }
 
-    /// Gives out a record that user space made: of nobody, or of an event that was in scope, so whatever the scope.
+    /// Gives out a record that user space made. That of an actor is for those in whose scope the actor is: it may have been made for another's
+    /// sake. One of nobody is in every scope.
     fn made_here(&mut self, record: &[u8]) {
         if let Ok(event) = Event::decode(record) {
-            self.judge(&event, Whose::Nobodys);
+            let nobody = event.header.origin == Origin::Unknown;
+            self.judge(&event, if nobody { Whose::Nobodys } else { Whose::Actors });
         }
     }
 
@@ -324,10 +326,8 @@ impl Pipeline {
         let named =
             self.selection.contains(event.definition.id).then(|| resolved::with_names(event, &self.context));
         let named = named.flatten();
-        let event = &match named.as_deref().map(Event::decode) {
-            Some(Ok(event)) => event,
-            _ => *event,
-        };
+        let named = named.as_deref().and_then(|record| Event::decode(record).ok());
+        let event = named.as_ref().unwrap_or(event);
         let mut matched = std::mem::take(&mut self.context.matched);
         let outcome = self.policies.judge(event, whose, &self.context, &mut matched);
         self.context.matched = matched;

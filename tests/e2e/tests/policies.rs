@@ -41,8 +41,9 @@ fn match_what_they_say(_: &str) {
     fs::create_dir(&policies).unwrap();
     let root = files.to_str().unwrap();
     let us = std::process::id();
+    let ours = fs::read_to_string("/proc/self/comm").unwrap().trim_end().to_owned();
     let write = |name: &str, text: &str| {
-        let text = text.replace("ROOT", root).replace("PID", &us.to_string());
+        let text = text.replace("ROOT", root).replace("PID", &us.to_string()).replace("OURS", &ours);
         fs::write(policies.join(format!("{name}.yaml")), text).unwrap();
     };
     write(
@@ -85,6 +86,12 @@ fn match_what_they_say(_: &str) {
         "  - event: security_file_open\n    condition: >-\n      data.pathname.startsWith(\"ROOT/\") &&\n      (data.pathname.glob(\"/**/*.conf\") || comm == \"cat\")\n    \
          exceptions:\n      - data.pathname.basename() == \"b.conf\" && comm != \"cat\"\n",
     );
+    // Who made it, whatever is written of that with the event.
+    plain(
+        "made-here",
+        "global",
+        "  - event: security_file_open\n    condition: data.pathname.startsWith('ROOT/') && ancestors.comm.exists(c, c == 'OURS') && parent.executable != ''\n",
+    );
     plain("call", "global", "  - event: openat\n    filters: ['data.pathname=ROOT/missing', 'retval=-2']\n");
     plain(
         "call-flags",
@@ -99,7 +106,7 @@ fn match_what_they_say(_: &str) {
     for name in ["a.txt", "b.conf", "c.bin"] {
         fs::write(files.join(name), b"x").unwrap();
     }
-    let watch = Watch::start(&["--policy", policies.to_str().unwrap()]);
+    let watch = Watch::start(&["--policy", policies.to_str().unwrap(), "--enrichment", "ancestry=0"]);
     for name in ["a.txt", "b.conf", "c.bin"] {
         open(&files.join(name));
     }
@@ -123,8 +130,14 @@ fn match_what_they_say(_: &str) {
     assert_eq!(of("a.txt", "us"), set(&["exact", "host", "pid", "prefix"]));
     assert_eq!(of("b.conf", "us"), set(&["exact", "host", "pid", "suffix"]));
     assert_eq!(of("c.bin", "us"), set(&["host", "pid"]));
-    assert_eq!(of("a.txt", "cat"), set(&["cel", "exact", "host", "new", "of-cat", "prefix", "program"]));
-    assert_eq!(of("b.conf", "cat"), set(&["cel", "exact", "host", "new", "of-cat", "program", "suffix"]));
+    assert_eq!(
+        of("a.txt", "cat"),
+        set(&["cel", "exact", "host", "made-here", "new", "of-cat", "prefix", "program"])
+    );
+    assert_eq!(
+        of("b.conf", "cat"),
+        set(&["cel", "exact", "host", "made-here", "new", "of-cat", "program", "suffix"])
+    );
     let call =
         |name: &str| matched(account.lines.one("openat", "pathname", files.join(name).to_str().unwrap()));
     assert_eq!(call("missing"), set(&["call"]));
