@@ -23,8 +23,8 @@ impl Client {
     ///
     /// There is no watch, or it is not for this user.
     pub fn connect(path: &Path) -> Result<Client, Error> {
-        let stream = UnixStream::connect(path)
-            .map_err(|source| Error::Connect { path: path.to_path_buf(), source })?;
+        let stream =
+            UnixStream::connect(path).map_err(|why| Error::Connect { path: path.to_path_buf(), why })?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Client { stream: BufReader::new(stream) })

@@ -14,26 +14,26 @@ pub enum Error {
     #[error("{0}: there is something that is no socket")]
     NotASocket(PathBuf),
     /// It can not be made.
-    #[error("making the control socket {path}: {source}")]
+    #[error("making the control socket {path}: {why}")]
     Bind {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// Nobody answers there.
-    #[error("{path}: {source}; is `tarsius watch` running, with that --control?")]
+    #[error("{path}: {why}; is `tarsius watch` running, with that --control?")]
     Connect {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// The conversation broke off.
-    #[error("talking to the watch: {0}")]
+    #[error("talking to the watch")]
     Talk(#[from] std::io::Error),
     /// The watch said something that is no answer.
-    #[error("the watch's answer is not understood: {0}")]
+    #[error("the watch's answer is not understood")]
     Malformed(#[from] serde_json::Error),
     /// The watch's own error.
     #[error("{0}")]

@@ -89,7 +89,7 @@ impl Server {
     ///
     /// Another watch has it, something else is there, or it can not be made.
     pub fn bind(path: &Path) -> Result<Server, Error> {
-        let failed = |source: std::io::Error| Error::Bind { path: path.to_path_buf(), source };
+        let failed = |why: std::io::Error| Error::Bind { path: path.to_path_buf(), why };
         let listener = match listen(path) {
             Err(Errno::ADDRINUSE) => {
                 clear(path)?;
@@ -146,7 +146,7 @@ fn listen(path: &Path) -> Result<std::os::fd::OwnedFd, Errno> {
 
 /// Removes a socket at which nobody listens any more.
 fn clear(path: &Path) -> Result<(), Error> {
-    let failed = |source: std::io::Error| Error::Bind { path: path.to_path_buf(), source };
+    let failed = |why: std::io::Error| Error::Bind { path: path.to_path_buf(), why };
     let found = std::fs::symlink_metadata(path).map_err(failed)?;
     if !found.file_type().is_socket() {
         return Err(Error::NotASocket(path.to_path_buf()));
