@@ -63,7 +63,7 @@ static __always_inline void put_current(struct run *run, struct task_struct *tas
 /* The task is in io_uring_enter: it carries out requests, of its own accord does that call nothing that an event is about. */
 static __always_inline bool is_in_ring_call(struct task_struct *task)
 {
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)task);
+	struct pt_regs *regs = current_registers();
 
 	return NUMBER_OF(regs) == NR_io_uring_enter;
 }

@@ -113,7 +113,7 @@ static __always_inline struct call call_by_perf(s64 number, s64 ret)
 #ifdef LEGACY
 	return (struct call){.task = task};
 #else
-	return (struct call){.task = task, .regs = (struct pt_regs *)bpf_task_pt_regs((void *)task),
+	return (struct call){.task = task, .regs = current_registers(),
 			     .number = call_number(task, number), .ret = ret};
 #endif
 }
@@ -122,7 +122,7 @@ static __always_inline struct call call_by_perf(s64 number, s64 ret)
 /* The system call that the current task is in, for a hook that does not tell. A kernel thread is in none: what comes then is no known call. */
 static __always_inline struct call current_call(void)
 {
-	return call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+	return call_by_btf(current_registers(), 0);
 }
 #endif
 

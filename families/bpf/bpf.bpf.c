@@ -336,7 +336,7 @@ static __always_inline void tell_prog(struct run *run, struct bpf_prog *prog)
 	put_prog(run, prog);
 #ifndef LEGACY
 	{
-		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)current_task());
+		struct pt_regs *regs = current_registers();
 		struct call call = call_by_btf(regs, 0);
 
 		if (CALL_IS(&call, bpf)) {

@@ -124,7 +124,7 @@ static __always_inline void tell_open(struct run *run, struct file *file)
 	put_open(run, file, BPF_CORE_READ(file, f_flags));
 #ifndef LEGACY
 	{
-		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)current_task());
+		struct pt_regs *regs = current_registers();
 		struct call call = call_by_btf(regs, 0);
 
 		put_copied_name(run, forget(run->slot, name_to_open(&call)));
@@ -329,7 +329,7 @@ static __always_inline void tell_unlink(struct run *run, const struct path *dire
 	put_path_of(run, FIELD(security_inode_unlink, pathname), directory, dentry);
 #ifndef LEGACY
 	{
-		struct call call = call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+		struct call call = call_by_btf(current_registers(), 0);
 		u64 name = forget(run->slot, name_to_remove(&call));
 
 		if (name)
@@ -440,7 +440,7 @@ SYSCALL_ENTER(caller_rename)
 static __always_inline void put_verdict_on_rename(struct run *run, u32 old_offset, u32 new_offset)
 {
 #ifndef LEGACY
-	struct call call = call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+	struct call call = call_by_btf(current_registers(), 0);
 	bool at = CALL_IS(&call, renameat) || CALL_IS(&call, renameat2);
 	struct caller before;
 	u32 old, new;

@@ -20,7 +20,7 @@ static __always_inline void put_module_file(struct run *run)
 {
 #ifndef LEGACY
 	struct task_struct *task = current_task();
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)task);
+	struct pt_regs *regs = current_registers();
 	struct call call = call_by_btf(regs, 0);
 	struct inode *inode;
 	struct file *file;

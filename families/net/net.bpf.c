@@ -45,7 +45,7 @@ static __always_inline void put_connect_verdict(struct run *run, const u64 *copy
 #ifndef LEGACY
 	u32 tid = bpf_get_current_pid_tgid();
 	struct named_address *kept = bpf_map_lookup_elem(&task_addresses, &tid);
-	struct call call = call_by_btf((struct pt_regs *)bpf_task_pt_regs((void *)current_task()), 0);
+	struct call call = call_by_btf(current_registers(), 0);
 	u64 check = FROM_TASK(call.task, start_boottime), differs = 0;
 
 	/* A ring's request is of another memory. */
