@@ -95,6 +95,7 @@ struct config {
 	u32 wake;	  /* bytes waiting in a ring at which the reader is woken */
 	s32 subsys;	  /* cgroup v1 subsystem whose cgroups tell containers apart, -1 for cgroup v2 */
 	u32 environment;  /* 1: take env */
+	u32 descriptor_paths; /* 1: take what the descriptors among a call's arguments stand for */
 	u32 limit;	  /* a record's fields may have so many bytes, if the slot has not less */
 	u32 capture;	  /* bytes that are captured of what a packet carries, behind its headers */
 	u32 captured;	  /* which packets are captured: enum captured */

@@ -27,6 +27,7 @@ enum argument_kind {
 	ARGUMENT_BYTES = 7,
 	ARGUMENT_STRUCTURE = 8, /* as many bytes as the caller says, and `size` at most */
 	ARGUMENT_PAIR = 9, /* 64 bits, which a 32-bit call gives in two registers, the lower half first */
+	ARGUMENT_DESCRIPTOR = 10, /* 32 bits; `size` is the field for what it stands for, `least` 1 if that may be the current directory */
 };
 
 /* How many bytes, or elements of `size` bytes. */
@@ -145,6 +146,69 @@ static __noinline int put_user_bytes_at(struct slot *slot, u32 max, u32 index, u
 	return 0;
 }
 
+/* ---- descriptors ---- */
+
+/* Magic numbers of the file systems of files that are in no directory (uapi/linux/magic.h). */
+#define PIPEFS_MAGIC 0x50495045
+#define SOCKFS_MAGIC 0x534f434b
+#define ANON_INODE_FS_MAGIC 0x09041934
+
+static const char PIPE_NAME[] = "pipe:[%llu]";
+static const char SOCKET_NAME[] = "socket:[%llu]";
+static const char ANONYMOUS_NAME[] = "anon_inode:%s";
+#define MOST_NAME 64
+
+/* What the kernel calls such a file in /proc/PID/fd; false if it is in a directory. */
+static __always_inline bool put_nameless(struct slot *slot, u32 max, u32 index, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	u64 magic = BPF_CORE_READ(inode, i_sb, s_magic);
+	u64 value = BPF_CORE_READ(inode, i_ino);
+	long length;
+	u8 *at;
+
+	if (magic != PIPEFS_MAGIC && magic != SOCKFS_MAGIC && magic != ANON_INODE_FS_MAGIC)
+		return false;
+	at = field_room(slot, max, MOST_NAME + 4);
+	if (!at)
+		return true;
+	if (magic == PIPEFS_MAGIC) {
+		length = bpf_snprintf((char *)at + FIELD_HEAD, MOST_NAME, PIPE_NAME, &value, sizeof(value));
+	} else if (magic == SOCKFS_MAGIC) {
+		length = bpf_snprintf((char *)at + FIELD_HEAD, MOST_NAME, SOCKET_NAME, &value, sizeof(value));
+	} else {
+		value = (u64)name_of_file(file);
+		length = bpf_snprintf((char *)at + FIELD_HEAD, MOST_NAME, ANONYMOUS_NAME, &value, sizeof(value));
+	}
+	/* With its NUL. */
+	if (length < 1 || length > MOST_NAME)
+		close_field(slot, max, index, QUALITY_FAULTED, 0);
+	else
+		close_field(slot, max, index, QUALITY_OK, length - 1);
+	return true;
+}
+
+/* What a descriptor stands for, in the form of /proc/PID/fd; unavailable if it stands for nothing. */
+static __always_inline void put_descriptor(struct run *run, const struct call *call, const struct argument *argument, s32 fd, enum quality sure)
+{
+#ifndef LEGACY
+	struct task_struct *task = call->task;
+	u32 before = *(volatile u32 *)&run->slot->used;
+	struct file *file;
+
+	if (argument->least && fd == AT_FDCWD) {
+		put_path_at(run->slot, run->max, argument->size, FROM_TASK(task, fs, pwd.dentry), FROM_TASK(task, fs, pwd.mnt));
+	} else {
+		file = file_of_fd(task, fd);
+		if (!file)
+			put_nothing(run, argument->size, QUALITY_UNAVAILABLE);
+		else if (!put_nameless(run->slot, run->max, argument->size, file))
+			put_file_path(run, argument->size, file);
+	}
+	mark_unsure(run, before, sure);
+#endif
+}
+
 /* ---- arguments ---- */
 
 /* When an argument is looked at. */
@@ -205,7 +269,7 @@ static __always_inline u64 length_of(const struct call *call, const struct argum
 	return n < argument->size ? n : argument->size;
 }
 
-static __always_inline void put_argument(struct run *run, const struct call *call, const struct argument *argument, u32 i)
+static __always_inline void put_argument(struct run *run, const struct call *call, const struct argument *argument, u32 i, u32 moment)
 {
 	u64 value = forget(run->slot, call_argument(call, argument->at));
 
@@ -224,6 +288,11 @@ static __always_inline void put_argument(struct run *run, const struct call *cal
 		break;
 	case ARGUMENT_PAIR:
 		put_u64(run, i, (u32)value | call_argument(call, argument->at + 1) << 32);
+		break;
+	case ARGUMENT_DESCRIPTOR:
+		put_u32(run, i, value);
+		if (cfg.descriptor_paths)
+			put_descriptor(run, call, argument, value, moment == AT_ENTRY ? sure_of_fd(call->task) : QUALITY_UNRESOLVED);
 		break;
 	case ARGUMENT_STRING:
 		if (!value)
@@ -270,7 +339,7 @@ static long argument_step(u32 i, struct arguments *arguments)
 	if (argument->written != (arguments->moment == AT_EXIT) || !(arguments->which >> i & 1))
 		return 0;
 	before = *(volatile u32 *)&run.slot->used;
-	put_argument(&run, &arguments->call, argument, i);
+	put_argument(&run, &arguments->call, argument, i, arguments->moment);
 	if (arguments->moment == AT_ENTRY && take_back_faulted(&run, before))
 		arguments->late |= 1 << i;
 	if (arguments->moment == TOO_LATE && is_in_memory(argument))

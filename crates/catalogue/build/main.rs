@@ -242,6 +242,14 @@ fn event_of(call: &Call) -> EventEntry {
     if !never_returns {
         fields.push(field("duration", "u64", "Nanoseconds from the call's entry to its exit"));
     }
+    fields.extend(call.arguments.iter().filter(|a| a.descriptor().is_some()).map(|a| FieldEntry {
+        on_request: Some("fd-paths".into()),
+        ..field(
+            &format!("{}_path", a.name),
+            "path",
+            &format!("What {} stood for at the call's entry: a path, pipe:[INODE], socket:[INODE], anon_inode:NAME", a.name),
+        )
+    }));
     let mut tags = vec!["syscalls".to_string()];
     tags.extend(call.tags.iter().cloned());
     let program = ProgramEntry {
@@ -622,14 +630,26 @@ fn call_tables(
             syscalls::NEVER_RETURN.contains(&call.name.as_str()),
             syscalls::MAKE_CHILDREN.contains(&call.name.as_str())
         );
+        // The field of a descriptor's path: behind the arguments and the duration.
+        let mut path = call.arguments.len();
         for a in &call.arguments {
+            let descriptor = match a.descriptor() {
+                None => "None".into(),
+                Some(what) => {
+                    path += 1;
+                    format!(
+                        "Some(Descriptor {{ path: {path}, directory: {} }})",
+                        what == syscalls::Descriptor::Directory
+                    )
+                }
+            };
             let (kind, count) = (a.kind as u8 + 1, count_number(a.count));
             if a.size.max(a.least) > u32::from(u16::MAX) {
                 return Err(format!("{}: {} is of more than 65535 bytes", call.name, a.name));
             }
             let _ = writeln!(
                 w,
-                "Argument {{ kind: {kind}, written: {}, count: {count}, pair: {}, size: {}, compat_size: {}, alias_size: {}, least: {} }},",
+                "Argument {{ kind: {kind}, written: {}, count: {count}, pair: {}, size: {}, compat_size: {}, alias_size: {}, least: {}, descriptor: {descriptor} }},",
                 a.written, a.pair, a.size, a.compat_size, a.alias_size, a.least
             );
         }

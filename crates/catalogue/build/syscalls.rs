@@ -64,6 +64,27 @@ pub(crate) struct Argument {
     pub(crate) least: u32,
 }
 
+/// What an argument that is a descriptor stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Descriptor {
+    /// An open file.
+    File,
+    /// An open directory, or the current one.
+    Directory,
+}
+
+impl Argument {
+    /// What it stands for, if it is the number of a descriptor.
+    pub(crate) fn descriptor(&self) -> Option<Descriptor> {
+        match self.format.as_deref() {
+            _ if self.written || self.kind != Kind::Bits32 => None,
+            Some("fd") => Some(Descriptor::File),
+            Some("dirfd") => Some(Descriptor::Directory),
+            _ => None,
+        }
+    }
+}
+
 /// A structure.
 pub(crate) struct Layout {
     pub(crate) size: u32,

@@ -7,8 +7,8 @@
 mod model;
 
 pub use model::{
-    Argument, Call, Choice, Context, Event, Field, Format, Hook, Lane, Layout, Member, MemberType, Names,
-    NamesKind, Program, ProgramRef, Quality, Support, Tier, Type,
+    Argument, Call, Choice, Context, Descriptor, Event, Field, Format, Hook, Lane, Layout, Member,
+    MemberType, Names, NamesKind, Program, ProgramRef, Quality, Support, Tier, Type,
 };
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));

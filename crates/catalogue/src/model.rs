@@ -357,6 +357,17 @@ pub struct Argument {
     pub alias_size: u32,
     /// Of a structure whose size the caller says: the bytes that a size of 0 stands for.
     pub least: u32,
+    /// It is the number of a descriptor.
+    pub descriptor: Option<Descriptor>,
+}
+
+/// A descriptor among the arguments of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The field that says what it stands for, on request: its index in the event.
+    pub path: u8,
+    /// It may be `AT_FDCWD`, the current directory.
+    pub directory: bool,
 }
 
 /// How sure a field's value is.

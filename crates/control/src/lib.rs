@@ -40,6 +40,8 @@ pub enum Request {
         /// Nanoseconds since the epoch.
         at: u64,
     },
+    /// Read the policies again, and put them into force, all or none.
+    Reload,
 }
 
 /// What can be asked for.

@@ -84,9 +84,14 @@ impl<'a> Event<'a> {
         Some(self.field(index))
     }
 
-    /// All fields in the order of the catalogue, those that are not there as unavailable.
+    /// All fields in the order of the catalogue, those that are not there as unavailable; but none of those that are there on request, if
+    /// they were not asked for.
     pub fn fields(&self) -> impl Iterator<Item = (&'static Field, FieldValue<'a>)> {
-        self.definition.fields.iter().enumerate().map(|(index, field)| (field, self.field(index)))
+        let there = |index: usize| self.slots.get(index).is_some_and(|slot| slot.offset != 0);
+        let fields = self.definition.fields.iter().enumerate();
+        let asked = fields.clone().any(|(index, field)| field.on_request.is_some() && there(index));
+        let fields = fields.filter(move |(_, field)| asked || field.on_request.is_none());
+        fields.map(|(index, field)| (field, self.field(index)))
     }
 
     /// How the number of a field of this event is shown by name.

@@ -30,9 +30,8 @@ use catalogue::fields::{
 use layout::Layout;
 use memory::Memory;
 use modules::{Owners, Tree};
-use symbols::Symbols;
-
 pub use record::{info, init_namespaces};
+pub use symbols::{Symbol, Symbols};
 
 /// How often is looked without a cause.
 const OFTEN: Duration = Duration::from_secs(10);

@@ -3,21 +3,30 @@
 use std::fs;
 
 /// `/proc/kallsyms`: the file's text, and where each symbol stands in it, by address.
-pub(crate) struct Symbols {
+#[derive(Debug)]
+pub struct Symbols {
     text: String,
     sorted: Vec<(u64, u32)>,
 }
 
 /// A symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Symbol<'a> {
-    pub(crate) address: u64,
-    pub(crate) name: &'a str,
-    pub(crate) module: Option<&'a str>,
+pub struct Symbol<'a> {
+    /// Where it stands.
+    pub address: u64,
+    /// What it is called.
+    pub name: &'a str,
+    /// The module that it is of.
+    pub module: Option<&'a str>,
 }
 
 impl Symbols {
-    pub(crate) fn read() -> Result<Self, String> {
+    /// Reads them.
+    ///
+    /// # Errors
+    ///
+    /// The file can not be read, or shows no addresses.
+    pub fn read() -> Result<Self, String> {
         let text =
             fs::read_to_string("/proc/kallsyms").map_err(|e| format!("reading /proc/kallsyms: {e}"))?;
         let symbols = Self::parse(text);
@@ -48,6 +57,11 @@ impl Symbols {
         let name = words.next()?;
         let module = words.next().map(|m| m.trim_matches(['[', ']']));
         Some(Symbol { address: entry.0, name, module })
+    }
+
+    /// All of them, by address.
+    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
+        self.sorted.iter().filter_map(|entry| self.symbol(entry))
     }
 
     /// The symbols of exactly that address.
@@ -104,6 +118,10 @@ mod tests {
         let symbols = Symbols::parse(
             "ffffffff81000000 T _stext\nffffffff81000010 t do_it\nffffffff81000010 T alias\nffffffffc0000000 t do_it_not\t[m]\n"
                 .into(),
+        );
+        assert_eq!(
+            symbols.iter().map(|s| s.name).collect::<Vec<_>>(),
+            ["_stext", "do_it", "alias", "do_it_not"]
         );
         assert_eq!(symbols.find("do_it").map(|s| s.address), Some(0xffff_ffff_8100_0010));
         assert_eq!(symbols.at(0xffff_ffff_8100_0010).count(), 2);

@@ -3,10 +3,10 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 
-use event::Event;
 use event::json::Who;
+use event::{Event, Finding};
 
-use crate::sink::{Formatter, Sink};
+use crate::sink::{Formatter, Sink, Told};
 use crate::table::Table;
 use crate::writer::Descriptor;
 use crate::{Error, Format, SinkCounts, Spec, State, Target};
@@ -92,7 +92,14 @@ impl Outputs {
     #[inline]
     pub fn write(&mut self, event: &Event<'_>, who: &dyn Who) {
         for sink in &mut self.sinks {
-            sink.write(event, who, &mut self.messages);
+            sink.write(Told::Event(event), who, &mut self.messages);
+        }
+    }
+
+    /// The same of what a detector has found.
+    pub fn write_finding(&mut self, finding: &Finding<'_>, who: &dyn Who) {
+        for sink in &mut self.sinks {
+            sink.write(Told::Finding(finding), who, &mut self.messages);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use event::Event;
-use event::json::{Who, write_event};
+use event::json::{Who, write_event, write_finding};
+use event::{Event, Finding};
 
 use crate::number::Grouped;
 use crate::table::Table;
@@ -35,6 +35,13 @@ pub enum State {
     Failing(String),
     /// Nobody reads it any more.
     Closed,
+}
+
+/// What a line tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told<'a> {
+    Event(&'a Event<'a>),
+    Finding(&'a Finding<'a>),
 }
 
 /// How a sink writes an event.
@@ -82,15 +89,18 @@ impl Sink {
         sink
     }
 
-    pub(crate) fn write(&mut self, event: &Event<'_>, who: &dyn Who, messages: &mut Vec<String>) {
+    pub(crate) fn write(&mut self, told: Told<'_>, who: &dyn Who, messages: &mut Vec<String>) {
         self.counts.delivered += 1;
         if self.state == State::Closed {
             self.counts.dropped += 1;
             return;
         }
-        match &mut self.formatter {
-            Formatter::Json => write_event(&mut self.buffer, event, who),
-            Formatter::Table(table) => table.write_event(&mut self.buffer, event, who),
+        let out = &mut self.buffer;
+        match (&mut self.formatter, told) {
+            (Formatter::Json, Told::Event(event)) => write_event(out, event, who),
+            (Formatter::Json, Told::Finding(finding)) => write_finding(out, finding, who),
+            (Formatter::Table(table), Told::Event(event)) => table.write_event(out, event, who),
+            (Formatter::Table(table), Told::Finding(finding)) => table.write_finding(out, finding, who),
         }
         if self.buffer.len() > BUFFER {
             self.flush(messages);

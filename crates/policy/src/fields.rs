@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use catalogue::{Format, Quality};
-use context::{Context, Process, comm_bytes};
+use context::{Context, Labels, Process, comm_bytes};
 use event::{Cred, Event, FieldValue, HttpLine, MemberValue, Origin, SockAddr, UnixName, names};
 use expr::{Field, List, Names, Schema, Subject, Text, Type, Value};
 
@@ -199,12 +199,16 @@ about! {
     ContainerDigest: Text = "workload.container.image.repo_digests", "containerImageDigest", "container.image.digest";
     /// What runs the container: docker, containerd ...
     ContainerRuntime: Text = "workload.container.runtime", "container.runtime";
+    /// Labels of the container, each as KEY=VALUE.
+    ContainerLabels: Texts = "workload.container.labels", "container.labels";
     /// Name of the pod.
     PodName: Text = "workload.k8s.pod.name", "podName", "pod.name";
     /// Namespace of the pod.
     PodNamespace: Text = "workload.k8s.namespace.name", "podNamespace", "pod.namespace";
     /// UID of the pod.
     PodUid: Text = "workload.k8s.pod.uid", "podUid", "pod.uid";
+    /// Labels of the pod, each as KEY=VALUE.
+    PodLabels: Texts = "workload.k8s.pod.labels", "pod.labels";
     /// The container holds the pod's namespaces.
     PodSandbox: Bool = "workload.k8s.pod.sandbox", "podSandbox", "pod.sandbox";
 }
@@ -602,7 +606,11 @@ impl<'a> Facts<'a> {
         }
         // On the host there is no container to have a name, which is known; that of a container may come yet.
         let Some(container) = container else {
-            return if about == About::PodSandbox { Value::Bool(false) } else { Value::text(b"") };
+            return match about {
+                About::PodSandbox => Value::Bool(false),
+                About::ContainerLabels | About::PodLabels => Value::List(List::Values(vec![])),
+                _ => Value::text(b""),
+            };
         };
         let names = container.names();
         let pod = names.and_then(|n| n.pod.as_ref());
@@ -620,12 +628,27 @@ impl<'a> Facts<'a> {
             About::PodName => of_pod(pod.map(|p| &*p.name)),
             About::PodNamespace => of_pod(pod.and_then(|p| p.namespace.as_deref())),
             About::PodUid => of_pod(pod.and_then(|p| p.uid.as_deref())),
+            About::ContainerLabels => names.map_or(Value::Unknown, |n| labels(&n.labels)),
+            About::PodLabels => match (names, pod) {
+                (None, _) => Value::Unknown,
+                (Some(_), None) => Value::List(List::Values(vec![])),
+                (_, Some(pod)) => labels(&pod.labels),
+            },
             About::PodSandbox => {
                 names.map_or(Value::Unknown, |_| Value::Bool(pod.is_some_and(|p| p.sandbox)))
             }
             _ => Value::Unknown,
         }
     }
+}
+
+/// `KEY=VALUE` of each; one that is not known, where some were left out.
+fn labels(labels: &Labels) -> Value<'static> {
+    let kept = labels.kept().iter().map(|(key, value)| {
+        Value::Text(Text { bytes: Cow::Owned(format!("{key}={value}").into_bytes()), cut: false })
+    });
+    let missing = (labels.left_out() > 0).then_some(Value::Unknown);
+    Value::List(List::Values(kept.chain(missing).collect()))
 }
 
 /// A time of the day on this host's clock, `wall` nanoseconds after 1970.

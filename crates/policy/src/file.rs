@@ -27,7 +27,7 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Where it stands.
     pub place: Place,
-    /// Detectors that it selects, of which there is none of that name yet.
+    /// What detectors find that it selects.
     pub detectors: Vec<String>,
 }
 
@@ -138,18 +138,22 @@ pub enum FileError {
 /// Most bytes of a policy file.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads policies: of files, and of all `.yaml`, `.yml` and `.json` files in directories, sorted by name.
+/// Reads policies: of files, and of all `.yaml`, `.yml` and `.json` files in directories, sorted by name. `findings` says what detectors find: a
+/// rule may name it as it names an event.
 ///
 /// # Errors
 ///
 /// All that is wrong, so that it can be mended at once; what is read then is not to be used.
-pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Policy>, Vec<FileError>> {
+pub fn load<P: AsRef<Path>>(
+    paths: &[P],
+    findings: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Policy>, Vec<FileError>> {
     let (mut policies, mut errors): (Vec<Policy>, _) = (vec![], vec![]);
     for path in paths {
         match files(path.as_ref()) {
             Ok(files) => {
                 for file in files {
-                    match read(&file) {
+                    match read(&file, findings) {
                         Ok(more) => policies.extend(more),
                         Err(wrong) => errors.extend(wrong),
                     }
@@ -173,8 +177,12 @@ pub fn file_names<P: AsRef<Path>>(paths: &[P]) -> Vec<PathBuf> {
     paths.iter().filter_map(|p| files(p.as_ref()).ok()).flatten().collect()
 }
 
-/// The files that a path stands for.
-fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+/// The files that a path stands for: itself, or all `.yaml`, `.yml` and `.json` files in a directory, sorted by name.
+///
+/// # Errors
+///
+/// There is none, or the directory can not be read.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     let unread = |message: String| FileError::Unread { file: path.to_owned(), message };
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -198,15 +206,23 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Policy>, Vec<FileError>> {
-    let unread = |message: String| vec![FileError::Unread { file: path.to_owned(), message }];
+fn read(path: &Path, findings: &dyn Fn(&str) -> bool) -> Result<Vec<Policy>, Vec<FileError>> {
+    parse(path, &read_text(path).map_err(|e| vec![e])?, findings)
+}
+
+/// Reads a file of a user's.
+///
+/// # Errors
+///
+/// It can not be read, is too long, or no text.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    let unread = |message: String| FileError::Unread { file: path.to_owned(), message };
     let size = std::fs::metadata(path).map_err(|e| unread(e.to_string()))?.len();
     if size > MAX_BYTES {
         return Err(unread(format!("longer than {} MiB", MAX_BYTES >> 20)));
     }
     let bytes = std::fs::read(path).map_err(|e| unread(e.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| unread("not UTF-8".into()))?;
-    parse(path, &text)
+    String::from_utf8(bytes).map_err(|_| unread("not UTF-8".into()))
 }
 
 /// The policies in a text: one, or several with `---` between them.
@@ -214,20 +230,18 @@ fn read(path: &Path) -> Result<Vec<Policy>, Vec<FileError>> {
 /// # Errors
 ///
 /// All that is wrong with it.
-pub fn parse(path: &Path, text: &str) -> Result<Vec<Policy>, Vec<FileError>> {
-    let source = Source { file: Arc::from(path), text };
-    let documents: Vec<Spanned<Document>> = serde_saphyr::from_multiple(text).map_err(|e| {
-        let (line, column) = e.location().map_or((1, 1), |l| (l.line(), l.column()));
-        let message = e.without_snippet().to_string();
-        // The place stands before the message already.
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        vec![source.error(line, column, message)]
-    })?;
+pub fn parse(
+    path: &Path,
+    text: &str,
+    findings: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Policy>, Vec<FileError>> {
+    let source = Source::new(&Arc::from(path), text);
+    let documents: Vec<Spanned<Document>> = source.documents().map_err(|e| vec![e])?;
     if documents.is_empty() {
         return Err(vec![source.error(1, 1, "no policy in this file".into())]);
     }
     let mut errors = vec![];
-    let policies = documents.into_iter().filter_map(|d| source.policy(d, &mut errors)).collect();
+    let policies = documents.into_iter().filter_map(|d| source.policy(d, findings, &mut errors)).collect();
     if errors.is_empty() { Ok(policies) } else { Err(errors) }
 }
 
@@ -294,12 +308,34 @@ struct DedupeText {
     window: Spanned<String>,
 }
 
-struct Source<'t> {
+/// A file's text, in which things have a place.
+#[derive(Debug)]
+pub struct Source<'t> {
     file: Arc<Path>,
     text: &'t str,
 }
 
-impl Source<'_> {
+impl<'t> Source<'t> {
+    /// A file, and what is in it.
+    pub fn new(file: &Arc<Path>, text: &'t str) -> Source<'t> {
+        Source { file: Arc::clone(file), text }
+    }
+
+    /// The documents of YAML: one, or several with `---` between them.
+    ///
+    /// # Errors
+    ///
+    /// It is not YAML, or not of that form.
+    pub fn documents<T: serde::de::DeserializeOwned>(&self) -> Result<Vec<Spanned<T>>, FileError> {
+        serde_saphyr::from_multiple(self.text).map_err(|e| {
+            let (line, column) = e.location().map_or((1, 1), |l| (l.line(), l.column()));
+            let message = e.without_snippet().to_string();
+            // The place stands before the message already.
+            let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+            self.error(line, column, message)
+        })
+    }
+
     fn error(&self, line: u64, column: u64, message: String) -> FileError {
         FileError::At { place: self.place(line, column), message }
     }
@@ -309,16 +345,18 @@ impl Source<'_> {
         Place { file: Arc::clone(&self.file), line: number(line), column: number(column) }
     }
 
-    fn at<T>(&self, spanned: &Spanned<T>) -> Place {
+    /// Where something stands.
+    pub fn at<T>(&self, spanned: &Spanned<T>) -> Place {
         self.place(spanned.defined.line(), spanned.defined.column())
     }
 
-    fn wrong<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> FileError {
+    /// What is wrong with something.
+    pub fn wrong<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> FileError {
         FileError::At { place: self.at(at), message: message.into() }
     }
 
     /// What is wrong with a part of a text in the file. A text may be quoted or folded there, so the part's line is looked for.
-    fn wrong_in(&self, text: &Spanned<String>, error: &expr::Error) -> FileError {
+    pub fn wrong_in(&self, text: &Spanned<String>, error: &expr::Error) -> FileError {
         let mut place = self.at(text);
         let (line, column) = error.at.place(&text.value);
         let wanted = text.value.lines().nth(line - 1).unwrap_or_default();
@@ -336,8 +374,15 @@ impl Source<'_> {
         }
         FileError::At { place, message: error.to_string() }
     }
+}
 
-    fn policy(&self, document: Spanned<Document>, errors: &mut Vec<FileError>) -> Option<Policy> {
+impl Source<'_> {
+    fn policy(
+        &self,
+        document: Spanned<Document>,
+        findings: &dyn Fn(&str) -> bool,
+        errors: &mut Vec<FileError>,
+    ) -> Option<Policy> {
         let place = self.at(&document);
         let missing = |what: &str| FileError::At { place: place.clone(), message: what.to_owned() };
         let at_start = errors.len();
@@ -421,7 +466,18 @@ impl Source<'_> {
         let mut compiled = vec![];
         for rule in rules.iter().filter(|r| !r.value.event.value.trim().starts_with('-')) {
             let event = rule.value.event.value.trim();
-            if DETECTORS.contains(&event) && catalogue::event(event).is_none() {
+            if catalogue::event(event).is_none() && findings(event) {
+                let asked = &rule.value;
+                if let Some(text) =
+                    asked.filters.iter().chain(&asked.condition).chain(&asked.exceptions).next()
+                {
+                    errors.push(
+                        self.wrong(
+                            text,
+                            "what a detector finds has no filters here: they are the detector's",
+                        ),
+                    );
+                }
                 detectors.push(event.to_owned());
                 continue;
             }
@@ -597,8 +653,8 @@ impl Source<'_> {
     }
 }
 
-/// A time: a number and its unit.
-fn seconds(text: &str) -> Option<Duration> {
+/// A time: a number and its unit, s, m, h or d.
+pub fn seconds(text: &str) -> Option<Duration> {
     let unit = text.trim().chars().last()?;
     let number: f64 = text.trim().strip_suffix(unit)?.trim().parse().ok()?;
     let unit = match unit {
@@ -623,38 +679,3 @@ fn check_name(name: &str) -> Result<(), String> {
         Err(format!("'{name}' is no name of a policy: lower-case letters, digits, '-' and '.', up to 253"))
     }
 }
-
-/// Tracee's detectors, which policies select like events.
-const DETECTORS: [&str; 31] = [
-    "stdio_over_socket",
-    "anti_debugging",
-    "ptrace_code_injection",
-    "dynamic_code_loading",
-    "fileless_execution",
-    "cgroup_notify_on_release",
-    "ld_preload",
-    "k8s_service_account_token",
-    "aslr_inspection",
-    "cgroup_release_agent",
-    "core_pattern_modification",
-    "default_loader_mod",
-    "k8s_api_connection",
-    "disk_mount",
-    "hidden_file_created",
-    "illegitimate_shell",
-    "kernel_module_loading",
-    "k8s_cert_theft",
-    "docker_abuse",
-    "proc_fops_hooking",
-    "proc_kcore_read",
-    "dropped_executable",
-    "proc_mem_access",
-    "proc_mem_code_injection",
-    "process_vm_write_inject",
-    "rcd_modification",
-    "scheduled_task_mod",
-    "sudoers_modification",
-    "sched_debug_recon",
-    "syscall_hooking",
-    "system_request_key_mod",
-];

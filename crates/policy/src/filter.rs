@@ -22,7 +22,7 @@ const OPERATORS: [(&str, Binary); 6] = [
 /// # Errors
 ///
 /// A field that the event has not; an operator or a value that the field can not have.
-pub(crate) fn translate(text: &str, fields: &Fields) -> Result<Expr, FilterError> {
+pub fn translate(text: &str, fields: &Fields) -> Result<Expr, expr::Error> {
     let whole = Span { start: 0, end: text.len() };
     let wrong = |at: Span, message: String| FilterError { message, at, suggestion: None };
     let end = text.find(['=', '!', '<', '>']).unwrap_or(text.len());

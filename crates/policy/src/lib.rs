@@ -20,12 +20,25 @@ mod set;
 
 pub use error::Error;
 pub use fields::{ABOUT, About, Facts, Fields, Part, Slot};
-pub use file::{Action, Dedupe, FileError, Limit, Place, Policy, Rule, file_names, load, parse};
+pub use file::{
+    Action, Dedupe, FileError, Limit, Place, Policy, Rule, Source, file_names, files, load, parse, read_text,
+    seconds,
+};
+pub use filter::translate as filter;
 pub use replay::{Expectations, Expected, LineError, Outcome, Recorded, replay};
 pub use schema::schema;
 pub use scope::{KernelScope, List, Scope};
 pub use selection::{ALIASES, Selection};
 pub use set::{Cause, Matched, Policies, Suppressed, Whose};
+
+/// The events that a name stands for: one, those that are like it, or those of a tag.
+///
+/// # Errors
+///
+/// There is none.
+pub fn find_events(name: &str) -> Result<Vec<&'static catalogue::Event>, Error> {
+    selection::find(name, false)
+}
 
 /// Whether a text is what a pattern says, in which each `*` stands for anything.
 pub fn matches(pattern: &str, text: &[u8]) -> bool {

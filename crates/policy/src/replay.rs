@@ -276,6 +276,8 @@ impl<'a> Recorded<'a> {
                     at("workload.container.image.repo_digests").and_then(|d| scalar(d.get(0)?, false, false));
                 digest.or((!in_container).then_some(Value::text(b"")))
             }
+            About::ContainerLabels => labels(at("workload.container")),
+            About::PodLabels => labels(at("workload.k8s.pod")),
             About::PodSandbox => {
                 Some(Value::Bool(at("workload.k8s.pod.sandbox").and_then(Json::as_bool) == Some(true)))
             }
@@ -291,6 +293,17 @@ impl<'a> Recorded<'a> {
             }
         }
     }
+}
+
+/// What a container, or a pod, is labelled with: `KEY=VALUE` of each.
+fn labels(of: Option<&Json>) -> Option<Value<'static>> {
+    let Some(of) = of else { return Some(Value::List(List::Values(vec![]))) };
+    let kept = of.get("labels").and_then(Json::as_object).into_iter().flatten().map(|(key, value)| {
+        let text = format!("{key}={}", value.as_str().unwrap_or_default());
+        Value::Text(Text { bytes: Cow::Owned(text.into_bytes()), cut: false })
+    });
+    let missing = of.get("labels_left_out").map(|_| Value::Unknown);
+    Some(Value::List(List::Values(kept.chain(missing).collect())))
 }
 
 /// Keys of a field's entry that are not its value.

@@ -36,6 +36,7 @@ pub struct Policies {
 struct InForce {
     name: Arc<str>,
     scope: Scope,
+    detectors: Vec<String>,
     undecided: u64,
 }
 
@@ -251,7 +252,12 @@ impl Policies {
                     set.rules.push(Compiled { policy: number, condition, by, state });
                 }
             }
-            set.policies.push(InForce { name: policy.name, scope: policy.scope, undecided: 0 });
+            set.policies.push(InForce {
+                name: policy.name,
+                scope: policy.scope,
+                detectors: policy.detectors,
+                undecided: 0,
+            });
         }
         set.in_scope = vec![None; set.policies.len()];
         set
@@ -304,6 +310,33 @@ impl Policies {
     /// Names of all, in their order; that of the command line is empty.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.iter().map(|p| &*p.name)
+    }
+
+    /// What detectors find that any of them wants.
+    pub fn findings(&self) -> impl Iterator<Item = &str> {
+        self.policies.iter().flat_map(|p| &p.detectors).map(String::as_str)
+    }
+
+    /// Whether any of them wants what was found in an event told; `matched` gets the names of those.
+    pub fn want(
+        &self,
+        finding: &str,
+        event: &Event<'_>,
+        whose: Whose,
+        ctx: &Context,
+        matched: &mut Vec<Arc<str>>,
+    ) -> bool {
+        matched.clear();
+        let mut any = false;
+        for policy in self.policies.iter().filter(|p| p.detectors.iter().any(|d| d == finding)) {
+            if whose == Whose::Nobodys || policy.scope.matches(event, ctx) {
+                any = true;
+                if !policy.name.is_empty() {
+                    matched.push(Arc::clone(&policy.name));
+                }
+            }
+        }
+        any
     }
 
     /// What an event matches. `matched` gets the names of the policies that want it told. `ctx` must have observed the event. What user space

@@ -119,6 +119,8 @@ pub struct Options {
     pub hold: Duration,
     /// Take the environment of executed programs.
     pub environment: bool,
+    /// Take what the descriptors among a call's arguments stand for.
+    pub descriptor_paths: bool,
     /// Take what Tarsius itself does, too.
     pub include_self: bool,
     /// Index of the cgroup v1 subsystem by whose cgroups containers are told apart; -1 for cgroup v2.
@@ -146,6 +148,7 @@ impl Default for Options {
             buffers: 64 << 20,
             hold: Duration::from_millis(10),
             environment: false,
+            descriptor_paths: false,
             include_self: false,
             subsys: -1,
             slots: None,

@@ -188,6 +188,7 @@ fn set_maps(
         wake: u32::try_from(ring_bytes(options, plan, cpus) / 2).unwrap_or(u32::MAX),
         subsys: options.subsys,
         environment: options.environment,
+        descriptor_paths: options.descriptor_paths,
         limit: options.limit.unwrap_or(u32::MAX),
         capture: options.capture.payload.into(),
         captured: options.capture.kinds.0,
@@ -380,6 +381,7 @@ fn form(event: u16, call: &Call, compat: Option<(u32, &str)>) -> Vec<u8> {
     const MAX_ARGUMENTS: usize = 6;
     const BYTES: u8 = 7;
     const PAIR: u8 = 9;
+    const DESCRIPTOR: u8 = 10;
     /// From this number on, 32-bit calls take structures in the layout of 64-bit ones (y2038).
     const NATIVE_TIMES: u32 = COMPAT_BASE + 403;
     let own_name = catalogue::EVENTS.get(call.event).map_or("", |e| e.name);
@@ -411,6 +413,7 @@ fn form(event: u16, call: &Call, compat: Option<(u32, &str)>) -> Vec<u8> {
             Some(_) => argument.compat_size,
         };
         let kind = match argument.kind {
+            _ if argument.descriptor.is_some() => DESCRIPTOR,
             // What is of a size that is not known is not read.
             BYTES if size == 0 => 0,
             _ if argument.pair && compat.is_some() => PAIR,
@@ -425,8 +428,12 @@ fn form(event: u16, call: &Call, compat: Option<(u32, &str)>) -> Vec<u8> {
             other => other,
         };
         bytes.extend([kind, argument.written.into(), count, register]);
+        let (size, least) = match argument.descriptor {
+            Some(descriptor) => (descriptor.path.into(), descriptor.directory.into()),
+            None => (size, argument.least),
+        };
         // The catalogue has none that is larger.
-        bytes.extend([size, argument.least].map(|n| n as u16).iter().flat_map(|n| n.to_ne_bytes()));
+        bytes.extend([size, least].map(|n| n as u16).iter().flat_map(|n| n.to_ne_bytes()));
     }
     bytes
 }

@@ -32,7 +32,12 @@ pub(crate) enum Command {
     /// Check policies, explain who decides what of them, test them on recorded events
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Ask the running watch what it knows: processes, containers, names of addresses, users
+    /// List the detectors: what they look at, and what they find; or describe one
+    Detectors(DetectorsOptions),
+    /// Check files of detectors
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Ask the running watch what it knows: processes, containers, names of addresses, users; and the kernel for its symbols
     Query(Query),
     /// Print the JSON Schema of the event lines
     Schema,
@@ -47,7 +52,8 @@ pub(crate) enum Command {
 /// Options of `tarsius watch`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Watch {
-    /// Events to show: names, wildcards (net_*), tags (tag=fs), -NAME to leave out; several by comma [default: tag=default]
+    /// Events to show: names, wildcards (net_*), tags (tag=fs), -NAME to leave out; what detectors find, by name or id (TRC-1*), or all
+    /// of it (detectors); several by comma [default: tag=default]
     #[arg(short, long, value_name = "EVENTS", allow_hyphen_values = true)]
     pub(crate) events: Vec<String>,
 
@@ -60,11 +66,15 @@ pub(crate) struct Watch {
     #[arg(short, long, value_name = "PATH")]
     pub(crate) policy: Vec<PathBuf>,
 
+    /// Detectors beside those that come with Tarsius: a file, or a directory of them, in Tracee's form. Alone, they are what is shown
+    #[arg(short, long, value_name = "PATH", value_parser = crate::detectors::path)]
+    pub(crate) detectors: Vec<PathBuf>,
+
     /// Where to, several at once: table, json, json:FILE, table:FILE, none [default: table]
     #[arg(short, long, value_name = "FORMAT[:FILE]")]
     pub(crate) output: Vec<String>,
 
-    /// More about each event: environment; ancestry=N (how many ancestors, 16 if not said); executable-hash, SHA-256 of executed files,
+    /// More about each event: environment; fd-paths, what the descriptors among the arguments of a system call stand for; ancestry=N (how many ancestors, 16 if not said); executable-hash, SHA-256 of executed files,
     /// each hashed once (executable-hash.mode=none: at each execution); loaded-hash, the same of shared objects and modules; package, of dpkg or apk, of executed files. Always on: decoded-data, container,
     /// for which container.docker.socket=PATH (or containerd, crio, podman) says where a runtime tells names
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
@@ -138,6 +148,8 @@ pub(crate) struct Watch {
 pub(crate) enum Enrichment {
     /// The environment of executed programs
     Environment,
+    /// What descriptors stand for
+    DescriptorPaths,
     /// Names of containers, and names beside numbers: always on
     Always,
     /// Ancestors, at most so many
@@ -178,6 +190,7 @@ impl std::str::FromStr for Enrichment {
         };
         match (key, value, engine) {
             ("environment", None, _) => Ok(Self::Environment),
+            ("fd-paths", None, _) => Ok(Self::DescriptorPaths),
             ("container" | "decoded-data", None, _) => Ok(Self::Always),
             ("package", None, _) => Ok(Self::Package),
             ("loaded-hash", None, _) => Ok(Self::LoadedHash),
@@ -194,7 +207,7 @@ impl std::str::FromStr for Enrichment {
             },
             (_, Some(path), Some(engine)) if path.starts_with('/') => Ok(Self::Socket(engine, path.into())),
             (_, _, Some(_)) => Err(format!("{key} takes an absolute path: {key}=/run/other.sock")),
-            _ => Err("environment, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
+            _ => Err("environment, fd-paths, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
                       container.RUNTIME.socket=PATH of docker, containerd, crio, podman"
                 .into()),
         }
@@ -287,6 +300,28 @@ pub(crate) struct Ps {
     pub(crate) control: PathBuf,
 }
 
+/// Options of `tarsius detectors`.
+#[derive(Debug, Args)]
+pub(crate) struct DetectorsOptions {
+    /// Of which, by id or by what it finds
+    pub(crate) name: Option<String>,
+
+    /// Detectors beside those that come with Tarsius: a file, or a directory of them
+    #[arg(short, long, value_name = "PATH", value_parser = crate::detectors::path)]
+    pub(crate) detectors: Vec<PathBuf>,
+}
+
+/// What `tarsius rules` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Read detectors, and say all that is wrong with them, by file, line and column
+    Check {
+        /// Files, or directories of them
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+}
+
 /// Options of `tarsius query`.
 #[derive(Debug, Args)]
 pub(crate) struct Query {
@@ -317,6 +352,8 @@ pub(crate) enum Kind {
     Dns,
     /// The host's users
     User,
+    /// The kernel's symbols, read from the kernel: of these no watch is asked
+    Symbol,
 }
 
 /// What `tarsius policy` does.
@@ -326,6 +363,12 @@ pub(crate) enum PolicyCommand {
     Check(PolicyPaths),
     /// Tell of each condition whether the kernel decides it, before a record is built, or user space
     Explain(PolicyPaths),
+    /// Have the running watch read its policies again, at once; it does so by itself when a file has changed
+    Reload {
+        /// The watch's --control
+        #[arg(long, value_name = "SOCKET", default_value = control::DEFAULT_PATH)]
+        control: PathBuf,
+    },
     /// Judge recorded events (JSON lines) by policies, and compare with what is expected
     ///
     /// FILE is YAML: `policies` (files or directories), `events` (a file of JSON lines), both beside it, and `expect`: by the name of each policy

@@ -13,11 +13,23 @@ pub(crate) fn answer(context: &Context, request: Request, answer: &mut Answer) -
     match request {
         Request::Query { what, filters } => query(context, what, &filters, answer),
         Request::Tree { at } => tree(context, at, answer),
+        // Done by the watch itself.
+        Request::Reload => Err("policies are not changed by a question".into()),
     }
 }
 
+/// What the policies are, after they were read again.
+pub(crate) fn reloaded<'a>(hash: &str, changed: bool, policies: impl Iterator<Item = &'a str>) -> Row {
+    row([
+        ("changed", json!(changed)),
+        ("hash", json!(hash)),
+        ("policies", policies.collect::<Vec<_>>().into()),
+    ])
+}
+
 fn query(context: &Context, what: What, filters: &[String], answer: &mut Answer) -> Result<(), String> {
-    let filters: Vec<Filter> = filters.iter().map(|f| Filter::parse(f, what)).collect::<Result<_, _>>()?;
+    let filters: Vec<Filter> =
+        filters.iter().map(|f| Filter::parse(f, columns(what))).collect::<Result<_, _>>()?;
     let mut give = |row: Row| {
         if filters.iter().all(|f| f.passes(&row)) {
             answer.row(row);
@@ -190,7 +202,7 @@ fn container(c: &Container) -> Row {
     ])
 }
 
-fn row<const N: usize>(columns: [(&str, Value); N]) -> Row {
+pub(crate) fn row<const N: usize>(columns: [(&str, Value); N]) -> Row {
     columns.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
 }
 
@@ -201,7 +213,7 @@ fn time(context: &Context, at: u64) -> Value {
 
 /// `COLUMN=VALUE` or `COLUMN!=VALUE`.
 #[derive(Debug)]
-struct Filter {
+pub(crate) struct Filter {
     column: String,
     /// A label's key, of `labels.KEY`.
     label: Option<String>,
@@ -210,21 +222,21 @@ struct Filter {
 }
 
 impl Filter {
-    fn parse(text: &str, what: What) -> Result<Filter, String> {
+    pub(crate) fn parse(text: &str, columns: &[&str]) -> Result<Filter, String> {
         let (column, value) = text.split_once('=').ok_or_else(|| format!("{text}: no COLUMN=VALUE"))?;
         let (column, equal) = column.strip_suffix('!').map_or((column, true), |c| (c, false));
         let (column, label) = match column.split_once('.') {
             Some((column, label)) if column.ends_with("labels") => (column, Some(label.to_string())),
             _ => (column, None),
         };
-        if !columns(what).contains(&column) {
-            return Err(format!("there is no column {column}, but {}", columns(what).join(", ")));
+        if !columns.contains(&column) {
+            return Err(format!("there is no column {column}, but {}", columns.join(", ")));
         }
         Ok(Filter { column: column.into(), label, value: value.into(), equal })
     }
 
     /// What is not known is equal to nothing but the empty value.
-    fn passes(&self, row: &Row) -> bool {
+    pub(crate) fn passes(&self, row: &Row) -> bool {
         let mut cell = row.get(&self.column);
         if let Some(label) = &self.label {
             cell = cell.and_then(|c| c.get(label));
@@ -250,7 +262,7 @@ mod tests {
             ("new", json!(true)),
             ("labels", json!({"app.x/tier": "front"})),
         ]);
-        let passes = |text: &str| Filter::parse(text, What::Container).map(|f| f.passes(&row));
+        let passes = |text: &str| Filter::parse(text, columns(What::Container)).map(|f| f.passes(&row));
         for (filter, expected) in [
             ("name=web", true),
             ("name=w*", true),

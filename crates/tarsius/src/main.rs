@@ -4,6 +4,7 @@ mod artifacts;
 mod cli;
 mod container;
 mod control;
+mod detectors;
 mod doctor;
 mod events;
 mod executable;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         Some(Command::Doctor(options)) => doctor::run(options),
         Some(Command::Ps(options)) => ps::run(options),
         Some(Command::Policy(command)) => policy::run(command),
+        Some(Command::Detectors(options)) => detectors::run(options),
+        Some(Command::Rules(command)) => detectors::rules(command),
         Some(Command::Query(options)) => query::run(options),
         Some(Command::Schema) => schema(),
         Some(Command::Torture(options)) => torture::run(options),

@@ -6,31 +6,52 @@ use std::time::SystemTime;
 
 use catalogue::Quality;
 use catalogue::fields::{policy_reloaded, policy_suppressed};
+use detect::{Detectors, Library};
 use event::Header;
 use event::build::RecordBuilder;
 use policy::{Policies, Scope, Selection, Suppressed};
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::Watch;
+use crate::detectors;
 
 /// Those of the files and of `--events` and `--scope`, which are a policy of their own if they are there, or nothing else is.
-pub(crate) fn load(options: &Watch) -> anyhow::Result<Policies> {
-    let mut all = read(&options.policy)?;
+///
+/// And the detectors of which they want to know what they find.
+pub(crate) fn load(options: &Watch) -> anyhow::Result<(Policies, Detectors)> {
+    let library = detectors::library(&options.detectors)?;
+    let mut all = read(&options.policy, &library)?;
+    let mut selected = detectors::select(&library, &options.events);
+    let own = |place: &policy::Place| options.detectors.iter().any(|p| place.file.starts_with(p));
+    if options.events.is_empty() && all.is_empty() {
+        let theirs = library.detectors.iter().filter(|d| own(&d.place));
+        selected.findings = theirs.map(|d| d.produced.name.to_string()).collect();
+    }
     if all.is_empty() || !options.events.is_empty() || !options.scope.is_empty() {
-        let (selection, scope) = (Selection::parse(&options.events)?, Scope::parse(&options.scope)?);
-        all.push(policy::Policy::of_flags(&selection, scope));
+        // Detectors alone are not beside what is shown by default.
+        let selection =
+            match !selected.findings.is_empty() && selected.events.iter().all(|e| e.starts_with('-')) {
+                true => Selection::of([]),
+                false => Selection::parse(&selected.events)?,
+            };
+        let mut policy = policy::Policy::of_flags(&selection, Scope::parse(&options.scope)?);
+        policy.detectors = selected.findings;
+        all.push(policy);
     }
-    for policy in all.iter().filter(|p| !p.detectors.is_empty()) {
-        let detectors = policy.detectors.join(", ");
-        eprintln!("tarsius: policy {}: there is no detector of these names yet: {detectors}", policy.name);
-    }
-    Ok(Policies::new(all))
+    let policies = Policies::new(all);
+    let detectors = library.select(|d| policies.findings().any(|f| *f == *d.produced.name));
+    Ok((policies, Detectors::new(detectors)))
 }
 
-/// SHA-256 over the files of policies, each with its name: which policies are in force.
+/// The files that are in force, and read again when they change.
+pub(crate) fn paths(options: &Watch) -> Vec<PathBuf> {
+    options.policy.iter().chain(&options.detectors).cloned().collect()
+}
+
+/// SHA-256 over the files of policies and detectors, each with its name: which are in force.
 pub(crate) fn hash(options: &Watch) -> String {
     let mut hasher = Sha256::new();
-    for path in policy::file_names(&options.policy) {
+    for path in policy::file_names(&paths(options)) {
         let text = std::fs::read(&path).unwrap_or_default();
         for part in [path.as_os_str().as_encoded_bytes(), &text] {
             hasher.update(part.len().to_le_bytes());
@@ -105,10 +126,18 @@ pub(crate) fn suppressed(what: &Suppressed, since: u64, until: u64) -> Vec<u8> {
         .finish()
 }
 
-/// The policies of files; all that is wrong with them as one error.
-pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<policy::Policy>> {
-    policy::load(paths).map_err(|errors| {
+/// The policies of files, which may name what detectors find; all that is wrong with them as one error.
+pub(crate) fn read(paths: &[PathBuf], library: &Library) -> anyhow::Result<Vec<policy::Policy>> {
+    let named = |name: &str| library.detectors.iter().find(|d| *d.produced.name == *name || *d.id == *name);
+    let policies = policy::load(paths, &|name| named(name).is_some()).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
-    })
+    });
+    let mut policies = policies?;
+    for finding in policies.iter_mut().flat_map(|p| &mut p.detectors) {
+        if let Some(detector) = named(finding) {
+            *finding = detector.produced.name.to_string();
+        }
+    }
+    Ok(policies)
 }

@@ -5,12 +5,15 @@ use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::control::{Client, Request, Row};
 use anyhow::Context as _;
 use kernel::Features;
 use policy::{Expectations, Expected, Policies};
 use sensor::Planner;
+use serde_json::Value;
 
 use crate::cli::{PolicyCommand, PolicyPaths};
+use crate::detectors::library;
 use crate::policies::read;
 
 /// Does what was asked.
@@ -19,6 +22,7 @@ pub(crate) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Check(paths) => check(paths),
         PolicyCommand::Explain(paths) => explain(paths),
         PolicyCommand::Test { file } => test(file),
+        PolicyCommand::Reload { control } => reload(control),
         PolicyCommand::Fields { event } => fields(event.as_deref()),
         PolicyCommand::Schema => {
             writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&policy::schema())?)?;
@@ -28,25 +32,31 @@ pub(crate) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn check(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
-    let policies = read(&paths.paths)?;
+    let policies = read(&paths.paths, &library(&[])?)?;
     let rules: usize = policies.iter().map(|p| p.rules.len()).sum();
     let mut out = std::io::stdout().lock();
-    for policy in policies.iter().filter(|p| !p.detectors.is_empty()) {
-        let detectors = policy.detectors.join(", ");
-        writeln!(
-            out,
-            "{}: policy {}: no detector of these names yet: {detectors}",
-            policy.place, policy.name
-        )?;
-    }
     let events = Policies::new(policies.clone()).selection().iter().filter(|e| !e.always).count();
     writeln!(out, "{} policies, {rules} rules, {events} kinds of events: all well", policies.len())?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Has the running watch read its policies again.
+fn reload(socket: &Path) -> anyhow::Result<ExitCode> {
+    let mut rows: Vec<Row> = vec![];
+    Client::connect(socket)?.ask(&Request::Reload, |row| rows.push(row))?;
+    let row = rows.first().context("the watch has answered nothing")?;
+    let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+    let names = row.get("policies").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+    let changed = if row.get("changed") == Some(&Value::Bool(true)) { "new" } else { "as they were" };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "the policies are {changed}: {} (hash {})", names.join(", "), text("hash"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Who decides what.
 fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
-    let policies = read(&paths.paths)?;
+    let policies = read(&paths.paths, &library(&[])?)?;
     let all = Policies::new(policies.clone());
     let selection = all.selection();
     let features = Features::probe();
@@ -70,6 +80,12 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
             if let Some(dedupe) = &rule.dedupe {
                 writeln!(out, "    once in {:?}\n      user space", dedupe.window)?;
             }
+        }
+        for finding in &policy.detectors {
+            writeln!(
+                out,
+                "  finding {finding}\n      user space: `tarsius detectors {finding}` tells what it looks at"
+            )?;
         }
     }
     writeln!(
@@ -109,7 +125,7 @@ fn test(file: &Path) -> anyhow::Result<ExitCode> {
         anyhow::anyhow!("{}:{line}:{column}: {}", file.display(), e.without_snippet())
     })?;
     let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
-    let policies = read(&expected.policies.iter().map(beside).collect::<Vec<_>>())?;
+    let policies = read(&expected.policies.iter().map(beside).collect::<Vec<_>>(), &library(&[])?)?;
     let events = beside(&expected.events);
     let lines = File::open(&events).with_context(|| events.display().to_string())?;
     let outcomes = policy::replay(&policies, &events, BufReader::new(lines))?;

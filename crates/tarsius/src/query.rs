@@ -10,46 +10,76 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::cli::{Kind, Query};
+use crate::control::{Filter, row};
 use crate::events::{print, table};
 use crate::ps::{CONTAINER_DIGITS, printable};
 
-impl From<Kind> for What {
-    fn from(kind: Kind) -> What {
-        match kind {
-            Kind::Process => What::Process,
-            Kind::Container => What::Container,
-            Kind::Dns => What::Dns,
-            Kind::User => What::User,
+impl Kind {
+    /// What a watch is asked for; `None` where none is.
+    const fn asked(self) -> Option<What> {
+        match self {
+            Kind::Process => Some(What::Process),
+            Kind::Container => Some(What::Container),
+            Kind::Dns => Some(What::Dns),
+            Kind::User => Some(What::User),
+            Kind::Symbol => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Process => "process",
+            Kind::Container => "container",
+            Kind::Dns => "dns",
+            Kind::User => "user",
+            Kind::Symbol => "symbol",
         }
     }
 }
 
+/// The columns of a symbol.
+const OF_SYMBOLS: &[&str] = &["address", "name", "module"];
+
 /// Of the columns those that a table shows.
-fn shown(what: What) -> &'static [&'static str] {
-    match what {
-        What::Process => &["pid", "ppid", "user", "started", "ended", "container", "comm", "executable"],
-        What::Container => &["id", "runtime", "name", "image", "pod", "namespace", "labels"],
-        What::Dns => &["net_ns", "address", "name", "until", "pid"],
-        What::User => &["uid", "name"],
+fn shown(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Process => &["pid", "ppid", "user", "started", "ended", "container", "comm", "executable"],
+        Kind::Container => &["id", "runtime", "name", "image", "pod", "namespace", "labels"],
+        Kind::Dns => &["net_ns", "address", "name", "until", "pid"],
+        Kind::User => &["uid", "name"],
+        Kind::Symbol => OF_SYMBOLS,
     }
 }
 
 /// Asks the running watch, and shows what it answers.
 pub(crate) fn run(options: &Query) -> anyhow::Result<ExitCode> {
-    let what = What::from(options.what);
-    let request = Request::Query { what, filters: options.filters.clone() };
-    let (rows, notes) = ask(&options.control, &request)?;
+    let (rows, notes) = match options.what.asked() {
+        Some(what) => ask(&options.control, &Request::Query { what, filters: options.filters.clone() })?,
+        None => (symbols(&options.filters)?, vec![]),
+    };
     let mut out = anstream::stdout().lock();
     if options.json {
         for row in &rows {
             writeln!(out, "{}", serde_json::to_string(row)?)?;
         }
     } else {
-        show(&mut out, shown(what), &rows)?;
-        writeln!(out, "\n{} of kind {}.", rows.len(), serde_json::to_string(&what)?.replace('"', ""))?;
+        show(&mut out, shown(options.what), &rows)?;
+        writeln!(out, "\n{} of kind {}.", rows.len(), options.what.name())?;
     }
     say(&notes);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The kernel's symbols. They are the same for every watch, and too many to be read between two of its rounds.
+fn symbols(filters: &[String]) -> anyhow::Result<Vec<Row>> {
+    let filters = filters.iter().map(|f| Filter::parse(f, OF_SYMBOLS)).collect::<Result<Vec<_>, _>>();
+    let filters = filters.map_err(anyhow::Error::msg)?;
+    let symbols = integrity::Symbols::read().map_err(anyhow::Error::msg)?;
+    let rows = symbols.iter().map(|s| {
+        let address = format!("{:#x}", s.address);
+        row([("address", address.into()), ("name", s.name.into()), ("module", s.module.into())])
+    });
+    Ok(rows.filter(|row| filters.iter().all(|f| f.passes(row))).collect())
 }
 
 /// The processes at a time.
@@ -127,12 +157,15 @@ fn cell(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[test]
     fn what_is_shown_is_told() {
-        for what in [What::Process, What::Container, What::Dns, What::User] {
-            assert!(shown(what).iter().all(|c| crate::control::columns(what).contains(c)));
+        for kind in Kind::value_variants() {
+            let columns = kind.asked().map_or(OF_SYMBOLS, crate::control::columns);
+            assert!(shown(*kind).iter().all(|c| columns.contains(c)));
         }
     }
 

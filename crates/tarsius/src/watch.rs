@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ::control::Server;
+use ::control::{Request, Server};
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
@@ -15,6 +15,7 @@ use catalogue::fields::{
     sched_process_exec, sched_process_exit, sched_process_fork,
 };
 use context::{Change, Container, Context};
+use detect::{Detectors, Found};
 use event::{Event, Origin};
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
@@ -42,6 +43,8 @@ const IDENTITY: [u16; 6] = [
 const LOOK: Duration = Duration::from_millis(20);
 /// How often the ledger is read for losses.
 const ACCOUNT: Duration = Duration::from_secs(1);
+/// A finding is less sure for so long after a loss: nanoseconds.
+const DEGRADED: u64 = 60_000_000_000;
 /// Exit code of `--fail-on-loss` when anything was lost.
 const LOST: u8 = 3;
 
@@ -49,16 +52,18 @@ const LOST: u8 = 3;
 pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // What can be wrong with the command line is said before anything is loaded.
     // Looked at before they are read: what changes from here on is seen.
-    let mut files = Files::new(&options.policy);
+    let mut files = Files::new(&policies::paths(options));
     let mut hash = policies::hash(options);
-    let policies = policies::load(options)?;
+    let (policies, detectors) = policies::load(options)?;
     let selection = policies.selection();
+    // What is shown, and what detectors look at.
+    let needed = needed(&policies, &detectors);
     let artifacts = artifacts::options(options, &selection)?;
     let outputs = open_outputs(options)?;
     let control = open_control(options)?;
     // With policies to be read again, a hang-up asks for that; otherwise it ends the watch, as it does everything else.
     let again = Arc::new(AtomicBool::new(false));
-    let stop = if options.policy.is_empty() {
+    let stop = if policies::paths(options).is_empty() {
         stop_on(&[SIGINT, SIGTERM, SIGHUP])?
     } else {
         signal_hook::flag::register(SIGHUP, Arc::clone(&again)).context("handling signals")?;
@@ -74,7 +79,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         // The kernel's lists are fixed once they are loaded; policies that come later may want more.
         scope: if options.policy.is_empty() { scope::lists(&policies.kernel()) } else { Default::default() },
         buffers: options.buffers,
-        environment: options.enrichment.contains(&Enrichment::Environment),
+        environment: options.enrichment.contains(&Enrichment::Environment)
+            || detectors.request("environment"),
+        descriptor_paths: options.enrichment.contains(&Enrichment::DescriptorPaths)
+            || detectors.request("fd-paths"),
         include_self: options.include_self,
         subsys: sensor::subsys_of(context.containers.hierarchy().controller())?,
         slots: options.slots,
@@ -83,7 +91,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         // Policies that come later may show them.
         hidden: IDENTITY
             .into_iter()
-            .filter(|&event| options.policy.is_empty() && !selection.contains(event))
+            .filter(|&event| options.policy.is_empty() && !needed.contains(event))
             .collect(),
         capture: artifacts::capture(artifacts.as_ref(), &selection),
         ..sensor::Options::default()
@@ -94,19 +102,23 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         event == net_packet_dns_response::EVENT_ID && resolved::NAMED.iter().any(|&e| selection.contains(e))
     };
     let wanted = |e: &catalogue::Event| {
-        selection.contains(e.id)
+        needed.contains(e.id)
             || IDENTITY.contains(&e.id)
-            || helpers::need(e.id, options, &selection)
+            || helpers::need(e.id, options, &needed)
             || answers(e.id)
             || captures(e.id)
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
-    let dissector = Dissector::new(|event| selection.contains(event) || answers(event));
-    let helpers = Helpers::start(options, &selection, artifacts.as_ref(), &features)?;
+    let dissector = Dissector::new(|event| needed.contains(event) || answers(event));
+    let helpers = Helpers::start(options, &needed, artifacts.as_ref(), &features)?;
     let mut pipeline = Pipeline {
         context,
         selection,
         policies,
+        detectors,
+        found: vec![],
+        told_found: HashMap::new(),
+        last_loss: None,
         outputs,
         counts: HashMap::new(),
         undecoded: vec![],
@@ -116,7 +128,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         told_suppressed: HashMap::new(),
     };
     // Policies that come later can want what is taken already.
-    let taken = pipeline.selection.clone();
+    let taken = needed;
     pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
     let mut existing = vec![];
@@ -144,7 +156,15 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         sensor.wait(LOOK.min(options.duration.map_or(LOOK, |d| d.saturating_sub(started.elapsed()))));
         pipeline.round(&mut sensor);
         if let Some(control) = &control {
-            control.serve(|request, answer| control::answer(&pipeline.context, request, answer));
+            control.serve(|request, answer| match request {
+                Request::Reload => {
+                    let changed = pipeline.change(&mut sensor, options, &taken, &mut hash);
+                    let changed = changed.map_err(|e| format!("the policies stay as they were: {e:#}"))?;
+                    answer.row(control::reloaded(&hash, changed, pipeline.policies.names()));
+                    Ok(())
+                }
+                question => control::answer(&pipeline.context, question, answer),
+            });
         }
         if accounted.elapsed() >= ACCOUNT {
             accounted = Instant::now();
@@ -154,7 +174,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             let asked = again.swap(false, Ordering::Relaxed);
             if files.changed() || asked {
                 match pipeline.change(&mut sensor, options, &taken, &mut hash) {
-                    Ok(()) => {}
+                    Ok(_) => {}
                     Err(error) => eprintln!("tarsius: the policies stay as they were: {error:#}"),
                 }
             }
@@ -187,6 +207,12 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
 }
 
+/// The events that are shown, and those that detectors look at.
+fn needed(policies: &Policies, detectors: &Detectors) -> Selection {
+    let (shown, looked_at) = (policies.selection(), detectors.selection());
+    Selection::of(shown.iter().chain(looked_at.iter()).map(|e| e.id))
+}
+
 /// Says on standard error that the watch has begun, and what is not to be expected of it.
 fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
     for choice in sensor.plan().missing().filter(|c| pipeline.selects(c.event)) {
@@ -209,7 +235,11 @@ fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
     let own =
         if options.include_self { "" } else { "; its own activity is left out (--include-self shows it)" };
     let events = pipeline.selection.iter().filter(|e| !e.always).count();
-    eprintln!("tarsius: watching {events} kinds of events{own}; Ctrl-C ends");
+    let detectors = match pipeline.detectors.iter().count() {
+        0 => String::new(),
+        n => format!(" and by {n} detectors"),
+    };
+    eprintln!("tarsius: watching {events} kinds of events{detectors}{own}; Ctrl-C ends");
 }
 
 fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
@@ -251,6 +281,13 @@ pub(crate) struct Pipeline {
     pub(crate) context: Context,
     selection: Selection,
     pub(crate) policies: Policies,
+    detectors: Detectors,
+    /// What was found in the event at hand.
+    found: Vec<Found>,
+    /// How often what was found was told, by its name.
+    told_found: HashMap<Arc<str>, u64>,
+    /// When the last loss was noticed; boot clock, ns.
+    last_loss: Option<u64>,
     outputs: Outputs,
     counts: HashMap<u16, u64>,
     undecoded: Vec<Vec<u8>>,
@@ -335,6 +372,31 @@ impl Pipeline {
             *self.counts.entry(event.definition.id).or_default() += 1;
             self.outputs.write(event, &self.context);
         }
+        if self.detectors.look_at(event.definition.id) {
+            self.detect(event, whose);
+        }
+    }
+
+    /// Has detectors look at an event, and gives out what they find and a policy wants.
+    fn detect(&mut self, event: &Event<'_>, whose: Whose) {
+        let mut found = std::mem::take(&mut self.found);
+        self.detectors.look(event, &self.context, &mut found);
+        let degraded = self.last_loss.is_some_and(|at| event.header.time.saturating_sub(at) < DEGRADED);
+        for one in &found {
+            let Some(name) = self.detectors.get(one.detector).map(|d| Arc::clone(&d.produced.name)) else {
+                continue;
+            };
+            let mut matched = std::mem::take(&mut self.context.matched);
+            let wanted = self.policies.want(&name, event, whose, &self.context, &mut matched);
+            self.context.matched = matched;
+            if wanted {
+                *self.told_found.entry(name).or_default() += 1;
+                let outputs = &mut self.outputs;
+                self.detectors
+                    .tell(one, event, degraded, |finding| outputs.write_finding(finding, &self.context));
+            }
+        }
+        self.found = found;
     }
 
     /// A container is there, and was not told yet.
@@ -352,20 +414,25 @@ impl Pipeline {
         self.policies = policies;
     }
 
-    /// Reads the policies again, and puts them into force, all or none.
+    /// Reads the policies again, and puts them into force, all or none; whether they are others.
     fn change(
         &mut self,
         sensor: &mut Sensor,
         options: &Watch,
         taken: &Selection,
         hash: &mut String,
-    ) -> anyhow::Result<()> {
-        let (new, new_hash) = (policies::load(options)?, policies::hash(options));
+    ) -> anyhow::Result<bool> {
+        anyhow::ensure!(
+            !policies::paths(options).is_empty(),
+            "the watch was begun without --policy and without --detectors"
+        );
+        let ((new, detectors), new_hash) = (policies::load(options)?, policies::hash(options));
         if new_hash == *hash {
-            return Ok(());
+            return Ok(false);
         }
         let selection = new.selection();
-        let more = selection.iter().filter(|e| !taken.contains(e.id) && !IDENTITY.contains(&e.id));
+        let needed = needed(&new, &detectors);
+        let more = needed.iter().filter(|e| !taken.contains(e.id) && !IDENTITY.contains(&e.id));
         let more: Vec<&str> = more.map(|e| e.name).collect();
         anyhow::ensure!(
             more.is_empty(),
@@ -374,13 +441,14 @@ impl Pipeline {
         );
         scope::change(self, sensor, new)?;
         self.selection = selection;
+        self.detectors = detectors;
         self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, context::Clock::now()));
         *hash = new_hash;
         eprintln!(
             "tarsius: the policies were changed: {}",
             self.policies.names().collect::<Vec<_>>().join(", ")
         );
-        Ok(())
+        Ok(true)
     }
 
     fn selects(&self, event: &str) -> bool {
@@ -428,12 +496,16 @@ impl Pipeline {
         let mut ended = vec![];
         self.dissector.expire(now.time, |record| ended.push(record.to_vec()));
         ended.iter().for_each(|record| self.tell(record));
+        if !losses.is_empty() {
+            self.last_loss = Some(now.time);
+        }
         for loss in losses {
             self.made_here(&lost::record(&loss, before.time, now.time));
         }
         for loss in self.lost_here().collect::<Vec<_>>() {
             let told = self.told_lost.insert(loss.probe, loss.count).unwrap_or(0);
             if loss.count > told {
+                self.last_loss = Some(now.time);
                 let loss = Loss { count: loss.count - told, ..loss };
                 self.made_here(&lost::record(&loss, before.time, now.time));
             }
@@ -460,8 +532,9 @@ impl Pipeline {
     }
 
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {
-        let events: Vec<(&str, u64)> =
-            self.counts.iter().filter_map(|(id, n)| Some((catalogue::event_by_id(*id)?.name, *n))).collect();
+        let found = self.told_found.iter().map(|(name, n)| (&**name, *n));
+        let events = self.counts.iter().filter_map(|(id, n)| Some((catalogue::event_by_id(*id)?.name, *n)));
+        let events: Vec<(&str, u64)> = events.chain(found).collect();
         let total = ledger.total();
         let rows = ledger
             .by_probe()

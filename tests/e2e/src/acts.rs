@@ -26,6 +26,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("nothing", |_, _| {}),
     ("session_shell", |_, _| run("/bin/true", &[])),
     ("argv", argv),
+    ("descriptors", descriptors),
     ("open_until_over", endure::open_until_over),
     ("processes", endure::processes),
     ("containers", endure::containers),
@@ -91,6 +92,42 @@ pub fn dns_answer(question: &[u8], address: [u8; 4]) -> Vec<u8> {
     a.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
     a.extend(address);
     a
+}
+
+/// Uses descriptors of all kinds, and writes into `names` what procfs calls each: of a file, a pipe's two ends, a socket, an epoll
+/// instance, a memory file, a directory. Then asks for one that there is not, opens by the current directory, and, beside another thread,
+/// seeks.
+fn descriptors(dir: &Path, _: &[String]) {
+    fs::write(dir.join("opened"), "text").unwrap();
+    std::env::set_current_dir(dir).unwrap();
+    // SAFETY: plain system calls with valid pointers and descriptors of our own.
+    unsafe {
+        let directory = check(libc::open(c".".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY).into()) as i32;
+        let mut byte = [0u8; 1];
+        let mut ends = [0; 2];
+        check(libc::pipe(ends.as_mut_ptr()).into());
+        let socket = check(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0).into()) as i32;
+        let memory = check(libc::memfd_create(c"noted".as_ptr(), 0).into()) as i32;
+        let instance = check(libc::epoll_create1(0).into()) as i32;
+        let name_of = |fd: i32| fs::read_link(format!("/proc/self/fd/{fd}")).unwrap().display().to_string();
+        let names = [ends[0], ends[1], socket, memory, instance].map(name_of);
+        fs::write("names", names.join("\n")).unwrap();
+
+        let file = check(libc::openat(directory, c"opened".as_ptr(), libc::O_RDONLY).into()) as i32;
+        check(libc::openat(libc::AT_FDCWD, c"opened".as_ptr(), libc::O_RDONLY).into());
+        check(libc::lseek(file, 1, libc::SEEK_SET));
+        check(libc::write(ends[1], [7u8].as_ptr().cast(), 1) as i64);
+        check(libc::read(ends[0], byte.as_mut_ptr().cast(), 1) as i64);
+        check(libc::listen(socket, 1).into());
+        check(libc::ftruncate(memory, 3).into());
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
+        check(libc::epoll_ctl(instance, libc::EPOLL_CTL_ADD, ends[0], &raw mut event).into());
+        assert_eq!(libc::fsync(999), -1);
+        let other = std::thread::spawn(std::thread::park);
+        check(libc::lseek(file, 2, libc::SEEK_SET));
+        other.thread().unpark();
+        other.join().unwrap();
+    }
 }
 
 /// Arguments: address of a DNS server, address of a TCP server. The session of the issue.

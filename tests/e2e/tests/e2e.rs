@@ -6,6 +6,7 @@ mod capture;
 mod cli;
 mod conformance;
 mod containers;
+mod detectors;
 mod endure;
 mod events;
 mod identity;
@@ -47,6 +48,7 @@ fn main() {
         containers::TESTS,
         rings::TESTS,
         policies::TESTS,
+        detectors::TESTS,
         identity::TESTS,
     ]
     .concat();

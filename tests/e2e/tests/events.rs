@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("path_beyond_the_limit", path_beyond_the_limit),
     ("long_arguments", long_arguments),
     ("environment_on_request", environment),
+    ("descriptors_on_request", descriptors),
     ("hashes_on_request", hashes),
     ("logins_and_terminals", logins),
     ("existing_processes", existing_processes),
@@ -90,6 +91,38 @@ fn environment(_: &str) {
     let exec = account.lines.one("sched_process_exec", "cmdpath", "/bin/true");
     assert!(exec.get("env").as_array().unwrap().contains(&json!("TARSIUS_MARK=seen")), "{exec:?}");
     account.assert_clean();
+}
+
+fn descriptors(_: &str) {
+    let calls = "openat,lseek,read,write,listen,ftruncate,epoll_ctl,fsync";
+    let (account, act) = watch_act("descriptors", &[], calls, &["--enrichment", "fd-paths"]);
+    account.assert_clean();
+    let lines = &account.lines;
+    let dir = act.dir.path().to_str().unwrap();
+    let file = format!("{dir}/opened");
+    let names = fs::read_to_string(act.dir.path().join("names")).unwrap();
+    let [from, into, socket, memory, instance] = names.lines().collect::<Vec<_>>()[..] else {
+        panic!("{names}")
+    };
+
+    for opened in lines.with("openat", "pathname", "opened") {
+        assert_eq!((opened.get("dirfd_path"), opened.quality("dirfd_path")), (json!(dir), "ok".into()));
+    }
+    assert_eq!(lines.with("openat", "pathname", "opened").len(), 2);
+    lines.one("read", "fd_path", from).assert(&[("buf", json!("Bw=="))]);
+    lines.one("write", "fd_path", into);
+    lines.one("listen", "sockfd_path", socket);
+    // procfs adds that no directory has it.
+    assert_eq!(memory, "/memfd:noted (deleted)");
+    lines.one("ftruncate", "length", 3).assert(&[("fd_path", json!("memfd:noted"))]);
+    lines.one("epoll_ctl", "epfd_path", instance).assert(&[("fd_path", json!(from))]);
+    assert_eq!(lines.one("fsync", "fd", 999).get("fd_path"), Value::Null);
+    assert_eq!(lines.one("lseek", "offset", 1).assert(&[("fd_path", json!(file))]).quality("fd_path"), "ok");
+    // Another thread could put another file there before the kernel looks.
+    assert_eq!(lines.one("lseek", "offset", 2).quality("fd_path"), "unresolved");
+
+    let (account, _act) = watch_act("descriptors", &[], "lseek", &[]);
+    assert!(account.lines.one("lseek", "offset", 1).get("fd_path").is_null());
 }
 
 fn hashes(_: &str) {

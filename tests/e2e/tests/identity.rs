@@ -208,6 +208,11 @@ fn questions(_: &str) {
     let line = trees[1].lines().find(|l| l.split_whitespace().next() == Some(&pid)).unwrap();
     assert!(line.contains(&format!(" {} ", act.pid())) && line.ends_with("/sleep"), "{line}");
     assert!(!query(&socket, "user", &["name=root"]).is_empty());
+    // The kernel's symbols are read without a watch.
+    let (_, out, _) = e2e::run(&["query", "symbol", "name=vfs_open", "--json"]);
+    let symbol: Value = serde_json::from_str(out.trim()).unwrap();
+    let line = format!("{} T vfs_open", symbol["address"].as_str().unwrap().trim_start_matches("0x"));
+    assert!(fs::read_to_string("/proc/kallsyms").unwrap().lines().any(|l| l == line), "{line}");
     assert!(query(&socket, "container", &["id=nobody"]).is_empty());
     assert!(query(&socket, "dns", &["name=nobody.example"]).is_empty());
     // What can not be answered is said, and does not end the watch.

@@ -13,6 +13,7 @@ use crate::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("policies_match_what_they_say", match_what_they_say),
     ("policies_are_changed_while_watching", changed_while_watching),
+    ("policies_are_read_again_on_request", read_again),
     ("policies_hold_back", hold_back),
     ("policy_errors_name_the_place", errors_name_the_place),
     ("policy_test_judges_recorded_events", test_judges),
@@ -150,6 +151,43 @@ fn match_what_they_say(_: &str) {
 }
 
 /// Files are opened all the while; each is told by the policy that was in force.
+/// Asked over the control socket: what is in force once the answer has come.
+fn read_again(_: &str) {
+    let dir = temporary();
+    let (policy, socket) = (dir.path().join("policy.yaml"), dir.path().join("control"));
+    let (policy, socket) = (policy.to_str().unwrap(), socket.to_str().unwrap());
+    let file = dir.path().join("a");
+    fs::write(&file, b"x").unwrap();
+    let write = |name: &str, rule: &str| {
+        fs::write(policy, format!("type: policy\nname: {name}\nrules:\n  - event: {rule}\n")).unwrap();
+    };
+    let rule = format!("security_file_open\n    filters: ['data.pathname={}']", file.display());
+    write("first", &rule);
+    let watch = Watch::start(&["--policy", policy, "--control", socket]);
+    let reload = || run(&["policy", "reload", "--control", socket]);
+    let (status, out, _) = reload();
+    assert!(status.success() && out.starts_with("the policies are as they were: first (hash "), "{out}");
+    open(&file);
+    write("second", &rule);
+    let (status, out, _) = reload();
+    assert!(status.success() && out.contains(": second (hash "), "{out}");
+    open(&file);
+    write("third", "no_such_event");
+    let (status, _, err) = reload();
+    assert!(!status.success() && err.contains("policy.yaml:4:12: unknown event 'no_such_event'"), "{err}");
+    open(&file);
+    let account = watch.stop();
+    account.assert_clean();
+    let told = account.lines.with("security_file_open", "pathname", file.to_str().unwrap());
+    let told: Vec<_> = told.into_iter().map(|l| matched(l).into_iter().next().unwrap()).collect();
+    assert_eq!(told, ["first", "second", "second"]);
+    // A watch without policies has none to read.
+    let watch = Watch::start(&["--events", "security_file_open", "--control", socket]);
+    let (status, _, err) = reload();
+    assert!(!status.success() && err.contains("without --policy"), "{err}");
+    drop(watch.stop());
+}
+
 fn changed_while_watching(_: &str) {
     let dir = temporary();
     let policy = dir.path().join("policy.yaml");

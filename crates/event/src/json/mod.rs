@@ -6,12 +6,14 @@
 //! A field's quality is there where it is not `ok`. An event of unknown origin has no `process`.
 
 mod data;
+mod finding;
 mod http;
 mod packet;
 mod schema;
 mod text;
 mod who;
 
+pub use finding::write_finding;
 pub use schema::schema;
 pub use who::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, Who};
 
@@ -32,6 +34,13 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     policies(out, event, who);
     workload(out, event, who);
     data::write(out, event, who);
+    source(out, event, who);
+    out.extend_from_slice(b"}\n");
+}
+
+/// Where the event comes from.
+fn source(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+    let header = &event.header;
     put(out, ",\"seq\":", header.seq);
     out.extend_from_slice(b",\"lane\":\"");
     out.extend_from_slice(header.lane.name().as_bytes());
@@ -47,7 +56,6 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     if header.flags.io_uring() {
         out.extend_from_slice(b",\"via\":\"io_uring\"");
     }
-    out.extend_from_slice(b"}\n");
 }
 
 fn policies(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {

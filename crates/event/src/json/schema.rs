@@ -7,11 +7,28 @@ use super::data::RETURN_VALUE;
 
 /// The schema (draft 2020-12) of what [`write_event`](super::write_event) writes.
 ///
-/// It allows nothing else: `data` of an event has exactly the event's fields, in the catalogue's order, each with the key
+/// It allows nothing else: `data` of an event has exactly the event's fields, in the catalogue's order, with or without those on request, each with the key
 /// of its type.
 pub fn schema() -> Value {
     let names: Vec<&str> = EVENTS.iter().map(|e| e.name).collect();
-    let events: Vec<Value> = EVENTS.iter().map(of_event).collect();
+    // What a detector has found is called as the detector says, and has its fields.
+    let mut rules = vec![json!({
+        "if": { "required": ["detector"] },
+        "then": {
+            "required": ["detected_from"],
+            "properties": {
+                "name": { "not": { "enum": names } },
+                "data": { "items": { "$ref": "#/$defs/output" } },
+            },
+        },
+        "else": {
+            "properties": {
+                "id": { "enum": names }, "name": { "enum": names },
+                "threat": false, "detected_from": false, "confidence": false,
+            },
+        },
+    })];
+    rules.extend(EVENTS.iter().map(of_event));
     let labels = json!({ "type": "object", "additionalProperties": string(), "minProperties": 1 });
     let left_out = json!({ "type": "integer", "minimum": 1 });
     json!({
@@ -21,8 +38,8 @@ pub fn schema() -> Value {
         "type": "object",
         "properties": {
             "timestamp": { "$ref": "#/$defs/time" },
-            "id": { "enum": names },
-            "name": { "enum": names },
+            "id": string(),
+            "name": string(),
             "policies": object(json!({ "matched": {
                 "type": "array", "items": { "type": "string" }, "minItems": 1,
             } }), &["matched"]),
@@ -44,6 +61,17 @@ pub fn schema() -> Value {
                 }), &["pod"]),
             }), &[]),
             "data": { "type": "array" },
+            "threat": object(json!({
+                "name": string(), "description": string(),
+                "mitre": object(json!({
+                    "tactic": record(json!({ "name": string() })),
+                    "technique": object(json!({ "id": string(), "name": string() }), &["id"]),
+                }), &[]),
+                "severity": { "enum": crate::Severity::ALL.map(crate::Severity::name) },
+            }), &["description", "severity"]),
+            "detector": string(),
+            "detected_from": { "$ref": "#/$defs/detected_from" },
+            "confidence": { "const": "degraded" },
             "seq": { "$ref": "#/$defs/u64" },
             "lane": { "enum": catalogue::Lane::ALL.map(catalogue::Lane::name) },
             "cpu": { "$ref": "#/$defs/u32" },
@@ -57,7 +85,7 @@ pub fn schema() -> Value {
             "timestamp", "id", "name", "workload", "data", "seq", "lane", "cpu", "slot", "host", "boot_id", "origin",
         ],
         "additionalProperties": false,
-        "allOf": events,
+        "allOf": rules,
         "if": { "properties": { "origin": { "const": "unknown" } } },
         "then": { "properties": { "workload": { "properties": { "process": false } } } },
         "else": { "properties": { "workload": { "required": ["process"] } } },
@@ -67,16 +95,23 @@ pub fn schema() -> Value {
 
 /// What holds if a line's name is this event's.
 fn of_event(event: &Event) -> Value {
-    let fields: Vec<Value> = event.fields.iter().map(of_field).collect();
-    let (least, most) = (fields.len(), fields.len() + 1);
-    let mut data = json!({
-        "items": { "$ref": "#/$defs/return_value" },
-        "minItems": least,
-        "maxItems": most,
-    });
-    // The keyword may not be an empty array.
-    if !fields.is_empty() {
-        data["prefixItems"] = fields.into();
+    let of_fields = |fields: Vec<Value>| {
+        let (least, most) = (fields.len(), fields.len() + 1);
+        let mut data = json!({
+            "items": { "$ref": "#/$defs/return_value" },
+            "minItems": least,
+            "maxItems": most,
+        });
+        // The keyword may not be an empty array.
+        if !fields.is_empty() {
+            data["prefixItems"] = fields.into();
+        }
+        data
+    };
+    let always = event.fields.iter().filter(|f| f.on_request.is_none());
+    let mut data = of_fields(always.map(of_field).collect());
+    if event.fields.iter().any(|f| f.on_request.is_some()) {
+        data = json!({ "anyOf": [data, of_fields(event.fields.iter().map(of_field).collect())] });
     }
     json!({
         "if": { "properties": { "name": { "const": event.name } } },
@@ -264,7 +299,7 @@ fn definitions() -> Value {
         all
     };
     let qualities: Vec<&str> = (1..).map_while(Quality::from_number).map(Quality::name).collect();
-    json!({
+    let mut all = json!({
         "i32": { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
         "i64": { "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX },
         "u32": unsigned(u32::MAX.into()),
@@ -371,5 +406,19 @@ fn definitions() -> Value {
             "dns_query_data": question,
             "dns_answer": { "type": "array", "items": answer },
         }), &["dns_answer"]) } })),
-    })
+    });
+    all["detected_from"] = object(
+        json!({ "name": string(), "data": { "type": "array" }, "parent": { "$ref": "#/$defs/detected_from" } }),
+        &["name"],
+    );
+    all["output"] = object(
+        json!({
+            "name": string(), "str": string(), "encoding": escaped, "int64": { "$ref": "#/$defs/i64" }, "u_int64": u64,
+            "bool": { "type": "boolean" }, "double": { "type": "number" },
+            "str_array": record(json!({ "value": { "type": "array", "items": string() } })),
+            "quality": { "$ref": "#/$defs/quality" },
+        }),
+        &["name"],
+    );
+    all
 }

@@ -54,7 +54,7 @@ fn write(sink: &mut Sink, n: usize, messages: &mut Vec<String>) {
     let at = index("security_file_open", "pathname");
     let record = record("security_file_open", header(b"cat"));
     let record = record.put_str(at, path.as_bytes(), catalogue::Quality::Ok).finish();
-    sink.write(&Event::decode(&record).unwrap(), &Host, messages);
+    sink.write(Told::Event(&Event::decode(&record).unwrap()), &Host, messages);
 }
 
 /// What all these events give where nothing fails.

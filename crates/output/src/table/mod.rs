@@ -9,7 +9,7 @@ mod value;
 use std::io::Write;
 
 use event::json::Who;
-use event::{Event, Origin, names};
+use event::{Event, Finding, Origin, Output, names};
 
 use clock::Clock;
 use style::Style;
@@ -68,6 +68,50 @@ impl Table {
     /// Appends the line of an event.
     pub fn write_event(&mut self, out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
         let begin = out.len();
+        let style = Style::of_family(event.definition.family);
+        self.begin(out, event, who, (event.definition.name, style));
+        for (field, value) in event.fields() {
+            if value::is_shown(event.definition, field, &value) {
+                self.key(out, field.name);
+                value::write(out, event.format(field), &value, who, &mut self.clock);
+                out.push(b' ');
+            }
+        }
+        self.container(out, event, who);
+        self.end(out, begin);
+    }
+
+    /// Appends the line of what a detector has found.
+    pub fn write_finding(&mut self, out: &mut Vec<u8>, finding: &Finding<'_>, who: &dyn Who) {
+        let begin = out.len();
+        self.begin(out, finding.event, who, (finding.name, Style::Loss));
+        if let Some(threat) = finding.threat {
+            Style::Error
+                .paint(out, self.colour, |out| out.extend_from_slice(threat.severity.name().as_bytes()));
+            out.push(b' ');
+            if let Some((id, _)) = &threat.technique {
+                self.key(out, "technique");
+                text::string(out, id.as_bytes());
+                out.push(b' ');
+            }
+        }
+        for (name, value) in finding.fields.iter().filter(|(_, value)| *value != Output::Unknown) {
+            self.key(out, name);
+            match value {
+                Output::Text { bytes, .. } => text::string(out, bytes),
+                other => text::string(out, other.to_string().as_bytes()),
+            }
+            out.push(b' ');
+        }
+        self.key(out, "from");
+        out.extend_from_slice(finding.event.definition.name.as_bytes());
+        out.push(b' ');
+        self.container(out, finding.event, who);
+        self.end(out, begin);
+    }
+
+    /// The columns: when, who, what.
+    fn begin(&mut self, out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who, named: (&str, Style)) {
         let (header, colour) = (&event.header, self.colour);
         let known = header.origin != Origin::Unknown;
         let [time, uid, comm, pid, tid, ret, name, _] = COLUMNS.map(|(_, width)| width);
@@ -91,16 +135,11 @@ impl Table {
                 None => column(out, ret, |out| text::number(out, code)),
             },
         }
-        let style = Style::of_family(event.definition.family);
-        style.column(out, colour, name, |out| out.extend_from_slice(event.definition.name.as_bytes()));
+        named.1.column(out, colour, name, |out| text::string(out, named.0.as_bytes()));
+    }
 
-        for (field, value) in event.fields() {
-            if value::is_shown(event.definition, field, &value) {
-                self.key(out, field.name);
-                value::write(out, event.format(field), &value, who, &mut self.clock);
-                out.push(b' ');
-            }
-        }
+    fn container(&self, out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+        let (header, colour) = (&event.header, self.colour);
         if header.cgroup != 0
             && let Some(container) = who.container(header.cgroup)
         {
@@ -114,7 +153,6 @@ impl Table {
                 }
             });
         }
-        self.end(out, begin);
     }
 
     fn key(&self, out: &mut Vec<u8>, name: &str) {

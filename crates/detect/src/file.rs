@@ -1,0 +1,667 @@
+//! Files of detectors: Tracee's form, and what goes beyond it.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalogue::Event;
+use event::{Severity, Threat};
+use expr::{Binary, Expr, Span, Type};
+use policy::{Fields, FileError, Place, Scope, Source};
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use crate::detector::{Detector, Look, Of, Produced, Threshold};
+use crate::input::{Inputs, OfFields};
+
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// Most that a threshold can ask for: each is remembered.
+const MOST: u32 = 1024;
+
+/// Detectors that were read together, and may look at what others of them find.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    /// They are sorted so that each stands behind those whose findings it looks at.
+    pub detectors: Vec<Detector>,
+}
+
+impl Library {
+    /// The detectors of these names, ids or tags, and those whose findings they look at.
+    pub fn select(&self, wanted: impl Fn(&Detector) -> bool) -> Vec<Detector> {
+        let mut take: Vec<bool> = self.detectors.iter().map(&wanted).collect();
+        // What one looks at stands before it.
+        for (n, detector) in self.detectors.iter().enumerate().rev() {
+            if !take[n] {
+                continue;
+            }
+            for look in &detector.looks {
+                if let Of::Finding(name) = &look.of {
+                    for (m, other) in self.detectors.iter().enumerate() {
+                        take[m] |= other.produced.name == *name;
+                    }
+                }
+            }
+        }
+        let taken = self.detectors.iter().zip(take).filter(|(_, take)| *take);
+        taken.map(|(detector, _)| detector.clone()).collect()
+    }
+}
+
+/// The detectors that come with Tarsius.
+///
+/// # Errors
+///
+/// All that is wrong with them; nothing, where the tests have passed.
+pub fn shipped() -> Result<Library, Vec<FileError>> {
+    let files = SHIPPED.iter().map(|(name, text)| (Path::new(name).into(), Ok((*text).to_owned())));
+    read(files.collect())
+}
+
+/// Reads detectors, beside those that come with Tarsius: of files, and of all `.yaml`, `.yml` and `.json` files in directories.
+///
+/// # Errors
+///
+/// All that is wrong, so that it can be mended at once; what is read then is not to be used.
+pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Library, Vec<FileError>> {
+    let mut files: Vec<(Arc<Path>, Result<String, FileError>)> =
+        SHIPPED.iter().map(|(name, text)| (Path::new(name).into(), Ok((*text).to_owned()))).collect();
+    let mut errors = vec![];
+    for path in paths {
+        match policy::files(path.as_ref()) {
+            Ok(found) => files.extend(found.into_iter().map(|f| (f.as_path().into(), policy::read_text(&f)))),
+            Err(error) => errors.push(error),
+        }
+    }
+    match read(files) {
+        Ok(library) if errors.is_empty() => Ok(library),
+        Ok(_) => Err(errors),
+        Err(more) => Err(errors.into_iter().chain(more).collect()),
+    }
+}
+
+/// The detectors of a text alone.
+///
+/// # Errors
+///
+/// All that is wrong with it.
+pub fn parse(path: &Path, text: &str) -> Result<Library, Vec<FileError>> {
+    read(vec![(path.into(), Ok(text.to_owned()))])
+}
+
+fn read(files: Vec<(Arc<Path>, Result<String, FileError>)>) -> Result<Library, Vec<FileError>> {
+    let mut errors = vec![];
+    let mut texts = vec![];
+    for (file, text) in files {
+        match text {
+            Ok(text) => texts.push((file, text)),
+            Err(error) => errors.push(error),
+        }
+    }
+    let sources: Vec<Source<'_>> = texts.iter().map(|(file, text)| Source::new(file, text)).collect();
+    let mut lists: FxHashMap<Arc<str>, Vec<Vec<u8>>> = FxHashMap::default();
+    let mut written = vec![];
+    for source in &sources {
+        match source.documents::<Document>() {
+            Ok(documents) => {
+                for document in documents {
+                    match document.value.ty.value.as_str() {
+                        "string_list" => list(source, &document, &mut lists, &mut errors),
+                        "detector" => written.extend(Written::new(source, document, &mut errors)),
+                        other => errors.push(source.wrong(
+                            &document.value.ty,
+                            format!("type '{other}' is neither 'detector' nor 'string_list'"),
+                        )),
+                    }
+                }
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    for (n, one) in written.iter().enumerate() {
+        let same =
+            |other: &&Written<'_>| other.id.value == one.id.value || other.produced.name == one.produced.name;
+        if let Some(other) = written.iter().take(n).find(same) {
+            errors.push(one.source.wrong(
+                &one.id,
+                format!(
+                    "detector '{}', or what it finds, is there already, at {}",
+                    one.id.value, other.place
+                ),
+            ));
+        }
+        if catalogue::event(&one.produced.name).is_some() {
+            errors.push(
+                one.source
+                    .wrong(&one.id, format!("'{}' is an event of the kernel's already", one.produced.name)),
+            );
+        }
+    }
+    let order = in_order(&written, &mut errors);
+    let detectors: Vec<Detector> =
+        order.into_iter().filter_map(|n| written[n].compile(&written, &lists, &mut errors)).collect();
+    if errors.is_empty() { Ok(Library { detectors }) } else { Err(errors) }
+}
+
+/// Each behind those whose findings it looks at.
+fn in_order(written: &[Written<'_>], errors: &mut Vec<FileError>) -> Vec<usize> {
+    let needs = |n: usize| {
+        let names = written[n].looks.iter().map(|l| l.value.name.value.as_str());
+        names.filter_map(|name| written.iter().position(|w| *w.produced.name == *name)).collect::<Vec<_>>()
+    };
+    let (mut order, mut done) = (vec![], vec![false; written.len()]);
+    while order.len() < written.len() {
+        let ready: Vec<usize> =
+            (0..written.len()).filter(|&n| !done[n] && needs(n).iter().all(|&m| done[m])).collect();
+        if ready.is_empty() {
+            for (one, _) in written.iter().zip(&done).filter(|(_, done)| !**done) {
+                errors.push(
+                    one.source
+                        .wrong(&one.id, format!("detector '{}' looks at what it finds itself", one.id.value)),
+                );
+            }
+            break;
+        }
+        for n in ready {
+            done[n] = true;
+            order.push(n);
+        }
+    }
+    order
+}
+
+fn list(
+    source: &Source<'_>,
+    document: &Spanned<Document>,
+    lists: &mut FxHashMap<Arc<str>, Vec<Vec<u8>>>,
+    errors: &mut Vec<FileError>,
+) {
+    match (&document.value.name, &document.value.values) {
+        (Some(name), Some(values)) => {
+            let values = values.iter().map(|v| v.clone().into_bytes()).collect();
+            if lists.insert(name.value.as_str().into(), values).is_some() {
+                errors.push(source.wrong(name, format!("there is a list '{}' already", name.value)));
+            }
+        }
+        _ => errors.push(source.wrong(&document.value.ty, "a list has 'name' and 'values'")),
+    }
+}
+
+/// A document of a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(rename = "type")]
+    ty: Spanned<String>,
+    // Of a list.
+    name: Option<Spanned<String>>,
+    values: Option<Vec<String>>,
+    // Of a detector.
+    id: Option<Spanned<String>>,
+    produced_event: Option<ProducedText>,
+    requirements: Option<Requirements>,
+    #[serde(default)]
+    conditions: Vec<Spanned<String>>,
+    threat: Option<ThreatText>,
+    #[serde(rename = "auto_populate")]
+    _auto_populate: Option<AutoPopulate>,
+    output: Option<OutputText>,
+    threshold: Option<ThresholdText>,
+    #[serde(default)]
+    false_positives: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProducedText {
+    name: Spanned<String>,
+    #[serde(rename = "version")]
+    _version: Option<String>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    fields: Vec<FieldText>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldText {
+    name: Spanned<String>,
+    #[serde(rename = "type")]
+    ty: Spanned<String>,
+    #[serde(rename = "optional")]
+    _optional: Option<bool>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Requirements {
+    events: Vec<Spanned<LookText>>,
+    #[serde(rename = "min_tracee_version")]
+    _min_tracee_version: Option<String>,
+    #[serde(rename = "max_tracee_version")]
+    _max_tracee_version: Option<String>,
+    #[serde(rename = "architectures")]
+    _architectures: Option<Vec<String>>,
+    #[serde(rename = "datastores")]
+    _datastores: Option<Vec<serde::de::IgnoredAny>>,
+    #[serde(rename = "enrichments")]
+    _enrichments: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LookText {
+    name: Spanned<String>,
+    #[serde(rename = "dependency")]
+    _dependency: Option<String>,
+    #[serde(rename = "min_version")]
+    _min_version: Option<String>,
+    #[serde(rename = "max_version")]
+    _max_version: Option<String>,
+    #[serde(default)]
+    data_filters: Vec<Spanned<String>>,
+    #[serde(default)]
+    scope_filters: Vec<Spanned<String>>,
+    /// Beyond Tracee's: what must hold of this event alone.
+    condition: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ThreatText {
+    name: Option<String>,
+    #[serde(default)]
+    description: String,
+    severity: Spanned<String>,
+    mitre: Option<Mitre>,
+    #[serde(rename = "properties")]
+    _properties: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mitre {
+    technique: Option<Technique>,
+    tactic: Option<Tactic>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Technique {
+    id: String,
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tactic {
+    #[serde(rename = "id")]
+    _id: Option<String>,
+    name: String,
+}
+
+/// Tracee's choice of what is told beside the finding: all of it is here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AutoPopulate {
+    #[serde(rename = "threat")]
+    _threat: Option<bool>,
+    #[serde(rename = "detected_from")]
+    _detected_from: Option<bool>,
+    #[serde(rename = "process_ancestry")]
+    _process_ancestry: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputText {
+    fields: Vec<OutputField>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputField {
+    name: Spanned<String>,
+    expression: Spanned<String>,
+    #[serde(rename = "optional")]
+    _optional: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ThresholdText {
+    count: Spanned<u32>,
+    window: Spanned<String>,
+    #[serde(default)]
+    by: Vec<Spanned<String>>,
+}
+
+/// What there is beside a detector that is read.
+struct Reading<'r> {
+    all: &'r [Written<'r>],
+    lists: &'r FxHashMap<Arc<str>, Vec<Vec<u8>>>,
+    requests: &'r RefCell<BTreeSet<&'static str>>,
+}
+
+/// A detector as it is written, with what others must know of it.
+struct Written<'t> {
+    source: &'t Source<'t>,
+    id: Spanned<String>,
+    produced: Produced,
+    looks: Vec<Spanned<LookText>>,
+    conditions: Vec<Spanned<String>>,
+    threat: Option<Threat>,
+    outputs: Vec<OutputField>,
+    threshold: Option<ThresholdText>,
+    false_positives: Vec<String>,
+    place: Place,
+}
+
+impl<'t> Written<'t> {
+    fn new(source: &'t Source<'t>, document: Spanned<Document>, errors: &mut Vec<FileError>) -> Option<Self> {
+        let place = source.at(&document);
+        let d = document.value;
+        let (Some(id), Some(produced), Some(requirements)) = (d.id, d.produced_event, d.requirements) else {
+            errors.push(source.wrong(&d.ty, "a detector has 'id', 'produced_event' and 'requirements'"));
+            return None;
+        };
+        let mut fields = vec![];
+        for field in &produced.fields {
+            match type_of(&field.ty.value) {
+                Some(ty) => fields.push((field.name.value.clone(), ty)),
+                None => errors.push(source.wrong(
+                    &field.ty,
+                    format!(
+                        "unknown type '{}'; known: {}",
+                        field.ty.value,
+                        TYPES.map(|(name, _)| name).join(", ")
+                    ),
+                )),
+            }
+        }
+        let threat = d.threat.map(|t| {
+            let severity = severity(&t.severity.value);
+            if severity.is_none() {
+                errors.push(source.wrong(
+                    &t.severity,
+                    format!(
+                        "unknown severity '{}'; known: info, low, medium, high, critical",
+                        t.severity.value
+                    ),
+                ));
+            }
+            let (technique, tactic) = t.mitre.map_or((None, None), |m| (m.technique, m.tactic));
+            Threat {
+                name: t.name,
+                description: t.description,
+                severity: severity.unwrap_or(Severity::Info),
+                tactic: tactic.map(|t| t.name),
+                technique: technique.map(|t| (t.id, t.name)),
+            }
+        });
+        if requirements.events.is_empty() {
+            errors.push(source.wrong(&id, "a detector looks at an event at least"));
+        }
+        Some(Written {
+            source,
+            produced: Produced {
+                name: produced.name.value.as_str().into(),
+                description: produced.description,
+                tags: produced.tags,
+                fields,
+            },
+            id,
+            looks: requirements.events,
+            conditions: d.conditions,
+            threat,
+            outputs: d.output.map(|o| o.fields).unwrap_or_default(),
+            threshold: d.threshold,
+            false_positives: d.false_positives,
+            place,
+        })
+    }
+
+    fn compile<'r>(
+        &self,
+        all: &'r [Written<'r>],
+        lists: &'r FxHashMap<Arc<str>, Vec<Vec<u8>>>,
+        errors: &mut Vec<FileError>,
+    ) -> Option<Detector> {
+        let before = errors.len();
+        for output in &self.outputs {
+            if !self.produced.fields.iter().any(|(name, _)| *name == output.name.value) {
+                errors.push(self.source.wrong(
+                    &output.name,
+                    format!("'{}' is none of the fields of 'produced_event'", output.name.value),
+                ));
+            }
+        }
+        // What is told is asked of each event that has it; if none has, that is an error.
+        let mut told: Vec<Option<Result<(), FileError>>> = vec![None; self.outputs.len()];
+        let requests = RefCell::default();
+        let context = Reading { all, lists, requests: &requests };
+        let looks: Vec<Look> =
+            self.looks.iter().flat_map(|look| self.look(look, &context, &mut told, errors)).collect();
+        if errors.len() == before {
+            errors.extend(told.into_iter().flatten().filter_map(Result::err));
+        }
+        let threshold = self.threshold.as_ref().map(|t| {
+            let window = policy::seconds(&t.window.value);
+            if window.is_none() {
+                errors.push(self.source.wrong(
+                    &t.window,
+                    format!("'{}' is no time: a number and s, m, h or d, such as 30s", t.window.value),
+                ));
+            }
+            if !(2..=MOST).contains(&t.count.value) {
+                errors.push(self.source.wrong(&t.count, format!("a threshold is 2 to {MOST}")));
+            }
+            Threshold { count: t.count.value, window: window.unwrap_or(Duration::ZERO) }
+        });
+        (errors.len() == before).then(|| Detector {
+            id: self.id.value.as_str().into(),
+            produced: self.produced.clone(),
+            threat: self.threat.clone(),
+            looks,
+            threshold,
+            requests: requests.take(),
+            false_positives: self.false_positives.clone(),
+            place: self.place.clone(),
+        })
+    }
+
+    /// A look for each event that a name stands for.
+    fn look(
+        &self,
+        look: &Spanned<LookText>,
+        reading: &Reading<'_>,
+        told: &mut [Option<Result<(), FileError>>],
+        errors: &mut Vec<FileError>,
+    ) -> Vec<Look> {
+        let name = &look.value.name;
+        let of: Vec<(Of, OfFields<'_>)> = match reading.all.iter().find(|w| *w.produced.name == *name.value) {
+            Some(other) => vec![(
+                Of::Finding(Arc::clone(&other.produced.name)),
+                OfFields::Finding(&other.produced.name, &other.produced.fields),
+            )],
+            None => match policy::find_events(&name.value) {
+                Ok(events) => events
+                    .into_iter()
+                    .map(|event: &'static Event| (Of::Event(event), OfFields::Event(Fields { event })))
+                    .collect(),
+                Err(error) => {
+                    errors.push(self.source.wrong(name, error.to_string()));
+                    vec![]
+                }
+            },
+        };
+        let scope = self.scope(&look.value.scope_filters, errors);
+        of.into_iter()
+            .filter_map(|(of, fields)| {
+                let inputs = Inputs { of: fields, lists: reading.lists, requests: reading.requests };
+                let condition = self.condition(&look.value, &inputs, errors)?;
+                let outputs = self.produced.fields.iter().map(|(name, ty)| {
+                    let of_field = self.outputs.iter().enumerate().filter(|(_, o)| o.name.value == *name);
+                    of_field.fold(None, |found, (n, output)| match self.output(output, *ty, &inputs) {
+                        Ok(term) => {
+                            told[n] = Some(Ok(()));
+                            found.or(Some(term))
+                        }
+                        Err(error) => {
+                            told[n].get_or_insert(Err(error));
+                            found
+                        }
+                    })
+                });
+                let outputs = outputs.collect();
+                let by = self.threshold.iter().flat_map(|t| &t.by);
+                let by = by.filter_map(|text| {
+                    let compiled = expr::parse(&text.value).and_then(|e| expr::compile_value(&e, &inputs));
+                    compiled
+                        .map_err(|e| errors.push(self.source.wrong_in(text, &e)))
+                        .ok()
+                        .map(|(term, _)| term)
+                });
+                let by = by.collect();
+                Some(Look { of, scope: scope.clone(), condition, outputs, by })
+            })
+            .collect()
+    }
+
+    fn scope(&self, filters: &[Spanned<String>], errors: &mut Vec<FileError>) -> Scope {
+        let mut good = vec![];
+        for filter in filters {
+            match Scope::parse(&[filter.value.as_str()]) {
+                Ok(_) => good.push(filter.value.as_str()),
+                Err(e) => {
+                    let message = e.to_string();
+                    errors.push(self.source.wrong(filter, message.strip_prefix("--").unwrap_or(&message)));
+                }
+            }
+        }
+        Scope::parse(&good).unwrap_or_default()
+    }
+
+    /// What must hold; `None` if something is wrong with it.
+    #[expect(clippy::option_option, reason = "the outer one is an error that was noted")]
+    fn condition(
+        &self,
+        look: &LookText,
+        inputs: &Inputs<'_>,
+        errors: &mut Vec<FileError>,
+    ) -> Option<Option<expr::Condition<crate::In>>> {
+        let before = errors.len();
+        let mut filters = vec![];
+        for filter in &look.data_filters {
+            match inputs.of {
+                OfFields::Event(fields) => match policy::filter(&prefixed(&filter.value), &fields) {
+                    Ok(expr) => filters.push((filter, key_of(&filter.value), expr)),
+                    // The place is that of the text with `data.` before it.
+                    Err(e) => errors.push(self.source.wrong(filter, e.message)),
+                },
+                OfFields::Finding(..) => errors.push(self.source.wrong(
+                    filter,
+                    "what a detector finds has no filters: say it in 'condition', data.NAME == \"...\"",
+                )),
+            }
+        }
+        // Of one field several values: any of them, as Tracee has it.
+        let mut all: Vec<Expr> = vec![];
+        let mut keys: Vec<&str> = vec![];
+        for (_, key, _) in &filters {
+            if !keys.contains(&key.as_str()) {
+                keys.push(key);
+            }
+        }
+        for key in keys {
+            let of_key = filters.iter().filter(|(_, k, _)| k == key).map(|(.., expr)| expr.clone());
+            let joined = if key.ends_with('=') && !key.ends_with("!=") { Binary::Or } else { Binary::And };
+            all.push(Expr::joined(joined, of_key, Span::default()));
+        }
+        for text in look.condition.iter().chain(&self.conditions) {
+            // Each alone, so that what is wrong is said with its place; then together.
+            let parsed = expr::parse(&text.value).and_then(|e| expr::compile(&e, inputs).map(|_| e));
+            match parsed {
+                Ok(expr) => all.push(expr),
+                Err(e) => errors.push(self.source.wrong_in(text, &e)),
+            }
+        }
+        if errors.len() > before {
+            return None;
+        }
+        if all.is_empty() {
+            return Some(None);
+        }
+        match expr::compile(&Expr::joined(Binary::And, all, Span::default()), inputs) {
+            Ok(condition) => Some(Some(condition)),
+            Err(e) => {
+                errors.push(self.source.wrong(&look.name, e.message));
+                None
+            }
+        }
+    }
+
+    fn output(
+        &self,
+        output: &OutputField,
+        ty: Type,
+        inputs: &Inputs<'_>,
+    ) -> Result<expr::Term<crate::In>, FileError> {
+        let text = &output.expression;
+        match expr::parse(&text.value).and_then(|e| expr::compile_value(&e, inputs)) {
+            Ok((term, found)) if found == ty || (ty == Type::Text && found == Type::Ip) => Ok(term),
+            Ok((_, found)) => {
+                let message = format!("'{}' is {}, not {}", text.value, found.name(), ty.name());
+                Err(self.source.wrong(text, message))
+            }
+            Err(e) => Err(self.source.wrong_in(text, &e)),
+        }
+    }
+}
+
+/// Filters of detectors are of the event's own fields.
+fn prefixed(filter: &str) -> String {
+    if filter.starts_with("data.") || filter.starts_with("args.") {
+        filter.into()
+    } else {
+        format!("data.{filter}")
+    }
+}
+
+/// A filter's field and operator.
+fn key_of(filter: &str) -> String {
+    let end = filter.find(['=', '!', '<', '>']).unwrap_or(filter.len());
+    let operators = filter[end..].chars().take_while(|c| "=!<>".contains(*c)).count();
+    filter[..end + operators].into()
+}
+
+const TYPES: [(&str, Type); 12] = [
+    ("string", Type::Text),
+    ("bytes", Type::Text),
+    ("int32", Type::Int),
+    ("int64", Type::Int),
+    ("uint32", Type::Int),
+    ("uint64", Type::Int),
+    ("int", Type::Int),
+    ("bool", Type::Bool),
+    ("double", Type::Double),
+    ("float", Type::Double),
+    ("string_array", Type::Texts),
+    ("string[]", Type::Texts),
+];
+
+fn type_of(name: &str) -> Option<Type> {
+    TYPES.iter().find(|(n, _)| *n == name).map(|(_, ty)| *ty)
+}
+
+fn severity(name: &str) -> Option<Severity> {
+    Severity::ALL.into_iter().find(|s| s.name().eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,22 @@
+//! Detectors: what an attack looks like in events.
+//!
+//! A detector is data, in a file of Tracee's form (`type: detector`): which events it looks at, conditions on them in the language of
+//! the crate `expr`, what that means (`threat`), and what is told of it (`output`). What it finds is an event of its own, and others may
+//! look at that. [`load`] reads files, [`shipped`] gives the detectors that come with Tarsius; [`Detectors`] are those in force, and look
+//! at every event.
+//!
+//! Beyond Tracee's: a filter or condition can ask for all that conditions of policies can; `threshold` lets a detector wait until so many
+//! events that are alike in something have come within a time.
+
+mod detector;
+mod engine;
+mod file;
+mod input;
+
+#[cfg(test)]
+mod tests;
+
+pub use detector::{Detector, Look, Of, Produced, Threshold};
+pub use engine::{Counts, Detectors, Found};
+pub use file::{Library, load, parse, shipped};
+pub use input::{In, Input};

@@ -1,0 +1,150 @@
+use std::path::Path;
+
+use catalogue::Quality;
+use context::Context;
+use event::build::RecordBuilder;
+use event::{Event, Header, Output};
+use proptest::prelude::*;
+
+use crate::{Detectors, Found, parse, shipped};
+
+const EXEC: &str = "
+type: string_list
+name: SHELLS
+values: [/bin/sh]
+---
+type: detector
+id: one
+produced_event:
+  name: shell_run
+  fields: [{name: path, type: string}]
+requirements:
+  events: [{name: sched_process_exec, data_filters: [pathname=/bin/sh, 'pathname=/bin/b*']}]
+conditions: ['getEventData(\"pathname\") in SHELLS || data.pathname.endsWith(\"sh\")']
+output:
+  fields: [{name: path, expression: data.pathname}]
+---
+type: detector
+id: two
+produced_event: {name: shell_in_bin}
+requirements:
+  events: [{name: shell_run, condition: 'getEventData(\"path\").startsWith(\"/bin/\")'}]
+threat: {severity: high, description: x}
+---
+type: detector
+id: three
+produced_event: {name: shells}
+requirements:
+  events: [{name: shell_in_bin}]
+threshold: {count: 3, window: 10s, by: [hostPid]}
+";
+
+fn exec(pid: u32, time: u64, path: &str) -> Vec<u8> {
+    let definition = catalogue::event("sched_process_exec").unwrap();
+    let index = definition.fields.iter().position(|f| f.name == "pathname").unwrap();
+    let header = Header { pid, ..Header::unknown(time) };
+    let header = Header { origin: event::Origin::Current, ..header };
+    RecordBuilder::new(definition, header).put_str(index as u8, path.as_bytes(), Quality::Ok).finish()
+}
+
+/// What is found in an execution.
+fn found(detectors: &mut Detectors, ctx: &Context, record: &[u8]) -> Vec<Found> {
+    let mut found = vec![];
+    detectors.look(&Event::decode(record).unwrap(), ctx, &mut found);
+    found
+}
+
+fn names(detectors: &Detectors, found: &[Found]) -> Vec<String> {
+    found.iter().map(|f| detectors.get(f.detector).unwrap().produced.name.to_string()).collect()
+}
+
+#[test]
+fn findings_lead_to_findings() {
+    let mut detectors = Detectors::new(parse(Path::new("x.yaml"), EXEC).unwrap().detectors);
+    let ctx = Context::new().unwrap();
+    let both = found(&mut detectors, &ctx, &exec(7, 1, "/bin/bash"));
+    assert_eq!(names(&detectors, &both), ["shell_run", "shell_in_bin"]);
+    assert_eq!(both[0].outputs, [Output::Text { bytes: (*b"/bin/bash").into(), cut: false }]);
+    assert_eq!(both[1].through, [0]);
+    assert!(found(&mut detectors, &ctx, &exec(7, 1, "/bin/cat")).is_empty());
+    assert!(found(&mut detectors, &ctx, &exec(7, 1, "/usr/bin/bash")).is_empty());
+}
+
+#[test]
+fn so_many_within_a_time_of_one() {
+    let mut detectors = Detectors::new(parse(Path::new("x.yaml"), EXEC).unwrap().detectors);
+    let ctx = Context::new().unwrap();
+    let second = 1_000_000_000;
+    let mut told = vec![];
+    // Another process between counts apart; the first is too long ago for the third; after it was told, it is counted anew.
+    for (pid, at) in [(7, 0), (8, 1), (7, 8), (7, 11), (7, 12), (7, 13), (7, 14)] {
+        let found = found(&mut detectors, &ctx, &exec(pid, at * second, "/bin/sh"));
+        told.push(names(&detectors, &found).contains(&"shells".to_owned()));
+    }
+    assert_eq!(told, [false, false, false, false, true, false, false]);
+}
+
+#[test]
+fn what_is_wrong_and_where() {
+    let of = |text: &str| match parse(Path::new("x.yaml"), text) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    let detector = |rest: &str| {
+        format!(
+            "type: detector\nid: a\nproduced_event: {{name: b, fields: [{{name: c, type: int32}}]}}\n{rest}"
+        )
+    };
+    let events = |name: &str| format!("requirements:\n  events: [{{name: {name}}}]\n");
+    for (text, expected) in [
+        (detector(&events("sched_proces_exec")), "x.yaml:5:19: unknown event 'sched_proces_exec'"),
+        (detector(&(events("openat") + "conditions: ['data.nam == \"x\"']\n")), "x.yaml:6:"),
+        (detector(&(events("openat") + "conditions: ['data.dirfd == \"x\"']\n")), "x.yaml:6:"),
+        (
+            detector(&(events("openat") + "output:\n  fields: [{name: c, expression: data.pathname}]\n")),
+            "is a text, not a number",
+        ),
+        (
+            detector(&(events("openat") + "output:\n  fields: [{name: d, expression: uid}]\n")),
+            "'d' is none of the fields",
+        ),
+        (detector(&(events("openat") + "threat: {severity: grave}\n")), "unknown severity 'grave'"),
+        (detector(&(events("openat") + "threshold: {count: 1, window: 3s}\n")), "a threshold is 2 to"),
+        (detector(&(events("openat") + "threshold: {count: 3, window: 3}\n")), "'3' is no time"),
+        (detector(&events("b")), "looks at what it finds itself"),
+        (detector("colour: red\n"), "colour"),
+        ("type: detector\nid: a\n".into(), "a detector has 'id'"),
+        ("type: moon\n".into(), "type 'moon' is neither"),
+        (detector(&events("openat")) + "---\n" + &detector(&events("openat")), "is there already"),
+    ] {
+        let errors = of(&text);
+        assert!(errors.contains(expected), "{expected}: {errors}\n{text}");
+    }
+}
+
+#[test]
+fn what_comes_with_tarsius_is_well() {
+    let library = shipped().unwrap_or_else(|e| panic!("{e:#?}"));
+    assert!(library.detectors.len() > 30);
+    for detector in &library.detectors {
+        assert!(detector.threat.as_ref().is_some_and(|t| t.technique.is_some()), "{}", detector.id);
+        assert!(!detector.produced.description.is_empty(), "{}", detector.id);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        let _ = parse(Path::new("x.yaml"), &text);
+    }
+
+    #[test]
+    fn no_change_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut text = EXEC.as_bytes().to_vec();
+        let at = at.index(text.len());
+        text[at] = byte;
+        let _ = parse(Path::new("x.yaml"), &String::from_utf8_lossy(&text));
+    }
+}

@@ -1,0 +1,141 @@
+//! A finding, as an event.
+
+use super::text::{self, keyed_bytes, name, put, string};
+use super::{Who, data, policies, source, workload};
+use crate::{Finding, Output, Threat};
+
+/// Appends the finding's line, with its newline: that of the event that led to it, with the finding's name and fields, what it means
+/// (`threat`), and what it was found in (`detected_from`), as Tracee's detectors have them.
+pub fn write_finding(out: &mut Vec<u8>, finding: &Finding<'_>, who: &dyn Who) {
+    let event = finding.event;
+    out.extend_from_slice(b"{\"timestamp\":");
+    text::time(out, who.wall_time(event.header.time));
+    out.extend_from_slice(b",\"id\":");
+    string(out, finding.name);
+    out.extend_from_slice(b",\"name\":");
+    string(out, finding.name);
+    policies(out, event, who);
+    workload(out, event, who);
+    out.extend_from_slice(b",\"data\":[");
+    for (n, (field, value)) in finding.fields.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b",{\"name\":" } else { b"{\"name\":" });
+        string(out, field);
+        out.push(b',');
+        output(out, value);
+        out.push(b'}');
+    }
+    out.push(b']');
+    if let Some(of) = finding.threat {
+        threat(out, of);
+    }
+    out.extend_from_slice(b",\"detector\":");
+    string(out, finding.detector);
+    out.extend_from_slice(b",\"detected_from\":");
+    for between in finding.through {
+        out.extend_from_slice(b"{\"name\":");
+        string(out, between);
+        out.extend_from_slice(b",\"parent\":");
+    }
+    out.extend_from_slice(b"{\"name\":");
+    string(out, event.definition.name);
+    data::write(out, event, who);
+    out.extend(std::iter::repeat_n(b'}', finding.through.len() + 1));
+    if finding.degraded {
+        out.extend_from_slice(b",\"confidence\":\"degraded\"");
+    }
+    source(out, event, who);
+    out.extend_from_slice(b"}\n");
+}
+
+fn threat(out: &mut Vec<u8>, threat: &Threat) {
+    out.extend_from_slice(b",\"threat\":{");
+    if let Some(of) = &threat.name {
+        name(out, "name");
+        string(out, of);
+        out.push(b',');
+    }
+    name(out, "description");
+    string(out, &threat.description);
+    if threat.tactic.is_some() || threat.technique.is_some() {
+        out.extend_from_slice(b",\"mitre\":{");
+        if let Some(tactic) = &threat.tactic {
+            out.extend_from_slice(b"\"tactic\":{\"name\":");
+            string(out, tactic);
+            out.push(b'}');
+        }
+        if let Some((id, of)) = &threat.technique {
+            out.extend_from_slice(if threat.tactic.is_some() {
+                b",\"technique\":{\"id\":"
+            } else {
+                b"\"technique\":{\"id\":"
+            });
+            string(out, id);
+            if let Some(of) = of {
+                out.extend_from_slice(b",\"name\":");
+                string(out, of);
+            }
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b",\"severity\":\"");
+    out.extend_from_slice(threat.severity.name().as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+/// The key of its type, and the value.
+fn output(out: &mut Vec<u8>, value: &Output) {
+    match value {
+        Output::Unknown => out.extend_from_slice(b"\"quality\":\"unavailable\""),
+        Output::Bool(true) => out.extend_from_slice(b"\"bool\":true"),
+        Output::Bool(false) => out.extend_from_slice(b"\"bool\":false"),
+        Output::Int(n) => match (i64::try_from(*n), u64::try_from(*n)) {
+            (Ok(n), _) => put(out, "\"int64\":", n),
+            (_, Ok(n)) => put(out, "\"u_int64\":", n),
+            _ => keyed_bytes(out, "str", n.to_string().as_bytes()),
+        },
+        Output::Double(n) => {
+            name(out, "double");
+            // JSON has no other.
+            let n = if n.is_finite() { *n } else { 0.0 };
+            out.extend_from_slice(format!("{n:?}").as_bytes());
+        }
+        Output::Text { bytes, cut } => {
+            keyed_bytes(out, "str", bytes);
+            if *cut {
+                out.extend_from_slice(b",\"quality\":\"truncated\"");
+            }
+        }
+        Output::List(values) => {
+            out.extend_from_slice(b"\"str_array\":{\"value\":[");
+            for (n, value) in values.iter().enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
+                string(out, &value.to_string());
+            }
+            out.extend_from_slice(b"]}");
+        }
+    }
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Output::Unknown => f.write_str("?"),
+            Output::Bool(b) => b.fmt(f),
+            Output::Int(n) => n.fmt(f),
+            Output::Double(n) => n.fmt(f),
+            Output::Text { bytes, .. } => f.write_str(&String::from_utf8_lossy(bytes)),
+            Output::List(values) => {
+                for (n, value) in values.iter().enumerate() {
+                    if n > 0 {
+                        f.write_str(",")?;
+                    }
+                    value.fmt(f)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The detectors in force, and `tarsius detectors`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use detect::{Detector, Library, Of};
+use policy::FileError;
+
+use crate::cli::{DetectorsOptions, RulesCommand};
+use crate::events::{print, table};
+
+/// What stands for all of them where events are selected.
+const ALL: [&str; 2] = ["detectors", "tag=detectors"];
+
+/// The detectors that come with Tarsius, and those of `--detectors`; all that is wrong with them as one error.
+pub(crate) fn library(paths: &[PathBuf]) -> anyhow::Result<Library> {
+    detect::load(paths).map_err(|errors| one_error(&errors))
+}
+
+fn one_error(errors: &[FileError]) -> anyhow::Error {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(lines.join("\n"))
+}
+
+/// A file or directory of `--detectors`; Tracee writes `yaml-dir=` before it.
+pub(crate) fn path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.strip_prefix("yaml-dir=").unwrap_or(text).into())
+}
+
+/// What `--events` selects.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selected {
+    /// What detectors find, by name.
+    pub(crate) findings: Vec<String>,
+    /// What is left for the catalogue.
+    pub(crate) events: Vec<String>,
+}
+
+/// Parts the values of `--events`: detectors are named as events are, by what they find, by id, or by either with wildcards.
+pub(crate) fn select(library: &Library, flags: &[String]) -> Selected {
+    let mut selected = Selected::default();
+    let mut unwanted: Vec<&str> = vec![];
+    let tokens = flags.iter().flat_map(|f| f.split(',')).map(str::trim).filter(|t| !t.is_empty());
+    for token in tokens {
+        let (name, excluded) = token.strip_prefix('-').map_or((token, false), |name| (name, true));
+        let is_like = |detector: &&Detector| {
+            ALL.contains(&name)
+                || policy::matches(name, detector.produced.name.as_bytes())
+                || policy::matches(name, detector.id.as_bytes())
+        };
+        // A wildcard that events have is about events.
+        let of_events = name.contains('*') && policy::find_events(name).is_ok();
+        let mut found = library.detectors.iter().filter(is_like).map(|d| &*d.produced.name).peekable();
+        match (of_events || found.peek().is_none(), excluded) {
+            (true, _) => selected.events.push(token.to_owned()),
+            (false, true) => unwanted.extend(found),
+            (false, false) => selected.findings.extend(found.map(str::to_owned)),
+        }
+    }
+    selected.findings.retain(|f| !unwanted.contains(&f.as_str()));
+    selected
+}
+
+/// `tarsius detectors`: lists them, or describes one.
+pub(crate) fn run(options: &DetectorsOptions) -> anyhow::Result<ExitCode> {
+    let library = library(&options.detectors)?;
+    let mut out = anstream::stdout().lock();
+    match &options.name {
+        None => {
+            let mut lines = table(&["ID", "FINDS", "SEVERITY", "TECHNIQUE", "LOOKS AT", "WHAT"]);
+            for detector in &library.detectors {
+                let threat = detector.threat.as_ref();
+                lines.add_row([
+                    detector.id.to_string(),
+                    detector.produced.name.to_string(),
+                    threat.map_or("-".into(), |t| t.severity.name().to_owned()),
+                    technique(detector).unwrap_or("-").to_owned(),
+                    looks(detector).join(" "),
+                    detector.produced.description.clone(),
+                ]);
+            }
+            print(&mut out, &lines)?;
+            writeln!(out, "\n{} detectors. `tarsius detectors ID` describes one.", library.detectors.len())?;
+        }
+        Some(name) => {
+            let found = library.detectors.iter().find(|d| *d.id == **name || *d.produced.name == **name);
+            let Some(detector) = found else {
+                let known = library.detectors.iter().flat_map(|d| [&*d.id, &*d.produced.name]);
+                let hint =
+                    expr::nearest(name, known).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+                bail!("no detector is called '{name}'{hint} `tarsius detectors` lists them");
+            };
+            describe(&mut out, detector)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn technique(detector: &Detector) -> Option<&str> {
+    detector.threat.as_ref()?.technique.as_ref().map(|(id, _)| id.as_str())
+}
+
+fn looks(detector: &Detector) -> Vec<&str> {
+    let mut names: Vec<&str> = detector
+        .looks
+        .iter()
+        .map(|look| match &look.of {
+            Of::Event(event) => event.name,
+            Of::Finding(name) => name,
+        })
+        .collect();
+    names.dedup();
+    names
+}
+
+fn describe(out: &mut impl std::io::Write, detector: &Detector) -> std::io::Result<()> {
+    writeln!(out, "{}  finds {}", detector.id, detector.produced.name)?;
+    writeln!(out, "{}\n", detector.produced.description)?;
+    if let Some(threat) = &detector.threat {
+        writeln!(out, "severity       {}", threat.severity.name())?;
+        writeln!(out, "why            {}", threat.description)?;
+        if let Some((id, name)) = &threat.technique {
+            writeln!(out, "technique      {id} {}", name.as_deref().unwrap_or_default())?;
+        }
+        if let Some(tactic) = &threat.tactic {
+            writeln!(out, "tactic         {tactic}")?;
+        }
+    }
+    writeln!(out, "looks at       {}", looks(detector).join(", "))?;
+    if let Some(threshold) = detector.threshold {
+        writeln!(out, "threshold      {} in {:?}", threshold.count, threshold.window)?;
+    }
+    if !detector.requests.is_empty() {
+        let requests: Vec<&str> = detector.requests.iter().copied().collect();
+        writeln!(out, "takes          --enrichment {}, by itself", requests.join(","))?;
+    }
+    let fields: Vec<&str> = detector.produced.fields.iter().map(|(name, _)| name.as_str()).collect();
+    writeln!(out, "tells          {}", fields.join(", "))?;
+    writeln!(out, "tags           {}", detector.produced.tags.join(", "))?;
+    for other in &detector.false_positives {
+        writeln!(out, "may also be    {other}")?;
+    }
+    writeln!(out, "from           {}", detector.place)
+}
+
+/// `tarsius rules`.
+pub(crate) fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        RulesCommand::Check { paths } => {
+            let (shipped, all) = (library(&[])?, library(paths)?);
+            let more = all.detectors.len() - shipped.detectors.len();
+            writeln!(
+                std::io::stdout(),
+                "{more} detectors, beside {} that come with Tarsius: all well",
+                shipped.detectors.len()
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_and_detectors_are_told_apart() {
+        let library = library(&[]).unwrap();
+        let of = |flags: &[&str]| {
+            let flags: Vec<String> = flags.iter().map(|f| (*f).to_owned()).collect();
+            let selected = select(&library, &flags);
+            (selected.findings, selected.events)
+        };
+        let strings = |all: &[&str]| all.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(of(&["openat,anti_debugging"]), (strings(&["anti_debugging"]), strings(&["openat"])));
+        assert_eq!(of(&["TRC-102", "-openat"]), (strings(&["anti_debugging"]), strings(&["-openat"])));
+        assert_eq!(
+            of(&["TRC-10*", "-TRC-103"]).0.iter().filter(|f| *f == "ptrace_code_injection").count(),
+            0
+        );
+        assert_eq!(of(&["*"]), (vec![], strings(&["*"])));
+        assert_eq!(of(&["detectors"]).0.len(), library.detectors.len());
+        assert_eq!(of(&["no_such"]), (vec![], strings(&["no_such"])));
+    }
+}
