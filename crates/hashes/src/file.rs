@@ -6,9 +6,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use context::Sha256;
 use rustix::fs::{Mode, OFlags};
-use sha2::Digest as _;
+use sha2::digest::{Digest, Output};
 
 /// Bytes of the longest file that is hashed.
 const LONGEST: u64 = 512 << 20;
@@ -24,8 +23,8 @@ pub struct FileId {
     pub ctime: u64,
 }
 
-/// The hash of that file; `None` if it is not found, not the same any more, or too long.
-pub(crate) fn hash(file: &FileId, pid: u32, parent: u32, path: &Path) -> Option<Sha256> {
+/// The digest of that file, which `pid` executed; `None` if it is not found, not the same any more, or too long. Reads the file.
+pub fn digest<D: Digest>(file: &FileId, pid: u32, parent: u32, path: &Path) -> Option<Output<D>> {
     let below = |pid: u32| {
         let root = format!("/proc/{pid}/root").into_bytes();
         PathBuf::from(std::ffi::OsStr::from_bytes(&[&root, path.as_os_str().as_bytes()].concat()))
@@ -33,12 +32,12 @@ pub(crate) fn hash(file: &FileId, pid: u32, parent: u32, path: &Path) -> Option<
     // A path that is not absolute is of a file that has none.
     let named = path.is_absolute().then(|| [below(pid), below(parent), path.to_path_buf()]);
     let exe = PathBuf::from(format!("/proc/{pid}/exe"));
-    hash_at(file, pid, &exe, true)
-        .or_else(|| named.into_iter().flatten().find_map(|place| hash_at(file, pid, &place, false)))
+    digest_at::<D>(file, pid, &exe, true)
+        .or_else(|| named.into_iter().flatten().find_map(|place| digest_at::<D>(file, pid, &place, false)))
 }
 
-/// The hash of what is there, if it is that file; `runs`: a process runs it.
-fn hash_at(file: &FileId, pid: u32, place: &Path, runs: bool) -> Option<Sha256> {
+/// The digest of what is there, if it is that file; `runs`: a process runs it.
+fn digest_at<D: Digest>(file: &FileId, pid: u32, place: &Path, runs: bool) -> Option<Output<D>> {
     // Only looked at until it is known to be the file: to open another could do something.
     let found = rustix::fs::open(place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     if !is_it(file, pid, &found, runs) {
@@ -48,7 +47,7 @@ fn hash_at(file: &FileId, pid: u32, place: &Path, runs: bool) -> Option<Sha256> 
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(opened, flags, Mode::empty()).ok()?;
     let mut content = fs::File::from(opened).take(LONGEST + 1);
-    let (mut hash, mut some, mut read) = (sha2::Sha256::new(), vec![0; 128 << 10], 0);
+    let (mut hash, mut some, mut read) = (D::new(), vec![0; 128 << 10], 0);
     loop {
         match content.read(&mut some).ok()? {
             0 => break,
@@ -58,7 +57,7 @@ fn hash_at(file: &FileId, pid: u32, place: &Path, runs: bool) -> Option<Sha256> 
             }
         }
     }
-    (read <= LONGEST && is_it(file, pid, &found, runs)).then(|| Sha256(hash.finalize().into()))
+    (read <= LONGEST && is_it(file, pid, &found, runs)).then(|| hash.finalize())
 }
 
 /// The descriptor is of that file, in that state.

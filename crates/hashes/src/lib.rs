@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use context::FileHash;
+use context::{FileHash, Sha256};
 use rustc_hash::FxHashMap;
 
-pub use file::FileId;
+pub use file::{FileId, digest};
+pub use sha2::Digest;
 
 /// Threads that read files. One that a file system never answers is lost; the others go on.
 const WORKERS: usize = 2;
@@ -68,7 +69,9 @@ impl<T: Send + 'static> Hashes<T> {
             std::thread::Builder::new().name("hashes".into()).spawn(move || {
                 let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 while let Ok((execution, hash)) = next() {
-                    hash.set(file::hash(&execution.file, execution.pid, execution.parent, &execution.path));
+                    let Execution { file, pid, parent, path, .. } = &execution;
+                    let digest = file::digest::<sha2::Sha256>(file, *pid, *parent, path);
+                    hash.set(digest.map(|d| Sha256(d.into())));
                     // Nobody wants to know any more when the receiver is gone.
                     let _ = report.send((execution.with, hash));
                 }
