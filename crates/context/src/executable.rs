@@ -42,6 +42,11 @@ impl Executable {
     pub fn owner(&self) -> Option<&Owner> {
         self.owner.get()?.get()
     }
+
+    /// Whether its file is another than what the package brought, if that is known by now.
+    pub fn modified(&self) -> Option<bool> {
+        self.owner.get()?.modified()
+    }
 }
 
 /// A package of the system's.
@@ -64,20 +69,34 @@ pub enum Owner {
     Unknown,
 }
 
-/// The package of a file, once it was looked for: shared with who looks.
+/// The package of a file, once it was looked for, and whether the file is what that brought: shared with who looks.
 #[derive(Debug, Default)]
-pub struct FileOwner(OnceLock<Owner>);
+pub struct FileOwner {
+    owner: OnceLock<Owner>,
+    modified: OnceLock<bool>,
+}
 
 impl FileOwner {
     /// The owner, if it is known by now.
     pub fn get(&self) -> Option<&Owner> {
-        self.0.get()
+        self.owner.get()
     }
 
     /// It is known now.
     pub fn set(&self, owner: Owner) {
         // There is one who looks.
-        let _ = self.0.set(owner);
+        let _ = self.owner.set(owner);
+    }
+
+    /// Whether the file is another than what the package brought, if that is known by now.
+    pub fn modified(&self) -> Option<bool> {
+        self.modified.get().copied()
+    }
+
+    /// That is known now.
+    pub fn set_modified(&self, modified: bool) {
+        // There is one who looks.
+        let _ = self.modified.set(modified);
     }
 }
 

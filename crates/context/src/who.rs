@@ -35,8 +35,11 @@ impl Who for Context {
     }
 
     fn package(&self, event: &Event<'_>) -> Option<Option<PackageRef<'_>>> {
-        match self.process(event)?.program()?.owner()? {
-            Owner::Package(p) => Some(Some(PackageRef { name: &p.name, version: &p.version })),
+        let program = self.process(event)?.program()?;
+        match program.owner()? {
+            Owner::Package(p) => {
+                Some(Some(PackageRef { name: &p.name, version: &p.version, modified: program.modified() }))
+            }
             Owner::Nobody => Some(None),
             Owner::Unknown => None,
         }

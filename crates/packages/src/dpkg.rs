@@ -1,7 +1,12 @@
-//! dpkg's database: `status` has the versions, `info/PACKAGE.list` the paths, `diversions` those that a package has moved away.
+//! dpkg's database: `status` has the versions, `info/PACKAGE.list` the paths, `info/PACKAGE.md5sums` digests of most files, `diversions`
+//! those paths that a package has moved away.
+
+use std::collections::HashMap;
 
 use rustc_hash::FxHashMap;
 
+use crate::digest::Algorithm;
+use crate::error::Unread;
 use crate::index::Index;
 use crate::root::Root;
 
@@ -12,8 +17,8 @@ pub(crate) const DIVERSIONS: &str = "var/lib/dpkg/diversions";
 const MOST: usize = 400_000;
 
 /// Reads the database into the index; false if there is none.
-pub(crate) fn read(root: &Root, index: &mut Index) -> bool {
-    let Some(status) = root.read(STATUS) else { return false };
+pub(crate) fn read(root: &Root, index: &mut Index) -> Result<bool, Unread> {
+    let Some(status) = root.read(STATUS) else { return Ok(false) };
     let installed = installed(&String::from_utf8_lossy(&status));
     let diversions = root.read(DIVERSIONS).unwrap_or_default();
     let diversions = diverted(&diversions);
@@ -23,16 +28,28 @@ pub(crate) fn read(root: &Root, index: &mut Index) -> bool {
         let Some(version) = installed.get(list) else { continue };
         let Some(paths) = root.read(&format!("{LISTS}/{list}.list")) else { continue };
         let name = list.split(':').next().unwrap_or(list);
-        let package = index.package(name, version);
+        let package = index.package(name, version, Some(Algorithm::Md5))?;
+        let digests = root.read(&format!("{LISTS}/{list}.md5sums")).unwrap_or_default();
+        let digests = md5sums(&digests);
         for path in paths.split(|&b| b == b'\n').filter(|p| p.len() > 1) {
+            let digest = path.get(1..).and_then(|p| digests.get(p)).copied();
             let path = match diversions.get(path) {
                 Some((to, by)) if *by != name.as_bytes() => to,
                 _ => path,
             };
-            index.path(path, package);
+            index.path(path, package, digest)?;
         }
     }
-    true
+    Ok(true)
+}
+
+/// Lines of a digest, two spaces, and a path from the root.
+fn md5sums(text: &[u8]) -> HashMap<&[u8], &[u8]> {
+    let lines = text.split(|&b| b == b'\n').filter_map(|line| {
+        let (digest, path) = line.split_at_checked(32)?;
+        Some((path.strip_prefix(b"  ")?, digest))
+    });
+    lines.collect()
 }
 
 /// Versions of the packages that are there, or were in part, by the names of their lists: with the architecture where several may be

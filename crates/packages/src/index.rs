@@ -1,63 +1,95 @@
 //! From paths to packages.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use context::Package;
+use context::{Owner, Package};
 
+use crate::digest::{Algorithm, Expected, Key, Sum};
+use crate::error::Unread;
 use crate::root::{Root, Stamp};
-use crate::{MARGIN, apk, dpkg};
+use crate::{MARGIN, apk, dpkg, rpm};
 
-/// Paths that are kept of one root; those beyond make the database one that is not known.
+/// Paths and packages that are kept of one root; with more, what is not among them is not known.
 const PATHS: usize = 4 << 20;
+const PACKAGES: usize = 1 << 18;
+
+/// How often a root is read that changes meanwhile.
+const TRIES: usize = 3;
 
 /// Folders of the root that may be links into `/usr`.
 const MERGED: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
 
 /// The packages of one root, by the paths of their files.
 ///
-/// Of a path only a sum is kept, of 64 bits, by a key that nobody knows: 200,000 paths are 3 MiB, and a path that is no package's
-/// is taken for one of them in one of 10^13 cases.
+/// Of a path and of a file's digest only sums are kept, of 64 bits, by a key that nobody knows: 200,000 paths are 5 MiB, and a path that is
+/// no package's is taken for one of them in one of 10^13 cases.
 #[derive(Debug)]
 pub(crate) struct Index {
-    key: RandomState,
+    key: Key,
     /// In order.
-    paths: Vec<(u64, u32)>,
-    packages: Vec<Arc<Package>>,
+    files: Vec<File>,
+    packages: Vec<(Arc<Package>, Option<Algorithm>)>,
     merged: Vec<&'static str>,
-    stamps: [Stamp; STAMPED.len()],
+    stamps: Stamps,
     /// When it was begun to be read, nanoseconds since the epoch.
     read: u64,
+    unread: Option<Unread>,
+}
+
+/// A file of a package.
+#[derive(Debug)]
+struct File {
+    path: u64,
+    package: u32,
+    digest: Option<Sum>,
 }
 
 /// What changes when packages come and go.
-const STAMPED: [&str; 5] =
-    [dpkg::STATUS, dpkg::LISTS, dpkg::DIVERSIONS, apk::INSTALLED[0], apk::INSTALLED[1]];
+const OTHERS: [&str; 5] = [dpkg::STATUS, dpkg::LISTS, dpkg::DIVERSIONS, apk::INSTALLED[0], apk::INSTALLED[1]];
 
 /// The state of a root's databases.
-pub(crate) fn stamps(root: &Root) -> [Stamp; STAMPED.len()] {
-    STAMPED.map(|path| root.stamp(path))
+pub(crate) type Stamps = ([Stamp; OTHERS.len()], [Stamp; rpm::FILES.len()]);
+
+fn stamps(root: &Root) -> Stamps {
+    (OTHERS.map(|path| root.stamp(path)), rpm::FILES.map(|path| root.stamp(path)))
 }
 
 impl Index {
-    /// Of that root; `None` if it has no database that can be read.
-    pub(crate) fn read(root: &Root) -> Option<Index> {
-        let mut index = Index {
-            key: RandomState::new(),
-            paths: vec![],
-            packages: vec![],
-            merged: MERGED.into_iter().filter(|name| root.is_merged(name)).collect(),
-            read: now(),
-            stamps: stamps(root),
-        };
-        let found = dpkg::read(root, &mut index) | apk::read(root, &mut index);
-        if !found || index.paths.len() > PATHS {
-            return None;
+    /// Of that root; `None` if it has no database.
+    pub(crate) fn read(root: &Root, key: &Key) -> Option<Index> {
+        let mut index = Index::read_once(root, key)?;
+        for _ in 1..TRIES {
+            if index.is_current(root) {
+                return Some(index);
+            }
+            index = Index::read_once(root, key)?;
         }
-        index.paths.sort_unstable();
-        index.paths.shrink_to_fit();
+        if !index.is_current(root) {
+            index.unread = Some(Unread::Changing);
+        }
         Some(index)
+    }
+
+    /// Without a package.
+    pub(crate) fn new(key: &Key, merged: Vec<&'static str>, stamps: Stamps) -> Index {
+        Index { key: key.clone(), files: vec![], packages: vec![], merged, stamps, read: now(), unread: None }
+    }
+
+    fn read_once(root: &Root, key: &Key) -> Option<Index> {
+        let merged = MERGED.into_iter().filter(|name| root.is_merged(name)).collect();
+        let mut index = Index::new(key, merged, stamps(root));
+        let mut found = false;
+        for read in [dpkg::read, apk::read, rpm::read] {
+            match read(root, &mut index) {
+                Ok(there) => found |= there,
+                Err(why) => index.unread = Some(why),
+            }
+        }
+        index.files.sort_unstable_by_key(|f| (f.path, f.package));
+        index.files.shrink_to_fit();
+        (found || index.unread.is_some()).then_some(index)
     }
 
     /// Whether a file that was last changed at that time, nanoseconds since the epoch, is the one of which the databases spoke.
@@ -72,26 +104,55 @@ impl Index {
 
     /// How many paths there are.
     pub(crate) fn len(&self) -> usize {
-        self.paths.len()
+        self.files.len()
     }
 
-    pub(crate) fn package(&mut self, name: &str, version: &str) -> u32 {
-        self.packages.push(Arc::new(Package { name: name.into(), version: version.into() }));
-        u32::try_from(self.packages.len() - 1).unwrap_or(u32::MAX)
+    /// Why there may be packages that are not in it.
+    pub(crate) fn unread(&self) -> Option<Unread> {
+        self.unread
     }
 
-    pub(crate) fn path(&mut self, path: &[u8], package: u32) {
-        if self.paths.len() <= PATHS {
-            self.paths.push((self.sum(path), package));
+    /// Adds a package, the digests of whose files are of that algorithm.
+    pub(crate) fn package(
+        &mut self,
+        name: &str,
+        version: &str,
+        algorithm: Option<Algorithm>,
+    ) -> Result<u32, Unread> {
+        let number = u32::try_from(self.packages.len()).ok().filter(|&n| (n as usize) < PACKAGES);
+        let number = number.ok_or(Unread::TooLong)?;
+        self.packages.push((Arc::new(Package { name: name.into(), version: version.into() }), algorithm));
+        Ok(number)
+    }
+
+    /// Adds a path of a package, with the digest in hexadecimal of what the package brought, if that is known.
+    pub(crate) fn path(&mut self, path: &[u8], package: u32, digest: Option<&[u8]>) -> Result<(), Unread> {
+        if self.files.len() >= PATHS {
+            return Err(Unread::TooLong);
         }
+        let algorithm = self.packages.get(package as usize).and_then(|(_, algorithm)| *algorithm);
+        let digest = digest.and_then(|d| self.key.sum(algorithm?, d));
+        self.files.push(File { path: self.sum(path), package, digest });
+        Ok(())
     }
 
-    /// The package that has that path; of several the one that was read first.
-    pub(crate) fn owner(&self, path: &[u8]) -> Option<&Arc<Package>> {
+    /// The package that has that path, of several the one that was read first; and the digest of what it brought.
+    pub(crate) fn owner(&self, path: &[u8]) -> Option<(&Arc<Package>, Option<Expected>)> {
         let sum = self.sum(path);
-        let at = self.paths.partition_point(|&(s, _)| s < sum);
-        let &(_, package) = self.paths.get(at).filter(|&&(s, _)| s == sum)?;
-        self.packages.get(package as usize)
+        let at = self.files.partition_point(|f| f.path < sum);
+        let file = self.files.get(at).filter(|f| f.path == sum)?;
+        let (package, algorithm) = self.packages.get(file.package as usize)?;
+        let expected = algorithm.zip(file.digest).map(|(algorithm, sum)| Expected { algorithm, sum });
+        Some((package, expected))
+    }
+
+    /// Whose that path is. That it is nobody's is only known if every database was read.
+    pub(crate) fn answer(&self, path: &[u8]) -> (Owner, Option<Expected>) {
+        match self.owner(path) {
+            Some((package, expected)) => (Owner::Package(Arc::clone(package)), expected),
+            None if self.unread.is_some() => (Owner::Unknown, None),
+            None => (Owner::Nobody, None),
+        }
     }
 
     /// Of the path as it is where `/bin` and the like are links into `/usr`.
@@ -102,7 +163,7 @@ impl Index {
                 .is_some_and(|p| p.starts_with(b"/"))
         };
         let usr: &[u8] = if self.merged.iter().any(|name| top(&name)) { b"/usr" } else { b"" };
-        self.key.hash_one((usr.len() + path.len(), Chained(usr, path)))
+        self.key.0.hash_one((usr.len() + path.len(), Chained(usr, path)))
     }
 }
 

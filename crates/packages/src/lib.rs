@@ -1,17 +1,22 @@
-//! Which package an executed file is of: by its path, in the database of dpkg or apk in the root that it has in its own mount namespace.
+//! Which package an executed file is of: by its path, in the database of dpkg, rpm or apk in the root that it has in its own mount namespace.
 //!
 //! A thread reads the databases: the host's at start, a container's through the root of a process in it, when something is executed there for
 //! the first time. A file that was last changed before a database was read is the one of which the database spoke, so its owner is told at once.
 //! Whatever else there is, the thread looks for, and reads the database again if it was changed: so an answer may come after the event. That a
 //! database is the one that was read, is looked at again at most a second after an execution.
 //!
-//! It is the path that has an owner. That the file is still the package's own, is not looked at.
+//! It is the path that has an owner. Whether the file is what the package brought, its digest tells, where the package has one: threads of their
+//! own read the file, so that this answer may come later still.
 
 mod apk;
+mod digest;
 mod dpkg;
+mod error;
 mod index;
 mod root;
+mod rpm;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -19,8 +24,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use context::{FileOwner, Owner};
+use hashes::FileId;
 use rustc_hash::FxHashMap;
 
+use digest::{Digests, Key};
+use error::Unread;
 use index::Index;
 use root::Root;
 
@@ -40,12 +48,19 @@ const FRESH: Duration = Duration::from_secs(1);
 pub struct Execution {
     /// The file's path as the kernel has it: from the root of the mount namespace.
     pub path: Box<[u8]>,
-    /// When its inode was last changed, nanoseconds since the epoch.
-    pub ctime: u64,
+    /// Which file it is, in which state; without, it may be a new one.
+    pub file: Option<FileId>,
     /// The mount namespace.
     pub mnt_ns: u32,
     /// The process, and its parent, which is likely in the same namespace.
     pub pids: [u32; 2],
+}
+
+impl Execution {
+    /// Whether its file is one of which the databases spoke.
+    fn is_spoken_of(&self, index: &Index) -> bool {
+        self.file.is_some_and(|file| index.is_of(file.ctime))
+    }
 }
 
 /// What is known of a mount namespace.
@@ -69,8 +84,17 @@ fn lock(indexes: &Indexes) -> MutexGuard<'_, FxHashMap<u32, Known>> {
 pub struct Packages {
     ask: SyncSender<(Execution, Arc<FileOwner>)>,
     indexes: Indexes,
+    digests: Digests,
+    unread: Arc<Mutex<Complaints>>,
     refused: u64,
     lost: Arc<AtomicU64>,
+}
+
+/// What was found out of databases that can not be read, each kind once.
+#[derive(Debug, Default)]
+struct Complaints {
+    known: HashSet<Unread>,
+    new: Vec<String>,
 }
 
 impl Packages {
@@ -85,15 +109,24 @@ impl Packages {
 
     fn of(root: &Path) -> std::io::Result<Packages> {
         let host = namespace(Path::new("/proc/self/ns/mnt"))?;
-        let (indexes, lost) = (Indexes::default(), Arc::new(AtomicU64::new(0)));
-        let worker =
-            Worker { root: root.to_path_buf(), host, indexes: Arc::clone(&indexes), lost: Arc::clone(&lost) };
+        let (indexes, key) = (Indexes::default(), Key::default());
+        let digests = Digests::start(&key)?;
+        let (unread, lost) = (Arc::<Mutex<Complaints>>::default(), Arc::<AtomicU64>::default());
+        let worker = Worker {
+            root: root.to_path_buf(),
+            host,
+            key,
+            indexes: Arc::clone(&indexes),
+            digests: digests.clone(),
+            unread: Arc::clone(&unread),
+            lost: Arc::clone(&lost),
+        };
         if let Some(root) = Root::at(root) {
             worker.look(host, &root);
         }
         let (ask, asked) = sync_channel(QUEUE);
         std::thread::Builder::new().name("packages".into()).spawn(move || worker.work(&asked))?;
-        Ok(Packages { ask, indexes, refused: 0, lost })
+        Ok(Packages { ask, indexes, digests, unread, refused: 0, lost })
     }
 
     /// Where it is told whose the executed file is, at once if that is known. Does not wait.
@@ -101,10 +134,13 @@ impl Packages {
         let owner = Arc::new(FileOwner::default());
         let known = lock(&self.indexes).get(&execution.mnt_ns).cloned();
         if let Some(Known { index: Some(index), looked }) = known
-            && index.is_of(execution.ctime)
-            && let Some(package) = index.owner(&execution.path)
+            && execution.is_spoken_of(&index)
+            && let Some((package, expected)) = index.owner(&execution.path)
         {
             owner.set(Owner::Package(Arc::clone(package)));
+            if let Some(expected) = expected {
+                self.digests.compare(&execution, expected, &owner);
+            }
             if looked.elapsed() < FRESH {
                 return owner;
             }
@@ -117,9 +153,15 @@ impl Packages {
         owner
     }
 
-    /// How many files were not looked for, as too many came at once or their root was gone.
+    /// How many files were not looked for, or not compared, as too many came at once or their root was gone.
     pub fn lost(&self) -> u64 {
-        self.refused + self.lost.load(Ordering::Relaxed)
+        self.refused + self.lost.load(Ordering::Relaxed) + self.digests.refused()
+    }
+
+    /// Why databases were not read, since the last time; of each reason, of one of them.
+    pub fn complaints(&mut self) -> Vec<String> {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut unread.new)
     }
 }
 
@@ -127,7 +169,10 @@ impl Packages {
 struct Worker {
     root: PathBuf,
     host: u32,
+    key: Key,
     indexes: Indexes,
+    digests: Digests,
+    unread: Arc<Mutex<Complaints>>,
     lost: Arc<AtomicU64>,
 }
 
@@ -144,24 +189,31 @@ impl Worker {
                     // Nobody is left through whom the root could be had. Whether it had another database by then, is not known.
                     let known = lock(&self.indexes).get(&execution.mnt_ns).and_then(|k| k.index.clone());
                     let known =
-                        known.filter(|i| i.is_of(execution.ctime) && i.owner(&execution.path).is_some());
+                        known.filter(|i| execution.is_spoken_of(i) && i.owner(&execution.path).is_some());
                     if known.is_none() {
                         self.lost.fetch_add(1, Ordering::Relaxed);
                     }
                     known
                 }
             };
-            let of = |index: Arc<Index>| {
-                index.owner(&execution.path).map_or(Owner::Nobody, |p| Owner::Package(Arc::clone(p)))
-            };
-            owner.set(index.map_or(Owner::Unknown, of));
+            let (whose, expected) = index.map_or((Owner::Unknown, None), |i| i.answer(&execution.path));
+            owner.set(whose);
+            if let Some(expected) = expected {
+                self.digests.compare(&execution, expected, &owner);
+            }
         }
     }
 
     /// The index of a root, read anew if its databases were changed.
     fn look(&self, mnt_ns: u32, root: &Root) -> Option<Arc<Index>> {
         let known = lock(&self.indexes).get(&mnt_ns).and_then(|k| k.index.clone());
-        let index = known.filter(|i| i.is_current(root)).or_else(|| Index::read(root).map(Arc::new));
+        let index = known.filter(|i| i.is_current(root)).or_else(|| {
+            let index = Index::read(root, &self.key)?;
+            if let Some(why) = index.unread() {
+                self.complain(mnt_ns, why);
+            }
+            Some(Arc::new(index))
+        });
         let mut indexes = lock(&self.indexes);
         let paths: usize = indexes.values().filter_map(|k| k.index.as_ref()).map(|i| i.len()).sum();
         if !indexes.contains_key(&mnt_ns) && (indexes.len() >= NAMESPACES || paths > PATHS) {
@@ -169,6 +221,16 @@ impl Worker {
         }
         indexes.insert(mnt_ns, Known { index: index.clone(), looked: Instant::now() });
         index
+    }
+
+    fn complain(&self, mnt_ns: u32, why: Unread) {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        // What changes will be read when it is asked for again.
+        if why != Unread::Changing && unread.known.insert(why) {
+            unread.new.push(format!(
+                "package unknown: {why} (in mount namespace {mnt_ns}; others like it are not told)"
+            ));
+        }
     }
 }
 
@@ -219,7 +281,7 @@ mod tests {
     }
 
     fn owner(index: &Index, path: &str) -> Option<(String, String)> {
-        index.owner(path.as_bytes()).map(|p| (p.name.to_string(), p.version.to_string()))
+        index.owner(path.as_bytes()).map(|(p, _)| (p.name.to_string(), p.version.to_string()))
     }
 
     fn is(name: &str, version: &str) -> Option<(String, String)> {
@@ -231,7 +293,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         debian(folder.path());
         let root = Root::at(folder.path()).unwrap();
-        let index = Index::read(&root).unwrap();
+        let index = Index::read(&root, &Key::default()).unwrap();
         // By either name, as /bin is a link.
         for ls in ["/bin/ls", "/usr/bin/ls"] {
             assert_eq!(owner(&index, ls), is("coreutils", "9.1-1"), "{ls}");
@@ -253,7 +315,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "C:Q1\nP:busybox\nV:1.36-r5\nF:bin\nR:busybox\na:0:0:755\nF:\nR:top\n\nP:musl\nV:1.2\nF:lib\nR:ld.so\n\n";
         write(folder.path(), "lib/apk/db/installed", text);
-        let index = Index::read(&Root::at(folder.path()).unwrap()).unwrap();
+        let index = Index::read(&Root::at(folder.path()).unwrap(), &Key::default()).unwrap();
         assert_eq!(owner(&index, "/bin/busybox"), is("busybox", "1.36-r5"));
         assert_eq!(owner(&index, "/top"), is("busybox", "1.36-r5"));
         assert_eq!(owner(&index, "/lib/ld.so"), is("musl", "1.2"));
@@ -268,10 +330,66 @@ mod tests {
         debian(&outside);
         fs::create_dir_all(inside.join("var/lib")).unwrap();
         symlink(outside.join("var/lib/dpkg"), inside.join("var/lib/dpkg")).unwrap();
-        assert!(Index::read(&Root::at(&inside).unwrap()).is_none());
+        assert!(Index::read(&Root::at(&inside).unwrap(), &Key::default()).is_none());
         fs::remove_file(inside.join("var/lib/dpkg")).unwrap();
         symlink("../../../out/var/lib/dpkg", inside.join("var/lib/dpkg")).unwrap();
-        assert!(Index::read(&Root::at(&inside).unwrap()).is_none());
+        assert!(Index::read(&Root::at(&inside).unwrap(), &Key::default()).is_none());
+    }
+
+    /// MD5 of `abc`: RFC 1321, appendix A.5.
+    const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
+
+    #[test]
+    fn whether_a_file_is_what_its_package_brought() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_str().unwrap();
+        let own = |name: &str| format!("{root}/bin/{name}");
+        let names = ["same", "other", "unsaid", "wrong"];
+        let list: String = names.iter().map(|name| own(name) + "\n").collect();
+        // By another's paths, and in letters of another size.
+        let digests = format!(
+            "{}  {root}/bin/same\n{ABC}  {root}/bin/other\nabc  {root}/bin/wrong\n{ABC}  bin/unsaid\n",
+            ABC.to_uppercase()
+        );
+        write(folder.path(), "var/lib/dpkg/status", "Package: p\nVersion: 1\n");
+        write(folder.path(), "var/lib/dpkg/info/p.list", &list);
+        write(folder.path(), "var/lib/dpkg/info/p.md5sums", &digests.replace("  /", "  "));
+        for name in names {
+            write(folder.path(), &format!("bin/{name}"), if name == "other" { "abd" } else { "abc" });
+        }
+        let mut packages = Packages::of(folder.path()).unwrap();
+        let mnt_ns = namespace(Path::new("/proc/self/ns/mnt")).unwrap();
+        let mut run = |name: &str| {
+            use std::os::unix::fs::MetadataExt as _;
+            let m = fs::metadata(own(name)).unwrap();
+            let ctime = (m.ctime() * 1_000_000_000 + m.ctime_nsec()).cast_unsigned();
+            let file = Some(FileId { dev: m.dev() as u32, inode: m.ino(), ctime });
+            packages.of_execution(Execution { path: own(name).as_bytes().into(), file, mnt_ns, pids: [0, 0] })
+        };
+        for (name, modified) in [("same", false), ("other", true)] {
+            let owner = run(name);
+            while owner.modified().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(owner.modified(), Some(modified), "{name}");
+            assert!(matches!(owner.get(), Some(Owner::Package(_))));
+        }
+        for name in ["unsaid", "wrong"] {
+            let owner = run(name);
+            while owner.get().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(matches!(owner.get(), Some(Owner::Package(_))));
+            assert_eq!(owner.modified(), None, "{name}");
+        }
+        // What was changed is another file, and is read anew.
+        fs::write(own("same"), "abd").unwrap();
+        let owner = run("same");
+        while owner.modified().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(owner.modified(), Some(true));
+        assert_eq!(packages.lost(), 0);
     }
 
     #[test]
@@ -281,7 +399,8 @@ mod tests {
         let mut packages = Packages::of(folder.path()).unwrap();
         let here = namespace(Path::new("/proc/self/ns/mnt")).unwrap();
         let run = |packages: &mut Packages, path: &str, ctime: u64, mnt_ns: u32, pid: u32| {
-            packages.of_execution(Execution { path: path.as_bytes().into(), ctime, mnt_ns, pids: [pid, pid] })
+            let file = Some(FileId { dev: 0, inode: 0, ctime });
+            packages.of_execution(Execution { path: path.as_bytes().into(), file, mnt_ns, pids: [pid, pid] })
         };
         let later = |owner: &FileOwner| loop {
             match owner.get() {

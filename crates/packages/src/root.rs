@@ -31,12 +31,15 @@ impl Root {
         rustix::fs::openat2(&self.0, path, flags, Mode::empty(), within).ok().map(File::from)
     }
 
+    /// A regular file, to be read.
+    pub(crate) fn file(&self, path: &str) -> Option<File> {
+        let found = self.open(path, OFlags::empty())?;
+        found.metadata().ok()?.is_file().then_some(found)
+    }
+
     /// What a regular file has in it, unless it is too long.
     pub(crate) fn read(&self, path: &str) -> Option<Vec<u8>> {
-        let found = self.open(path, OFlags::empty())?;
-        if !found.metadata().ok()?.is_file() {
-            return None;
-        }
+        let found = self.file(path)?;
         let mut bytes = vec![];
         found.take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
         (bytes.len() as u64 <= LONGEST).then_some(bytes)

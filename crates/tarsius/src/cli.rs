@@ -75,7 +75,7 @@ pub(crate) struct Watch {
     pub(crate) output: Vec<String>,
 
     /// More about each event: environment; fd-paths, what the descriptors among the arguments of a system call stand for; ancestry=N (how many ancestors, 16 if not said); executable-hash, SHA-256 of executed files,
-    /// each hashed once (executable-hash.mode=none: at each execution); loaded-hash, the same of shared objects and modules; package, of dpkg or apk, of executed files. Always on: decoded-data, container,
+    /// each hashed once (executable-hash.mode=none: at each execution); loaded-hash, the same of shared objects and modules; package, of dpkg, rpm or apk, of executed files, and whether these are what it brought. Always on: decoded-data, container,
     /// for which container.docker.socket=PATH (or containerd, crio, podman) says where a runtime tells names
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,

@@ -95,6 +95,7 @@ pub(crate) const fn columns(what: What) -> &'static [&'static str] {
             "executable",
             "sha256",
             "package",
+            "modified",
             "container",
             "started",
             "ended",
@@ -134,6 +135,7 @@ fn tree(context: &Context, at: u64, answer: &mut Answer) -> Result<(), String> {
             // It is of what it runs now.
             row.insert("sha256".into(), Value::Null);
             row.insert("package".into(), Value::Null);
+            row.insert("modified".into(), Value::Null);
         }
         row.insert("depth".into(), json!(depth));
         answer.row(row);
@@ -166,6 +168,7 @@ fn process(context: &Context, p: &Process) -> Row {
         ("executable", p.executable().map_or(Value::Null, text)),
         ("sha256", json!(p.program().and_then(|e| e.sha256()).map(|s| s.to_string()))),
         ("package", json!(p.program().and_then(|e| e.owner()).map(package))),
+        ("modified", json!(p.program().and_then(|e| e.modified()))),
         ("container", json!(context.containers.container(p.cgroup()).map(Container::id))),
         ("started", time(context, p.key().start_time)),
         ("ended", p.exit_time().map_or(Value::Null, |t| time(context, t))),

@@ -26,16 +26,18 @@ pub(crate) struct Executed {
     path: Box<[u8]>,
 }
 
+/// Which file was executed or loaded, in which state.
+pub(crate) fn file(event: &Event<'_>) -> Option<FileId> {
+    let number = |field: &str| event.field_by_name(field)?.value?.as_u64();
+    let dev = u32::try_from(number("dev")?).ok()?;
+    Some(FileId { dev, inode: number("inode")?, ctime: number("ctime")? })
+}
+
 /// Has the file of an execution or a load hashed; so that events of a process have the hash of what it executed once it is known.
 pub(crate) fn hash(hashes: &mut Hashes<Executed>, context: &Context, event: &Event<'_>) {
     let executed = event.definition.id == exec::EVENT_ID;
     let told_by = if executed { executable_hash::EVENT_ID } else { loaded_file_hash::EVENT_ID };
-    let number = |field: &str| event.field_by_name(field)?.value?.as_u64();
-    let (Some(dev), Some(inode), Some(ctime)) = (number("dev"), number("inode"), number("ctime")) else {
-        return;
-    };
-    let Ok(dev) = u32::try_from(dev) else { return };
-    let file = FileId { dev, inode, ctime };
+    let Some(file) = file(event) else { return };
     // A part of a path is another path; without one, only the process has the file.
     let path = event.field_by_name("pathname").filter(|p| p.quality == Quality::Ok);
     let path = path.and_then(|p| p.value?.as_bytes()).unwrap_or_default();

@@ -255,11 +255,9 @@ impl Helper for Packages {
             && let Some(program) = seen.context.process(seen.event).and_then(|p| p.program())
         {
             let header = &seen.event.header;
-            let ctime = seen.event.field(sched_process_exec::CTIME).value.and_then(|c| c.as_u64());
             program.owned_by(self.of_execution(Execution {
                 path: path.into(),
-                // Of which the time is not known, may be new.
-                ctime: ctime.unwrap_or(u64::MAX),
+                file: executable::file(seen.event),
                 mnt_ns: header.mnt_ns,
                 pids: [header.pid, header.ppid],
             }));
@@ -272,6 +270,10 @@ impl Helper for Packages {
 
     fn lost(&self) -> Option<Loss> {
         Some(loss(Lane::Life, "packages", Packages::lost(self)))
+    }
+
+    fn complaints(&mut self) -> Vec<String> {
+        Packages::complaints(self)
     }
 }
 

@@ -211,7 +211,11 @@ fn executable(
         Some(Some(package)) => {
             keyed(out, ",\"package\":{\"name\":", package.name);
             keyed(out, ",\"version\":", package.version);
-            out.push(b'}');
+            out.extend_from_slice(match package.modified {
+                Some(true) => b",\"modified\":true}",
+                Some(false) => b",\"modified\":false}",
+                None => b"}",
+            });
         }
         Some(None) => out.extend_from_slice(b",\"package\":null"),
         None => {}

@@ -262,7 +262,8 @@ fn definitions() -> Value {
     let escaped = json!({ "const": "escaped" });
     let sha256 = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
     // Null: of none.
-    let package = record(json!({ "name": string(), "version": string() }));
+    let package = json!({ "name": string(), "version": string(), "modified": { "type": "boolean" } });
+    let package = object(package, &["name", "version"]);
     let package = json!({ "anyOf": [package, { "type": "null" }] });
     let executable = object(
         json!({ "path": string(), "encoding": escaped, "sha256": sha256, "package": package }),

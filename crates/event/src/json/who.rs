@@ -67,6 +67,8 @@ pub struct PackageRef<'a> {
     pub name: &'a str,
     /// Its version.
     pub version: &'a str,
+    /// Whether the file is another than what the package brought, if that is known.
+    pub modified: Option<bool>,
 }
 
 /// A container.
