@@ -86,16 +86,21 @@ fn origins(dir: &Path, _: &[String]) {
     run(named, "named-memfd", 0);
 }
 
-/// In a mount namespace of its own, whose root is the folder given, runs its `/bin/sleep` until told to end.
+/// Each in a mount namespace of its own, whose root is the folder given, runs those of its programs, which sleep, until told to end.
 fn foreign_root(dir: &Path, args: &[String]) {
-    let script = format!(
-        "mount --make-rprivate / && mount --bind {0} {0} && cd {0} && mkdir old && pivot_root . old && exec /bin/sleep 60",
-        args[0]
-    );
-    let mut child = Command::new("unshare").args(["-m", "sh", "-c", &script]).spawn().unwrap();
+    let (root, programs) = args.split_first().unwrap();
+    let run = |program: &String| {
+        let script = format!(
+            "mount --make-rprivate / && mount --bind {root} {root} && cd {root} && mkdir -p old && pivot_root . old && exec {program} 60"
+        );
+        Command::new("unshare").args(["-m", "sh", "-c", &script]).spawn().unwrap()
+    };
+    let mut children: Vec<_> = programs.iter().map(run).collect();
     wait_for_end(dir);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    for child in &mut children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 /// Runs a program that sleeps until told to end.

@@ -17,6 +17,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("hashes_of_loaded_files", hashes_of_loaded_files),
     ("packages_of_programs", packages),
     ("packages_in_another_root", packages_in_another_root),
+    ("packages_of_rpm_sqlite", |test| packages_of_rpm(test, "sqlite", "rpmdb.sqlite")),
+    ("packages_of_rpm_ndb", |test| packages_of_rpm(test, "ndb", "Packages.db")),
+    ("packages_unknown", packages_unknown),
     ("questions_to_a_watch", questions),
     ("control_sockets", control_sockets),
     ("pids_used_again", pids_used_again),
@@ -95,7 +98,10 @@ fn packages(test: &str) {
     let programs = ["/bin/true".to_string(), own.clone()];
     let (account, _act) =
         watch_act("executions", &programs, "sched_process_exec,sched_process_exit", &["-E", "package"]);
-    assert_eq!(package(&account, "/bin/true"), Some(json!({"name": "coreutils", "version": version})));
+    let mut told = package(&account, "/bin/true").unwrap();
+    // Whether that is told of the first execution already, is up to how fast the file is read.
+    assert!(told.as_object_mut().unwrap().remove("modified").is_none_or(|m| m == false), "{told}");
+    assert_eq!(told, json!({"name": "coreutils", "version": version}));
     // It was looked for again, so it was not known at once; in its last event it may be.
     let ends = account.lines.of("sched_process_exit");
     let of_own = ends.iter().filter(|l| *l.process("/executable/path") == json!(own));
@@ -110,19 +116,17 @@ fn packages(test: &str) {
     assert_eq!(package(&account, "/bin/true"), None);
 }
 
-/// A container's programs are of the packages of its own root, whatever the host has.
-fn packages_in_another_root(test: &str) {
+/// What runs in another root: a program with what `tarsius query` has to say of its package, and whether it is modified.
+type Expected<'a> = (&'a str, Value, Value);
+
+/// Runs programs of another root, each in a mount namespace of its own, until the watch knows of each what is expected; each one's last
+/// event.
+fn run_in_root(root: &Path, programs: &[Expected<'_>]) -> (Account, Vec<Line>) {
     let folder = tempfile::tempdir().unwrap();
-    let (root, socket) = (folder.path().join("root"), folder.path().join("control.sock"));
-    for at in ["bin", "var/lib/dpkg/info"] {
-        fs::create_dir_all(root.join(at)).unwrap();
-    }
-    if let Err(why) = fs::copy("/usr/bin/busybox", root.join("bin/sleep")) {
-        return println!("SKIP {test}: /usr/bin/busybox: {why}");
-    }
-    fs::write(root.join("var/lib/dpkg/status"), "Package: toybox\nVersion: 0.8\n").unwrap();
-    fs::write(root.join("var/lib/dpkg/info/toybox.list"), "/.\n/bin/sleep\n").unwrap();
-    let mut act = Act::new("foreign_root", &[root.to_str().unwrap().to_string()]);
+    let socket = folder.path().join("control.sock");
+    let mut args = vec![root.to_str().unwrap().to_string()];
+    args.extend(programs.iter().map(|(program, ..)| program.to_string()));
+    let mut act = Act::new("foreign_root", &args);
     let scope = format!("tree={}", act.pid());
     let watch = Watch::start(&[
         "--events",
@@ -135,18 +139,147 @@ fn packages_in_another_root(test: &str) {
         socket.to_str().unwrap(),
     ]);
     act.begin();
-    let filters = ["executable=/bin/sleep", "ended="];
-    wait_until("the package", || {
-        let rows = query(&socket, "process", &filters);
-        rows.iter().any(|r| r["package"] == "toybox 0.8")
-    });
+    for (program, package, modified) in programs {
+        // The host has programs of these names, too.
+        let (program, parent) = (format!("executable={program}"), format!("ppid={}", act.pid()));
+        wait_until("the package", || {
+            let rows = query(&socket, "process", &[&program, &parent, "ended="]);
+            rows.iter().any(|r| r["package"] == *package && r["modified"] == *modified)
+        });
+    }
     fs::write(act.dir.path().join("end"), "").unwrap();
     act.end();
     let account = watch.stop();
     let ends = account.lines.of("sched_process_exit");
-    let end = ends.iter().find(|l| *l.process("/executable/path") == "/bin/sleep").unwrap();
-    assert_eq!(*end.process("/executable/package"), json!({"name": "toybox", "version": "0.8"}));
+    let end = |program: &str| {
+        let of_program =
+            |l: &&&Line| *l.process("/executable/path") == program && *l.process("/host_ppid") == act.pid();
+        ends.iter().find(of_program).unwrap_or_else(|| panic!("{program}: {ends:?}"))
+    };
+    let last = programs.iter().map(|(program, ..)| (*end(program)).clone()).collect();
     account.assert_clean();
+    crate::session::validate(&account);
+    (account, last)
+}
+
+/// A folder with a program that sleeps at each of these places; `None` if there is none to be copied.
+fn root_with(test: &str, programs: &[&str]) -> Option<tempfile::TempDir> {
+    let root = tempfile::tempdir().unwrap();
+    for program in programs {
+        let at = root.path().join(program.trim_start_matches('/'));
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        if let Err(why) = fs::copy("/usr/bin/busybox", at) {
+            println!("SKIP {test}: /usr/bin/busybox: {why}");
+            return None;
+        }
+    }
+    Some(root)
+}
+
+/// A container's programs are of the packages of its own root, whatever the host has; and are what these brought, or not.
+fn packages_in_another_root(test: &str) {
+    let programs = ["/bin/sleep", "/usr/bin/sleep", "/opt/sleep", "/usr/local/bin/sleep"];
+    let Some(root) = root_with(test, &programs) else { return };
+    let write = |path: &str, text: &str| {
+        let at = root.path().join("var/lib/dpkg").join(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(at, text).unwrap();
+    };
+    let sum = Command::new("md5sum").arg("/usr/bin/busybox").output().unwrap().stdout;
+    let sum = String::from_utf8(sum).unwrap().split(' ').next().unwrap().to_string();
+    write("status", "Package: toybox\nVersion: 0.8\n");
+    write("info/toybox.list", "/.\n/bin/sleep\n/usr/bin/sleep\n/opt/sleep\n");
+    write("info/toybox.md5sums", &format!("{sum}  bin/sleep\n{}  usr/bin/sleep\n", "0".repeat(32)));
+    let (_, last) = run_in_root(
+        root.path(),
+        &[
+            ("/bin/sleep", json!("toybox 0.8"), json!(false)),
+            ("/usr/bin/sleep", json!("toybox 0.8"), json!(true)),
+            ("/opt/sleep", json!("toybox 0.8"), Value::Null),
+            ("/usr/local/bin/sleep", json!("none"), Value::Null),
+        ],
+    );
+    let told: Vec<_> = last.iter().map(|l| l.process("/executable/package").clone()).collect();
+    let same = json!({"name": "toybox", "version": "0.8", "modified": false});
+    let other = json!({"name": "toybox", "version": "0.8", "modified": true});
+    assert_eq!(told, [same, other, json!({"name": "toybox", "version": "0.8"}), Value::Null]);
+}
+
+/// A package that rpm itself built and installed in another root: one of its programs as it is, one that was changed since, and one that is not
+/// of it. Nothing is written where the database is.
+fn packages_of_rpm(test: &str, backend: &str, file: &str) {
+    if Command::new("rpmbuild").arg("--version").output().is_err() {
+        return println!("SKIP {test}: no rpmbuild here");
+    }
+    let Some(root) = root_with(test, &["/usr/local/bin/sleep"]) else { return };
+    let built = tempfile::tempdir().unwrap();
+    let spec = built.path().join("toy.spec");
+    fs::write(
+        &spec,
+        "Name: toy\nEpoch: 2\nVersion: 1.0\nRelease: 3.x\nSummary: toy\nLicense: toy\nAutoReqProv: no\n\
+         %global debug_package %{nil}\n%global __os_install_post %{nil}\n%global _build_id_links none\n\
+         %description\ntoy\n\
+         %install\nmkdir -p %{buildroot}/bin %{buildroot}/usr/bin\n\
+         cp /usr/bin/busybox %{buildroot}/bin/sleep\ncp /usr/bin/busybox %{buildroot}/usr/bin/sleep\n\
+         %files\n/bin/sleep\n/usr/bin/sleep\n",
+    )
+    .unwrap();
+    let define = |name: &str, value: &str| ["--define".to_string(), format!("{name} {value}")];
+    let top = define("_topdir", built.path().to_str().unwrap());
+    let rpms = define("_rpmdir", built.path().to_str().unwrap());
+    let name = define("_rpmfilename", "toy.rpm");
+    let out =
+        Command::new("rpmbuild").arg("-bb").args(top).args(rpms).args(name).arg(&spec).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let database = root.path().join("var/lib/rpm");
+    fs::create_dir_all(&database).unwrap();
+    let mut rpm = Command::new("rpm");
+    rpm.arg("--root").arg(root.path()).args(define("_dbpath", "/var/lib/rpm"));
+    rpm.args(define("_db_backend", backend)).args(["-i", "--nodeps", "--nosignature"]);
+    let out = rpm.arg(built.path().join("toy.rpm")).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    if said.contains("invalid %_db_backend") {
+        return println!("SKIP {test}: rpm here has no {backend}");
+    }
+    assert!(out.status.success() && database.join(file).exists(), "{said}");
+    let mut program = fs::File::options().append(true).open(root.path().join("usr/bin/sleep")).unwrap();
+    std::io::Write::write_all(&mut program, b"x").unwrap();
+    drop(program);
+    let state = || {
+        let state = |e: fs::DirEntry| {
+            let m = e.metadata().unwrap();
+            (e.file_name(), m.len(), m.modified().unwrap())
+        };
+        let mut all: Vec<_> = fs::read_dir(&database).unwrap().map(|e| state(e.unwrap())).collect();
+        all.sort();
+        (all, fs::metadata(&database).unwrap().modified().unwrap())
+    };
+    let before = state();
+    let (_, last) = run_in_root(
+        root.path(),
+        &[
+            ("/bin/sleep", json!("toy 2:1.0-3.x"), json!(false)),
+            ("/usr/bin/sleep", json!("toy 2:1.0-3.x"), json!(true)),
+            ("/usr/local/bin/sleep", json!("none"), Value::Null),
+        ],
+    );
+    let told: Vec<_> = last.iter().map(|l| l.process("/executable/package").clone()).collect();
+    let same = json!({"name": "toy", "version": "2:1.0-3.x", "modified": false});
+    let other = json!({"name": "toy", "version": "2:1.0-3.x", "modified": true});
+    assert_eq!(told, [same, other, Value::Null]);
+    assert_eq!(state(), before);
+}
+
+/// What a database has that is not read, is unknown, not of none; and why, is said.
+fn packages_unknown(test: &str) {
+    let Some(root) = root_with(test, &["/bin/sleep"]) else { return };
+    fs::create_dir_all(root.path().join("var/lib/rpm")).unwrap();
+    fs::write(root.path().join("var/lib/rpm/Packages"), "of Berkeley DB").unwrap();
+    let (account, last) = run_in_root(root.path(), &[("/bin/sleep", json!(""), Value::Null)]);
+    let executable = last[0].process("/executable").as_object().unwrap();
+    assert!(!executable.contains_key("package"), "{executable:?}");
+    let said = "tarsius: package unknown: an rpm database in Berkeley DB form (in mount namespace ";
+    assert!(account.said.contains(said), "{}", account.said);
 }
 
 /// What `tarsius query` answers, as JSON.
