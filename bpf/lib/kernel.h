@@ -262,6 +262,12 @@ struct file {
 	void *private_data;
 };
 
+/* 6.5 and later: what a stacking file system (overlay) opens below itself, and maps. */
+struct backing_file {
+	struct file file;
+	struct path user_path;
+};
+
 struct address_space;
 
 struct page {
@@ -335,6 +341,7 @@ struct vm_area_struct {
 	unsigned long vm_start, vm_end;
 	struct mm_struct *vm_mm;
 	unsigned long vm_flags;
+	unsigned long vm_pgoff;
 	struct file *vm_file;
 };
 

@@ -53,6 +53,19 @@ struct compare {
 
 #define COMPARED_BYTES 16384
 
+/* Where the walk up a user stack has come to (stack.h). */
+struct unwind {
+	struct frame_record mapping; /* the one at hand: its start, and the place of that in its file */
+	u64 end;		     /* of that mapping */
+	u64 address;		     /* of the next frame */
+	u64 frame;		     /* the next frame pointer */
+	u32 code;		     /* the mapping is executable, for all that is known */
+	u32 compat;		     /* frames of 32 bits */
+	u32 behind;		     /* of the next frame */
+	u32 count;
+	u32 whole; /* the chain came to its end */
+};
+
 #define MAX_SLOTS 8
 
 struct slot {
@@ -63,6 +76,7 @@ struct slot {
 	u64 scratch; /* for forget() */
 	struct walk walk;
 	struct compare compare;
+	struct unwind unwind;
 	u8 path[PATH_BYTES + NAME_BYTES];
 	struct record_header header;
 	u8 data[];
@@ -96,6 +110,7 @@ struct config {
 	s32 subsys;	  /* cgroup v1 subsystem whose cgroups tell containers apart, -1 for cgroup v2 */
 	u32 environment;  /* 1: take env */
 	u32 descriptor_paths; /* 1: take what the descriptors among a call's arguments stand for */
+	u32 user_stack;	  /* 1: take user stacks */
 	u32 limit;	  /* a record's fields may have so many bytes, if the slot has not less */
 	u32 capture;	  /* bytes that are captured of what a packet carries, behind its headers */
 	u32 captured;	  /* which packets are captured: enum captured */
@@ -134,8 +149,8 @@ struct ring {
 /* clang-format on */
 
 /* Bytes for the fields: catalogue::Lane::slot_bytes. */
-#define BYTES_life 98304
-#define BYTES_task 24576
+#define BYTES_life 100352
+#define BYTES_task 26624
 #define BYTES_net 8192
 #define BYTES_bulk 67584
 
@@ -155,6 +170,7 @@ struct run {
 	u32 cpu;
 	u16 probe, probes;
 	u8 lane;
+	bool stack; /* its hook can tell the user stack */
 	bool submit;
 	enum outcome outcome;
 };
@@ -165,7 +181,7 @@ struct run {
 #define RUN_OF_LANE_(program, lane_name)                                                                     \
 	((struct run){.slots = &lane_name##_slots, .rings = &lane_name##_rings, .ledger = &lane_name##_ledger, \
 		      .max = BYTES_##lane_name, .probe = PROBE_##program, .probes = PROBES_##lane_name,      \
-		      .lane = NUMBER_##lane_name, .outcome = FILTERED})
+		      .lane = NUMBER_##lane_name, .stack = STACK_##program, .outcome = FILTERED})
 #define RUN_OF_LANE(program, lane_name) RUN_OF_LANE_(program, lane_name)
 /* A run of the program of that name in the catalogue. */
 #define RUN_OF(program) RUN_OF_LANE(program, LANE_##program)
@@ -278,12 +294,18 @@ static __always_inline enum outcome slot_submit(struct run *run)
 	return error ? RING_FULL : SUBMITTED;
 }
 
+static __always_inline void put_user_stack(struct run *run);
+
 /* Ends a run: submits what is to be submitted, gives the slot back, counts the outcome. Every entry ends with it. */
 static __always_inline void run_end(struct run *run)
 {
 	if (run->slot) {
-		if (run->submit)
+		if (run->submit) {
+			/* The verifier sees the constant: without the option nothing of it is there. */
+			if (cfg.user_stack)
+				put_user_stack(run);
 			run->outcome = slot_submit(run);
+		}
 		if (run->outcome != STOLEN)
 			*(volatile u64 *)&run->slot->owner = 0;
 	}

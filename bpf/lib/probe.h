@@ -31,6 +31,7 @@
 #include "syscall.h"
 #include "caller.h"
 #include "mapping.h"
+#include "stack.h"
 
 #define EVENT(name) EVENT_##name
 #define WANTED(name) (cfg.events[INDEX_##name])

@@ -68,6 +68,29 @@ struct cred_record {
 };
 _Static_assert(sizeof(struct cred_record) == 80, "crates/event mirrors this layout");
 
+/* What is mapped at the address of a frame. */
+enum frame_memory {
+	MEMORY_UNKNOWN = 0,   /* the mappings were being changed, so it could not be looked at */
+	MEMORY_FILE = 1,      /* a file: offset, inode, ctime and dev say which, and where in it */
+	MEMORY_ANONYMOUS = 2, /* no file: code that was made while running, or the kernel's own (vdso) */
+	MEMORY_NONE = 3,      /* nothing, or what is not code */
+};
+
+/* The field of user stacks, which any record may have: its payload is frames, the innermost first. */
+#define USER_STACK 255
+#define STACK_FRAMES 32 /* a power of two */
+
+struct frame_record {
+	u64 address;
+	u64 offset; /* in the file */
+	u64 inode;
+	u64 ctime;
+	u32 dev;
+	u16 memory; /* enum frame_memory */
+	u16 behind; /* the address is behind the instruction at hand: a call */
+};
+_Static_assert(sizeof(struct frame_record) == 40, "crates/event mirrors this layout");
+
 enum packet_direction {
 	PACKET_INGRESS = 1,
 	PACKET_EGRESS = 3, /* as Tracee numbers it */

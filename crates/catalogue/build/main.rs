@@ -839,6 +839,9 @@ fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed], syscall
         let _ = writeln!(o, "#define PROBE_{} {}", p.entry.name, p.probe);
         let _ = writeln!(o, "#define LANE_{} {}", p.entry.name, p.lane);
         let _ = writeln!(o, "#define STAGE_{} {}", p.entry.name, p.stage);
+        // Programs of cgroups are not allowed to look up mappings, and an iterator runs for whoever reads it.
+        let stack = !["cgroup", "iter"].contains(&p.entry.hook.split(['/', '_']).next().unwrap_or_default());
+        let _ = writeln!(o, "#define STACK_{} {}", p.entry.name, u8::from(stack));
     }
     for lane in LANES {
         let count = programs.iter().filter(|p| p.lane == lane).count();

@@ -42,12 +42,12 @@ impl Lane {
     }
 
     /// Bytes for fields in one slot of this lane. The largest record of the life lane is an execution with 32 KiB of
-    /// arguments, as much environment, and four paths of 4 KiB; of the task lane a rename with two paths; of the bulk lane a packet of
-    /// 65535 bytes.
+    /// arguments, as much environment, and four paths of 4 KiB; of the task lane a rename with two paths; both with a user stack; of the
+    /// bulk lane a packet of 65535 bytes.
     pub const fn slot_bytes(self) -> u32 {
         match self {
-            Lane::Life => 96 * 1024,
-            Lane::Task => 24 * 1024,
+            Lane::Life => 98 * 1024,
+            Lane::Task => 26 * 1024,
             Lane::Net => 8 * 1024,
             Lane::Bulk => 66 * 1024,
         }

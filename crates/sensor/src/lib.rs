@@ -121,6 +121,8 @@ pub struct Options {
     pub environment: bool,
     /// Take what the descriptors among a call's arguments stand for.
     pub descriptor_paths: bool,
+    /// Take the user stacks of the tasks that events are of.
+    pub user_stack: bool,
     /// Take what Tarsius itself does, too.
     pub include_self: bool,
     /// Index of the cgroup v1 subsystem by whose cgroups containers are told apart; -1 for cgroup v2.
@@ -149,6 +151,7 @@ impl Default for Options {
             hold: Duration::from_millis(10),
             environment: false,
             descriptor_paths: false,
+            user_stack: false,
             include_self: false,
             subsys: -1,
             slots: None,

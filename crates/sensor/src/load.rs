@@ -189,6 +189,7 @@ fn set_maps(
         subsys: options.subsys,
         environment: options.environment,
         descriptor_paths: options.descriptor_paths,
+        user_stack: options.user_stack,
         limit: options.limit.unwrap_or(u32::MAX),
         capture: options.capture.payload.into(),
         captured: options.capture.kinds.0,
