@@ -17,6 +17,7 @@ mod names;
 mod observe;
 mod process;
 mod processes;
+mod symbols;
 mod users;
 mod who;
 
@@ -31,6 +32,7 @@ pub use names::{LABEL_BYTES, LABELS, Labels, NAME_BYTES, Names, Pod};
 pub use observe::{born, process_of};
 pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Program, Sighting, comm_bytes};
 pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes};
+pub use symbols::{Function, Symbol, Symbols, Unresolved};
 pub use users::Users;
 
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct Context {
     pub users: Users,
     /// What addresses were called when they were resolved.
     pub dns: Dns,
+    /// What the functions of user stacks are called.
+    pub symbols: Symbols,
     /// How many ancestors an event is written with.
     pub max_ancestors: usize,
     /// Names of the policies that the event at hand has matched: they stand in its line, beside who did it.
@@ -79,6 +83,7 @@ impl Context {
             clock,
             users: Users::default(),
             dns: Dns::default(),
+            symbols: Symbols::default(),
             max_ancestors: DEFAULT_ANCESTORS,
             matched: vec![],
         }

@@ -1,9 +1,9 @@
 //! What the writers of events ask.
 
-use event::Event;
-use event::json::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, Who};
+use event::json::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, SymbolRef, Who};
+use event::{Event, Frame};
 
-use crate::{Context, Labels, Owner, unique_id};
+use crate::{Context, Labels, Owner, Unresolved, unique_id};
 
 fn labels(labels: &Labels) -> LabelsRef<'_> {
     LabelsRef { kept: labels.kept(), left_out: labels.left_out() }
@@ -42,6 +42,22 @@ impl Who for Context {
             }
             Owner::Nobody => Some(None),
             Owner::Unknown => None,
+        }
+    }
+
+    fn symbol<'s>(&'s self, frame: &Frame) -> SymbolRef<'s> {
+        let Some(symbol) = frame.place().and_then(|place| self.symbols.get(&place)) else {
+            return SymbolRef::missing(Unresolved::Late.name());
+        };
+        let path = symbol.path.as_deref();
+        match &symbol.function {
+            Ok(f) => SymbolRef {
+                path,
+                name: Ok((&f.name, f.offset)),
+                source: f.source.as_deref(),
+                inlined: &f.inlined,
+            },
+            Err(reason) => SymbolRef { path, ..SymbolRef::missing(reason.name()) },
         }
     }
 

@@ -5,7 +5,7 @@ use catalogue::{Choice, Field, Format, Quality, Type};
 use crate::value::{self, CRED_BYTES, PACKET_BYTES};
 use crate::{
     Cred, DecodeError, DnsMessage, DnsPart, FieldValue, HEADER_BYTES, Header, HttpHead, Packet,
-    ProtocolHeader, SockAddr, StrArray, Structures, Value, bytes,
+    ProtocolHeader, SockAddr, StrArray, Structures, USER_STACK, UserStack, Value, bytes,
 };
 
 /// Most fields that an event can have; a test holds the catalogue to it.
@@ -36,6 +36,7 @@ pub struct Event<'a> {
     pub header: Header,
     record: &'a [u8],
     slots: [Slot; MAX_FIELDS],
+    stack: Slot,
 }
 
 impl<'a> Event<'a> {
@@ -57,11 +58,19 @@ impl<'a> Event<'a> {
             });
         }
         let mut slots = [Slot::ABSENT; MAX_FIELDS];
+        let mut stack = Slot::ABSENT;
         let mut offset = HEADER_BYTES;
         while offset < record.len() {
-            offset = decode_field(definition, record, offset, &mut slots)?;
+            offset = decode_field(definition, record, offset, &mut slots, &mut stack)?;
         }
-        Ok(Event { definition, header, record, slots })
+        Ok(Event { definition, header, record, slots, stack })
+    }
+
+    /// The user stack of the event's task; `None` if it was not asked for, or the event is not of a task that has one.
+    pub fn user_stack(&self) -> Option<UserStack<'a>> {
+        let start = self.stack.offset as usize;
+        let payload = self.record.get(start..start + usize::from(self.stack.length))?;
+        (start != 0).then(|| UserStack::new(self.stack.quality, payload))?
     }
 
     /// The record that this event was decoded from.
@@ -200,15 +209,22 @@ fn decode_field(
     record: &[u8],
     offset: usize,
     slots: &mut [Slot; MAX_FIELDS],
+    stack: &mut Slot,
 ) -> Result<usize, DecodeError> {
     let Some((&[index, quality, low, high], _)) = record.get(offset..).and_then(<[u8]>::split_first_chunk)
     else {
         return Err(DecodeError::FieldHead { offset });
     };
     let length = u16::from_le_bytes([low, high]);
-    let field = definition.fields.get(usize::from(index));
-    let (Some(field), Some(slot)) = (field, slots.get_mut(usize::from(index))) else {
-        return Err(DecodeError::UnknownField { event: definition.id, index, offset });
+    // The stack has no type of the catalogue's.
+    let (ty, slot) = if index == USER_STACK {
+        (None, stack)
+    } else {
+        let field = definition.fields.get(usize::from(index));
+        let (Some(field), Some(slot)) = (field, slots.get_mut(usize::from(index))) else {
+            return Err(DecodeError::UnknownField { event: definition.id, index, offset });
+        };
+        (Some(field.ty), slot)
     };
     if slot.offset != 0 {
         return Err(DecodeError::RepeatedField { index, offset });
@@ -229,13 +245,17 @@ fn decode_field(
     }
     // What could not be read at all has no payload.
     let missing = length == 0 && matches!(quality, Quality::Faulted | Quality::Unavailable);
-    if !missing {
-        if fixed_size(field.ty).is_some_and(|size| size != payload.len()) {
-            return Err(DecodeError::PayloadLength { index, offset, ty: field.ty, length });
+    match ty {
+        None if UserStack::new(quality, payload).is_some() => {}
+        None => return Err(DecodeError::Stack { offset }),
+        Some(_) if missing => {}
+        Some(ty) if fixed_size(ty).is_some_and(|size| size != payload.len()) => {
+            return Err(DecodeError::PayloadLength { index, offset, ty, length });
         }
-        if !sound(field.ty, quality, payload) {
-            return Err(DecodeError::PayloadValue { index, offset, ty: field.ty });
+        Some(ty) if !sound(ty, quality, payload) => {
+            return Err(DecodeError::PayloadValue { index, offset, ty });
         }
+        Some(_) => {}
     }
     *slot = Slot { offset: at, length, quality };
     Ok(next)

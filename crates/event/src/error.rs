@@ -129,6 +129,12 @@ pub enum DecodeError {
         /// Its type in the catalogue.
         ty: Type,
     },
+    /// What should be frames of a user stack is none.
+    #[error("the field at offset {offset} is no user stack")]
+    Stack {
+        /// Where the field begins.
+        offset: usize,
+    },
 }
 
 impl DecodeError {
@@ -150,6 +156,7 @@ impl DecodeError {
             DecodeError::Padding { .. } => "padding",
             DecodeError::PayloadLength { .. } => "payload_length",
             DecodeError::PayloadValue { .. } => "payload_value",
+            DecodeError::Stack { .. } => "stack",
         }
     }
 }

@@ -16,6 +16,7 @@ mod header;
 mod http;
 mod protocol;
 mod sockaddr;
+mod stack;
 mod structure;
 mod value;
 
@@ -31,6 +32,7 @@ pub use header::{Flags, HEADER_BYTES, Header, NO_PROBE, Origin};
 pub use http::{HTTP_HEADERS, Http, HttpHead, HttpLine};
 pub use protocol::{Icmp, Parsed, ProtocolHeader};
 pub use sockaddr::{SockAddr, UnixName};
+pub use stack::{FRAME_BYTES, Frame, Memory, Place, STACK_FRAMES, USER_STACK, UserStack};
 pub use structure::{MemberValue, Structures};
 pub use value::{
     CRED_BYTES, Capabilities, Cred, Direction, Encapsulation, FieldValue, PACKET_BYTES, Packet, StrArray,

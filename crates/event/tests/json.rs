@@ -9,13 +9,20 @@ use std::sync::LazyLock;
 use catalogue::{EVENTS, Quality};
 use common::{Nobody, any_parts, full, header, with};
 use event::build::RecordBuilder;
-use event::json::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, Who, schema, write_event};
-use event::{Event, Flags, Header, Origin, SockAddr, UnixName};
+use event::json::{
+    Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, SymbolRef, Who, schema, write_event,
+};
+use event::{
+    DecodeError, Event, FRAME_BYTES, Flags, Frame, HEADER_BYTES, Header, Memory, Origin, Place, SockAddr,
+    USER_STACK, UnixName,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 static LABELS: LazyLock<Vec<(Box<str>, Box<str>)>> =
     LazyLock::new(|| vec![("app".into(), "we\"b".into()), ("tier/x".into(), "".into())]);
+
+static INLINED: LazyLock<[Box<str>; 1]> = LazyLock::new(|| ["h".into()]);
 
 /// Knows all.
 struct Everybody;
@@ -52,6 +59,19 @@ impl Who for Everybody {
     fn package(&self, event: &Event<'_>) -> Option<Option<PackageRef<'_>>> {
         let package = PackageRef { name: "bash", version: "5.2", modified: Some(true) };
         Some((event.header.pid != 1).then_some(package))
+    }
+
+    fn symbol<'s>(&'s self, frame: &Frame) -> SymbolRef<'s> {
+        let at = frame.place().map(|p| p.offset);
+        if at != Some(0x1012) {
+            return SymbolRef::missing("no_symbol");
+        }
+        SymbolRef {
+            path: Some(b"/bin/\xffx"),
+            name: Ok(("f\"g", 0x12)),
+            source: Some("f.c:3"),
+            inlined: INLINED.as_slice(),
+        }
     }
 
     fn container(&self, cgroup: u64) -> Option<ContainerRef<'_>> {
@@ -259,6 +279,82 @@ fn every_event_is_as_the_schema_says() {
     }
 }
 
+/// A frame of each kind; the place of the first has a name.
+fn stack() -> Vec<u8> {
+    let place = Place { dev: 1, inode: 2, ctime: 3, offset: 0x1012 };
+    let memories =
+        [Memory::File(place), Memory::File(place), Memory::Anonymous, Memory::Unknown, Memory::Nothing];
+    let frames =
+        memories.into_iter().enumerate().map(|(n, memory)| Frame { address: 0x5012, memory, behind: n > 0 });
+    frames.flat_map(|f| f.encode()).collect()
+}
+
+#[test]
+fn a_user_stack() {
+    let event = named("module_load");
+    let of = |quality, payload: &[u8]| {
+        let record = RecordBuilder::new(event, header()).put(USER_STACK, quality, payload).finish();
+        parsed(&record, &Everybody)
+    };
+    let validator = validator();
+    let whole = of(Quality::Ok, &stack());
+    let place = json!({ "address": 0x5012, "dev": 1, "inode": 2, "offset": 0x1012 });
+    let with = |more: Value| {
+        let mut frame = place.clone();
+        frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        frame
+    };
+    let nowhere = |reason: &str| json!({ "address": 0x5012, "unresolved": reason });
+    assert_eq!(
+        whole["workload"]["process"]["thread"]["user_stack_trace"],
+        json!({ "addresses": [
+            with(json!({ "file": "/bin/\\xffx", "encoding": "escaped", "symbol": "f\"g+0x12", "source": "f.c:3", "inlined": ["h"] })),
+            // What returns to there called from one byte before at the latest.
+            with(json!({ "unresolved": "no_symbol" })),
+            nowhere("anonymous_memory"), nowhere("mappings_busy"), nowhere("no_code"),
+        ] })
+    );
+    let cut = of(Quality::Truncated, &[]);
+    assert_eq!(
+        cut["workload"]["process"]["thread"]["user_stack_trace"],
+        json!({ "addresses": [], "quality": "truncated" })
+    );
+    for line in [whole, cut, of(Quality::Unavailable, &[])] {
+        validator.validate(&line).unwrap();
+    }
+    let plain = parsed(&RecordBuilder::new(event, header()).finish(), &Everybody);
+    assert!(plain["workload"]["process"]["thread"].get("user_stack_trace").is_none());
+}
+
+#[test]
+fn what_is_no_user_stack_is_refused() {
+    let of = |quality, payload: &[u8]| {
+        let record =
+            RecordBuilder::new(named("module_load"), header()).put(USER_STACK, quality, payload).finish();
+        Event::decode(&record).map(|_| ())
+    };
+    let refused = Err(DecodeError::Stack { offset: HEADER_BYTES });
+    let good = stack();
+    assert_eq!(of(Quality::Ok, &good), Ok(()));
+    for (quality, payload) in [
+        (Quality::Ok, &good[1..]),
+        (Quality::Ok, &good.repeat(7)),
+        (Quality::Unavailable, &good),
+        (Quality::Faulted, &[]),
+        (Quality::Unresolved, &good),
+    ] {
+        assert_eq!(of(quality, payload), refused, "{quality:?}");
+    }
+    for at in [36, 38] {
+        let mut wrong = good.clone();
+        wrong[at] = 4;
+        assert_eq!(of(Quality::Ok, &wrong), refused);
+    }
+    let twice = RecordBuilder::new(named("module_load"), header()).put(USER_STACK, Quality::Ok, &good);
+    let twice = twice.put(USER_STACK, Quality::Ok, &good).finish();
+    assert!(matches!(Event::decode(&twice), Err(DecodeError::RepeatedField { index: USER_STACK, .. })));
+}
+
 /// The control: what is wrong is found.
 #[test]
 fn the_schema_refuses_a_wrong_line() {
@@ -296,6 +392,39 @@ fn the_schema_refuses_a_wrong_line() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn frames_are_what_they_were(words in proptest::collection::vec(any::<([u64; 4], u32, u8, bool)>(), 0..32)) {
+        let frames: Vec<Frame> = words
+            .into_iter()
+            .map(|([address, offset, inode, ctime], dev, memory, behind)| {
+                let memory = match memory % 4 {
+                    0 => Memory::File(Place { dev, inode, ctime, offset }),
+                    1 => Memory::Anonymous,
+                    2 => Memory::Nothing,
+                    _ => Memory::Unknown,
+                };
+                Frame { address, memory, behind }
+            })
+            .collect();
+        let payload: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
+        let record = RecordBuilder::new(named("module_load"), header()).put(USER_STACK, Quality::Ok, &payload).finish();
+        let event = Event::decode(&record).unwrap();
+        prop_assert_eq!(event.user_stack().unwrap().frames().collect::<Vec<_>>(), frames);
+    }
+
+    #[test]
+    fn any_bytes_are_a_user_stack_or_refused(
+        quality in 0u8..5,
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let quality = Quality::from_number(quality).unwrap();
+        let record = RecordBuilder::new(named("module_load"), header()).put(USER_STACK, quality, &payload).finish();
+        if let Ok(event) = Event::decode(&record) {
+            let stack = event.user_stack().unwrap();
+            prop_assert_eq!(stack.frames().count() * FRAME_BYTES, payload.len());
+        }
+    }
 
     #[test]
     fn any_record_is_one_line_with_each_field(parts in any_parts()) {

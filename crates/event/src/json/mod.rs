@@ -10,15 +10,16 @@ mod finding;
 mod http;
 mod packet;
 mod schema;
+mod stack;
 mod text;
 mod who;
 
 pub use finding::write_finding;
 pub use schema::schema;
-pub use who::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, Who};
+pub use who::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, SymbolRef, UNRESOLVED, Who};
 
 use crate::json::text::{keyed_bytes, put, string};
-use crate::{Event, Header, Origin, names};
+use crate::{Event, Origin, names};
 
 /// Appends the event's line, with its newline.
 pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
@@ -162,7 +163,7 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     put(out, "},\"real_group\":{\"id\":", h.gid);
     put(out, "},\"effective_group\":{\"id\":", h.egid);
     out.extend_from_slice(b"},");
-    thread(out, h, who);
+    thread(out, event, who);
     put(out, ",\"host_ppid\":", h.ppid);
     put(out, ",\"ppid\":", h.ns_ppid);
     put(out, ",\"namespaces\":{\"mnt\":", h.mnt_ns);
@@ -223,7 +224,8 @@ fn executable(
     out.push(b'}');
 }
 
-fn thread(out: &mut Vec<u8>, h: &Header, who: &dyn Who) {
+fn thread(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
+    let h = &event.header;
     out.extend_from_slice(b"\"thread\":{\"start_time\":");
     text::time(out, who.wall_time(h.start_time));
     out.push(b',');
@@ -244,6 +246,9 @@ fn thread(out: &mut Vec<u8>, h: &Header, who: &dyn Who) {
     out.extend_from_slice(if h.flags.compat() { b",\"compat\":true" } else { b",\"compat\":false" });
     if h.flags.kthread() {
         out.extend_from_slice(b",\"kernel_thread\":true");
+    }
+    if let Some(stack) = event.user_stack() {
+        stack::write(out, &stack, who);
     }
     out.push(b'}');
 }

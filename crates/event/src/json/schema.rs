@@ -4,6 +4,8 @@ use catalogue::{EVENTS, Event, Field, Layout, Member, MemberType, Quality, Type}
 use serde_json::{Map, Value, json};
 
 use super::data::RETURN_VALUE;
+use super::who::UNRESOLVED;
+use crate::STACK_FRAMES;
 
 /// The schema (draft 2020-12) of what [`write_event`](super::write_event) writes.
 ///
@@ -320,7 +322,7 @@ fn definitions() -> Value {
             "thread": object(json!({
                 "start_time": time, "name": string(), "encoding": escaped, "unique_id": u64, "host_tid": u32,
                 "tid": u32, "syscall": { "type": "string", "minLength": 1 }, "compat": { "type": "boolean" },
-                "kernel_thread": { "const": true },
+                "kernel_thread": { "const": true }, "user_stack_trace": { "$ref": "#/$defs/user_stack_trace" },
             }), &["start_time", "name", "unique_id", "host_tid", "tid", "compat"]),
             "host_ppid": u32, "ppid": u32,
             "namespaces": record(json!({
@@ -337,6 +339,22 @@ fn definitions() -> Value {
             "unique_id", "host_pid", "pid", "real_user", "effective_user", "real_group", "effective_group", "thread",
             "host_ppid", "ppid", "namespaces", "cgroup_id", "ancestors",
         ]),
+        "user_stack_trace": object(json!({
+            "addresses": { "type": "array", "maxItems": STACK_FRAMES, "items": {
+                "description": "The innermost function first. `symbol` or, why there is none, `unresolved`.",
+                "type": "object",
+                "properties": {
+                    "address": u64, "file": string(), "encoding": escaped, "dev": u32, "inode": u64, "offset": u64,
+                    "symbol": { "type": "string", "pattern": "[+]0x[0-9a-f]+$" },
+                    "source": string(), "inlined": { "type": "array", "items": string(), "minItems": 1 },
+                    "unresolved": { "enum": UNRESOLVED },
+                },
+                "required": ["address"],
+                "oneOf": [{ "required": ["symbol"] }, { "required": ["unresolved"] }],
+                "additionalProperties": false,
+            } },
+            "quality": { "enum": ["truncated", "unavailable"] },
+        }), &["addresses"]),
         "sockaddr": { "anyOf": [
             family("AF_INET", json!({ "sin_addr": { "type": "string", "format": "ipv4" }, "sin_port": u16 }),
                 &["sin_addr", "sin_port"]),

@@ -1,6 +1,6 @@
 //! What a line says that does not stand in the record.
 
-use crate::Event;
+use crate::{Event, Frame};
 
 /// Knows the host, the processes and the containers.
 ///
@@ -54,9 +54,49 @@ pub trait Who {
         let _ = (event, f);
     }
 
+    /// What a frame that is of a file is called. Asked for no others.
+    fn symbol<'s>(&'s self, frame: &Frame) -> SymbolRef<'s> {
+        let _ = frame;
+        SymbolRef::missing("not_looked_up")
+    }
+
     /// Names of the policies that the event matched.
     fn matched_policies(&self, event: &Event<'_>, f: &mut dyn FnMut(&str)) {
         let _ = (event, f);
+    }
+}
+
+/// Why an address has no name: what is mapped there is no file; the file was not found any more, is too long or no sound ELF file, or has
+/// no symbol there; the name came too late; nobody was asked.
+pub const UNRESOLVED: [&str; 9] = [
+    "anonymous_memory",
+    "mappings_busy",
+    "no_code",
+    "file_gone",
+    "file_too_large",
+    "file_unreadable",
+    "no_symbol",
+    "late",
+    "not_looked_up",
+];
+
+/// What an address in a file is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SymbolRef<'a> {
+    /// Path of the file, if it was found.
+    pub path: Option<&'a [u8]>,
+    /// Name of the function, and how far it had come; or why there is none.
+    pub name: Result<(&'a str, u64), &'static str>,
+    /// File and line of the source, if the file says so.
+    pub source: Option<&'a str>,
+    /// The functions that were inlined there, the outermost first.
+    pub inlined: &'a [Box<str>],
+}
+
+impl SymbolRef<'_> {
+    /// Nothing but why.
+    pub const fn missing(reason: &'static str) -> Self {
+        SymbolRef { path: None, name: Err(reason), source: None, inlined: &[] }
     }
 }
 
