@@ -36,17 +36,41 @@ pub fn digest<D: Digest>(file: &FileId, pid: u32, parent: u32, path: &Path) -> O
         .or_else(|| named.into_iter().flatten().find_map(|place| digest_at::<D>(file, pid, &place, false)))
 }
 
+/// The very file of an identity, open.
+#[derive(Debug)]
+pub struct Exact {
+    file: FileId,
+    pid: u32,
+    runs: bool,
+    found: OwnedFd,
+    /// What is in it.
+    pub content: fs::File,
+}
+
+impl Exact {
+    /// What is at that place, if it is that file; `runs`: the process `pid` runs it, or has it mapped.
+    pub fn open(file: &FileId, pid: u32, place: &Path, runs: bool) -> Option<Exact> {
+        // Only looked at until it is known to be the file: to open another could do something.
+        let found = rustix::fs::open(place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        if !is_it(file, pid, &found, runs) {
+            return None;
+        }
+        let opened = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let content = fs::File::from(rustix::fs::open(opened, flags, Mode::empty()).ok()?);
+        Some(Exact { file: *file, pid, runs, found, content })
+    }
+
+    /// It was not changed since.
+    pub fn is_unchanged(&self) -> bool {
+        is_it(&self.file, self.pid, &self.found, self.runs)
+    }
+}
+
 /// The digest of what is there, if it is that file; `runs`: a process runs it.
 fn digest_at<D: Digest>(file: &FileId, pid: u32, place: &Path, runs: bool) -> Option<Output<D>> {
-    // Only looked at until it is known to be the file: to open another could do something.
-    let found = rustix::fs::open(place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    if !is_it(file, pid, &found, runs) {
-        return None;
-    }
-    let opened = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(opened, flags, Mode::empty()).ok()?;
-    let mut content = fs::File::from(opened).take(LONGEST + 1);
+    let exact = Exact::open(file, pid, place, runs)?;
+    let mut content = (&exact.content).take(LONGEST + 1);
     let (mut hash, mut some, mut read) = (D::new(), vec![0; 128 << 10], 0);
     loop {
         match content.read(&mut some).ok()? {
@@ -57,7 +81,7 @@ fn digest_at<D: Digest>(file: &FileId, pid: u32, place: &Path, runs: bool) -> Op
             }
         }
     }
-    (read <= LONGEST && is_it(file, pid, &found, runs)).then(|| hash.finalize())
+    (read <= LONGEST && exact.is_unchanged()).then(|| hash.finalize())
 }
 
 /// The descriptor is of that file, in that state.
