@@ -74,8 +74,11 @@ pub(crate) struct Watch {
     #[arg(short, long, value_name = "FORMAT[:FILE]")]
     pub(crate) output: Vec<String>,
 
-    /// More about each event: environment; fd-paths, what the descriptors among the arguments of a system call stand for; ancestry=N (how many ancestors, 16 if not said); executable-hash, SHA-256 of executed files,
-    /// each hashed once (executable-hash.mode=none: at each execution); loaded-hash, the same of shared objects and modules; package, of dpkg, rpm or apk, of executed files, and whether these are what it brought. Always on: decoded-data, container,
+    /// More about each event: environment; fd-paths, what the descriptors among the arguments of a system call stand for; user-stack, the
+    /// functions of the program that led to it, as far as they keep frame pointers; ancestry=N (how many ancestors, 16 if not said);
+    /// executable-hash, SHA-256 of executed files, each hashed once (executable-hash.mode=none: at each execution); loaded-hash, the same of
+    /// shared objects and modules; package, of dpkg, rpm or apk, of executed files, and whether these are what it brought. Always on:
+    /// decoded-data, container,
     /// for which container.docker.socket=PATH (or containerd, crio, podman) says where a runtime tells names
     #[arg(short = 'E', long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) enrichment: Vec<Enrichment>,
@@ -150,6 +153,8 @@ pub(crate) enum Enrichment {
     Environment,
     /// What descriptors stand for
     DescriptorPaths,
+    /// The user stack of the task that caused the event
+    UserStack,
     /// Names of containers, and names beside numbers: always on
     Always,
     /// Ancestors, at most so many
@@ -191,6 +196,7 @@ impl std::str::FromStr for Enrichment {
         match (key, value, engine) {
             ("environment", None, _) => Ok(Self::Environment),
             ("fd-paths", None, _) => Ok(Self::DescriptorPaths),
+            ("user-stack", None, _) => Ok(Self::UserStack),
             ("container" | "decoded-data", None, _) => Ok(Self::Always),
             ("package", None, _) => Ok(Self::Package),
             ("loaded-hash", None, _) => Ok(Self::LoadedHash),
@@ -208,6 +214,7 @@ impl std::str::FromStr for Enrichment {
             (_, Some(path), Some(engine)) if path.starts_with('/') => Ok(Self::Socket(engine, path.into())),
             (_, _, Some(_)) => Err(format!("{key} takes an absolute path: {key}=/run/other.sock")),
             _ => Err("environment, fd-paths, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
+            _ => Err("environment, user-stack, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
                       container.RUNTIME.socket=PATH of docker, containerd, crio, podman"
                 .into()),
         }
@@ -222,6 +229,11 @@ impl Watch {
             _ => None,
         });
         said.unwrap_or(context::DEFAULT_ANCESTORS)
+    }
+
+    /// Whether user stacks are taken.
+    pub(crate) fn user_stacks(&self) -> bool {
+        self.enrichment.contains(&Enrichment::UserStack)
     }
 
     /// Whether executed files are hashed, and if so, whether a file is hashed once.

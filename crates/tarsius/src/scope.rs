@@ -51,7 +51,8 @@ pub(crate) fn change(
     // may change). What happened before is the old ones'.
     sensor.watch_trees(&[], 0, 0)?;
     std::thread::sleep(SETTLE);
-    while !sensor.drain(|record| pipeline.record(record)) {}
+    while !sensor.drain(|record| pipeline.take(record)) {}
+    pipeline.settle();
     pipeline.replace(policies);
     trees(pipeline, sensor)
 }
@@ -71,7 +72,8 @@ fn trees(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
         // The masks last: until they are there, every tree passes.
         sensor.watch_trees(&seeds, 0, 0)?;
         std::thread::sleep(SETTLE);
-        sensor.drain(|record| pipeline.record(record));
+        sensor.drain(|record| pipeline.take(record));
+        pipeline.settle();
         sensor.watch_trees(&[], kernel.tree_all, kernel.tree_none)?;
         told = seeds;
     }

@@ -23,6 +23,7 @@ use packet::Dissector;
 use policy::{Matched, Policies, Selection, Whose};
 use sensor::{Ledger, Loss, Sensor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use stacks::Stacks;
 
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Seen};
@@ -41,6 +42,8 @@ const IDENTITY: [u16; 6] = [
 
 /// How long to wait for a filled ring before looking anyway.
 const LOOK: Duration = Duration::from_millis(20);
+/// The same while records wait for a helper.
+const SOON: Duration = Duration::from_millis(1);
 /// How often the ledger is read for losses.
 const ACCOUNT: Duration = Duration::from_secs(1);
 /// A finding is less sure for so long after a loss: nanoseconds.
@@ -83,6 +86,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             || detectors.request("environment"),
         descriptor_paths: options.enrichment.contains(&Enrichment::DescriptorPaths)
             || detectors.request("fd-paths"),
+        environment: options.enrichment.contains(&Enrichment::Environment),
+        user_stack: options.user_stacks(),
         include_self: options.include_self,
         subsys: sensor::subsys_of(context.containers.hierarchy().controller())?,
         slots: options.slots,
@@ -124,6 +129,11 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         undecoded: vec![],
         dissector,
         helpers,
+        stacks: options
+            .user_stacks()
+            .then(Stacks::start)
+            .transpose()
+            .context("starting the thread that reads symbols")?,
         told_lost: HashMap::new(),
         told_suppressed: HashMap::new(),
     };
@@ -153,7 +163,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let mut account = Ledger::default();
     let due = |started: Instant| options.duration.is_some_and(|d| started.elapsed() >= d);
     while !stop.load(Ordering::Relaxed) && !pipeline.outputs.closed() && !due(started) {
-        sensor.wait(LOOK.min(options.duration.map_or(LOOK, |d| d.saturating_sub(started.elapsed()))));
+        let look = if pipeline.waits() { SOON } else { LOOK };
+        sensor.wait(look.min(options.duration.map_or(look, |d| d.saturating_sub(started.elapsed()))));
         pipeline.round(&mut sensor);
         if let Some(control) = &control {
             control.serve(|request, answer| match request {
@@ -180,7 +191,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    sensor.finish(|record| pipeline.record(record));
+    sensor.finish(|record| pipeline.take(record));
+    pipeline.settle();
     pipeline.note_undecoded(&mut sensor);
     for record in pipeline.helpers.finish(&mut pipeline.context) {
         pipeline.made_here(&record);
@@ -201,6 +213,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             pipeline.context.dns.forgotten()
         );
     }
+    pipeline.say_unresolved();
     let lost = !account.clean()
         || pipeline.lost_here().any(|l| l.count > 0)
         || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
@@ -295,6 +308,8 @@ pub(crate) struct Pipeline {
     dissector: Dissector,
     /// Work beside the stream.
     helpers: Helpers,
+    /// Names of what is on user stacks, for which records wait.
+    stacks: Option<Stacks>,
     /// What was lost here, as far as it was told.
     told_lost: HashMap<&'static str, u64>,
     /// What policies held back, as far as it was told.
@@ -302,7 +317,42 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(crate) fn record(&mut self, record: &[u8]) {
+    /// Takes a record, which may have to wait for names.
+    pub(crate) fn take(&mut self, record: &[u8]) {
+        let (selection, symbols) = (&self.selection, &mut self.context.symbols);
+        let shown = |event| selection.contains(event);
+        if self.stacks.as_mut().is_none_or(|stacks| stacks.pass(record, shown, symbols)) {
+            self.record(record);
+        }
+        self.release();
+    }
+
+    /// Goes on with what waits for nothing any more.
+    fn release(&mut self) {
+        while let Some(stacks) = self.stacks.as_mut().filter(|s| s.waits()) {
+            stacks.learn(&mut self.context.symbols);
+            match stacks.next(&self.context.symbols) {
+                Some(record) => self.record(&record),
+                None => return,
+            }
+        }
+    }
+
+    /// Whether records wait.
+    fn waits(&self) -> bool {
+        self.stacks.as_ref().is_some_and(Stacks::waits)
+    }
+
+    /// Goes on with all that waits; that takes [`stacks::WAIT`] at most.
+    pub(crate) fn settle(&mut self) {
+        self.release();
+        while self.waits() {
+            std::thread::sleep(SOON);
+            self.release();
+        }
+    }
+
+    fn record(&mut self, record: &[u8]) {
         let Some((event, change)) = self.learn(record) else { return };
         if self.helpers.look_at(event.definition.id) {
             let in_scope = self.policies.in_any_scope(&event, &self.context);
@@ -456,7 +506,8 @@ impl Pipeline {
     }
 
     fn round(&mut self, sensor: &mut Sensor) {
-        sensor.drain(|record| self.record(record));
+        sensor.drain(|record| self.take(record));
+        self.release();
         self.note_undecoded(sensor);
         for record in self.helpers.records(&mut self.context) {
             self.made_here(&record);
@@ -528,7 +579,17 @@ impl Pipeline {
     /// What was lost since the beginning not by the programs but here: by helpers, and what of packets was given up before it was whole.
     fn lost_here(&self) -> impl Iterator<Item = Loss> {
         let packets = self.dissector.lost().map(|(event, count)| helpers::loss(Lane::Net, event, count));
-        self.helpers.lost().chain(packets)
+        let late = self.stacks.as_ref().map(|s| helpers::loss(Lane::Task, "user_stack", s.late()));
+        self.helpers.lost().chain(packets).chain(late)
+    }
+
+    /// Says of how many places on user stacks there are no names.
+    fn say_unresolved(&self) {
+        let reasons = self.stacks.iter().flat_map(Stacks::unresolved);
+        let reasons: Vec<String> = reasons.map(|(reason, count)| format!("{count} {reason}")).collect();
+        if !reasons.is_empty() {
+            eprintln!("tarsius: places on user stacks without a name: {}", reasons.join(", "));
+        }
     }
 
     fn summarise(&self, ledger: &Ledger, elapsed: Duration) {
