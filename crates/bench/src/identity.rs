@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use catalogue::{Quality, fields::security_file_open};
 use context::{
-    Birth, BootId, Clock, Containers, Context, FileHash, FileOwner, Hierarchy, Labels, Names, Owner, Package,
-    Pod, ProcessKey, Processes, Sha256, Sighting,
+    Birth, BootId, Clock, Containers, Context, FileHash, FileOwner, Function, Hierarchy, Labels, Names,
+    Owner, Package, Pod, ProcessKey, Processes, Sha256, Sighting, Symbol,
 };
 use event::build::RecordBuilder;
 use event::json::{Who, write_event};
-use event::{Event, Header, Origin};
+use event::{Event, Frame, Header, Memory, Origin, Place, USER_STACK};
 
 use crate::{cpu_time, table};
 
@@ -81,15 +81,52 @@ fn times(context: &mut Context) -> anyhow::Result<()> {
     }
     let (bytes, time) = line(context, header(PROCESSES - 1, 1))?;
     table.add_row(["and the program's hash and package", &bytes.to_string(), &format!("{time:.0}")]);
+    let frames: Vec<Frame> = (0..FRAMES).map(frame).collect();
+    for frame in &frames {
+        let name = format!("some_module::some_function_{}", frame.address);
+        let function = Function {
+            name: name.into(),
+            offset: 18,
+            source: Some("/usr/src/some/package/src/some_module.c:123".into()),
+            inlined: Box::new([]),
+        };
+        let path = Some(Arc::from(&b"/usr/local/lib/some/package/bin/program"[..]));
+        let place = frame.place().context("a frame of a file has a place")?;
+        context.symbols.put(place, Symbol { path, function: Ok(function) });
+    }
+    let (bytes, time) = line_of(context, header(PROCESSES - 1, 1), &frames)?;
+    table.add_row([
+        format!("and a user stack of {FRAMES} frames with names and lines"),
+        bytes.to_string(),
+        format!("{time:.0}"),
+    ]);
     println!("{table}");
     Ok(())
 }
 
+const FRAMES: u64 = 8;
+
+fn frame(n: u64) -> Frame {
+    let place = Place { dev: 1, inode: 2, ctime: 3, offset: 4096 + 64 * n };
+    Frame { address: 0x5555_5555_4000 + 64 * n, memory: Memory::File(place), behind: true }
+}
+
 fn line(who: &dyn Who, header: Header) -> anyhow::Result<(usize, f64)> {
+    line_of(who, header, &[])
+}
+
+fn line_of(who: &dyn Who, header: Header, stack: &[Frame]) -> anyhow::Result<(usize, f64)> {
     let definition = catalogue::event_by_id(security_file_open::EVENT_ID).context("no such event")?;
-    let record = RecordBuilder::new(definition, header)
-        .put_str(security_file_open::PATHNAME as u8, b"/var/lib/some/file/of/ordinary/length", Quality::Ok)
-        .finish();
+    let mut record = RecordBuilder::new(definition, header).put_str(
+        security_file_open::PATHNAME as u8,
+        b"/var/lib/some/file/of/ordinary/length",
+        Quality::Ok,
+    );
+    if !stack.is_empty() {
+        let frames: Vec<u8> = stack.iter().flat_map(Frame::encode).collect();
+        record = record.put(USER_STACK, Quality::Ok, &frames);
+    }
+    let record = record.finish();
     let mut line = Vec::with_capacity(8192);
     let start = cpu_time();
     for _ in 0..TIMES {

@@ -1,11 +1,12 @@
 //! `./x bench`: what Tarsius costs.
 //!
 //! Every figure is a ratio to empty programs on the same hooks, measured in the same run, in turns, so that a noisy machine disturbs all
-//! alike. Nanoseconds are the load's own CPU time. `./x bench packets` and `./x bench identity` measure these alone.
+//! alike. Nanoseconds are the load's own CPU time. `./x bench packets`, `./x bench stacks` and `./x bench identity` measure these alone.
 
 mod empty;
 mod identity;
 mod packets;
+mod stacks;
 mod watch;
 
 use std::ffi::CStr;
@@ -36,9 +37,13 @@ fn main() -> anyhow::Result<()> {
     if alone.as_deref() == Some("packets") {
         return packets::packets();
     }
+    if alone.as_deref() == Some("stacks") {
+        return stacks::report();
+    }
     println!("{} turns of {OPENS} openat+close of /dev/null on CPU 0; median of the turns\n", TURNS);
     opens()?;
     packets::packets()?;
+    stacks::report()?;
     user_side()?;
     identity::report()
 }
@@ -103,13 +108,13 @@ fn opens() -> anyhow::Result<()> {
                         hooks.iter().map(|h| Empty::attach(h)).collect::<anyhow::Result<Vec<_>>>()?;
                     turn()
                 }
-                Way::Off(event) => beside(&[&["--events", event], &out[..]].concat())?.0,
+                Way::Off(event) => beside(&[&["--events", event], &out[..]].concat(), turn)?.0,
                 Way::Filtered(event) => {
-                    beside(&[&["--events", event, "--scope", "uid=4294967290"], &out[..]].concat())?.0
+                    beside(&[&["--events", event, "--scope", "uid=4294967290"], &out[..]].concat(), turn)?.0
                 }
                 Way::Delivered(event) => {
                     let (time, report, maps, wall) =
-                        beside(&[&["--events", event, "--scope", &own], &out[..]].concat())?;
+                        beside(&[&["--events", event, "--scope", &own], &out[..]].concat(), turn)?;
                     ensure!(
                         report.received + report.lost >= OPENS,
                         "{event}: {} of {OPENS} came",
@@ -155,7 +160,7 @@ fn opens() -> anyhow::Result<()> {
 }
 
 /// A turn beside a watch: time of an open, what the watch did, KiB of its maps, seconds.
-fn beside(options: &[&str]) -> anyhow::Result<(f64, Report, u64, f64)> {
+fn beside(options: &[&str], turn: impl FnOnce() -> f64) -> anyhow::Result<(f64, Report, u64, f64)> {
     let watch = unpinned(options)?;
     let (cpu, start) = (watch.cpu()?, Instant::now());
     let time = turn();
