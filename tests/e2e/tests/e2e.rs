@@ -17,6 +17,7 @@ mod policies;
 mod protocols;
 mod rings;
 mod session;
+mod stacks;
 mod truth;
 
 use libtest_mimic::{Arguments, Trial};
@@ -50,6 +51,7 @@ fn main() {
         policies::TESTS,
         detectors::TESTS,
         identity::TESTS,
+        stacks::TESTS,
     ]
     .concat();
     let tests = trials.into_iter().map(|(name, test)| {
