@@ -12,13 +12,26 @@
  */
 #pragma once
 
-#define FMODE_BACKING (1 << 25)
+/* FMODE_BACKING is the one bit or the other, by the kernel's version, and says something else in the other ones. */
+#define FMODE_BACKING_OR_NOT (1 << 24 | 1 << 25)
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#define FUSE_SUPER_MAGIC 0x65735546
 
-/* The inode of a mapped file as its process knows it: of overlay, not of the file system below. */
+/*
+ * The inode of a mapped file as its process knows it: of overlay, not of the file system below. What may be a backing file has one of a
+ * stacking file system behind it, or is none.
+ */
 static __always_inline struct inode *mapped_inode(struct file *file)
 {
-	if (bpf_core_type_exists(struct backing_file) && BPF_CORE_READ(file, f_mode) & FMODE_BACKING)
-		return BPF_CORE_READ((struct backing_file *)file, user_path.dentry, d_inode);
+	struct inode *inode;
+	u64 magic;
+
+	if (bpf_core_type_exists(struct backing_file) && BPF_CORE_READ(file, f_mode) & FMODE_BACKING_OR_NOT) {
+		inode = BPF_CORE_READ((struct backing_file *)file, user_path.dentry, d_inode);
+		magic = BPF_CORE_READ(inode, i_sb, s_magic);
+		if (magic == OVERLAYFS_SUPER_MAGIC || magic == FUSE_SUPER_MAGIC)
+			return inode;
+	}
 	return BPF_CORE_READ(file, f_path.dentry, d_inode);
 }
 

@@ -26,7 +26,7 @@ use event::{Event, Place};
 use hashes::FileId;
 use rustc_hash::FxHashMap;
 
-use worker::{Question, Worker};
+use worker::{Asked, Question, Worker};
 
 /// How long a record waits for its names.
 pub const WAIT: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ const PATHS: usize = 4096;
 #[derive(Debug)]
 struct Held {
     record: Vec<u8>,
-    places: Vec<Place>,
+    waits: Vec<Asked>,
     until: Instant,
 }
 
@@ -80,23 +80,23 @@ impl Stacks {
     /// Whether a record may go on at once. If not, it is kept, and [`Stacks::next`] gives it back in its turn. Names are asked for only of
     /// events that are `shown`.
     pub fn pass(&mut self, record: &[u8], shown: impl Fn(u16) -> bool, symbols: &mut Symbols) -> bool {
-        let mut places = vec![];
+        let mut waits = vec![];
         if let Ok(event) = Event::decode(record) {
             self.note_path(&event);
             if shown(event.definition.id) {
-                places = self.ask(&event, symbols);
+                waits = self.ask(&event, symbols);
             }
         }
-        if self.held.is_empty() && places.is_empty() {
+        if self.held.is_empty() && waits.is_empty() {
             return true;
         }
         self.bytes += record.len();
-        self.held.push_back(Held { record: record.to_vec(), places, until: Instant::now() + WAIT });
+        self.held.push_back(Held { record: record.to_vec(), waits, until: Instant::now() + WAIT });
         false
     }
 
     /// Has the names found that are not known; gives the places for which the event waits.
-    fn ask(&mut self, event: &Event<'_>, symbols: &mut Symbols) -> Vec<Place> {
+    fn ask(&mut self, event: &Event<'_>, symbols: &mut Symbols) -> Vec<Asked> {
         let Some(stack) = event.user_stack() else { return vec![] };
         let mut waits = vec![];
         let mut questions: Vec<Question> = vec![];
@@ -107,11 +107,12 @@ impl Stacks {
                 None | Some(Err(Unresolved::Gone)) => {}
                 Some(_) => continue,
             }
-            if waits.contains(&place) {
+            let asked = (place, event.header.pid);
+            if waits.contains(&asked) {
                 continue;
             }
-            waits.push(place);
-            if self.worker.is_asked(&place) {
+            waits.push(asked);
+            if self.worker.is_asked(&asked) {
                 continue;
             }
             let file = file_of(&place);
@@ -155,9 +156,13 @@ impl Stacks {
 
     /// Takes in what was found since the last time.
     pub fn learn(&mut self, symbols: &mut Symbols) {
-        for (place, symbol) in self.worker.answers() {
+        for ((place, _), symbol) in self.worker.answers() {
             if let Err(reason) = symbol.function {
                 *self.unresolved.entry(reason).or_default() += 1;
+                // Another process led to it meanwhile.
+                if reason == Unresolved::Gone && symbols.get(&place).is_some() {
+                    continue;
+                }
             }
             symbols.put(place, symbol);
         }
@@ -166,13 +171,13 @@ impl Stacks {
     /// The next record that waits for nothing any more.
     pub fn next(&mut self, symbols: &Symbols) -> Option<Vec<u8>> {
         let first = self.held.front_mut()?;
-        first.places.retain(|place| self.worker.is_asked(place));
-        if !first.places.is_empty() && self.bytes <= HELD && Instant::now() < first.until {
+        first.waits.retain(|asked| self.worker.is_asked(asked));
+        if !first.waits.is_empty() && self.bytes <= HELD && Instant::now() < first.until {
             return None;
         }
         let first = self.held.pop_front()?;
         self.bytes -= first.record.len();
-        if first.places.iter().any(|place| symbols.get(place).is_none()) {
+        if first.waits.iter().any(|(place, _)| symbols.get(place).is_none()) {
             self.late += 1;
         }
         Some(first.record)

@@ -31,12 +31,18 @@ pub(crate) struct Question {
     pub(crate) path: Option<Arc<[u8]>>,
 }
 
+/// A place in a file, and the process by which that is to be found.
+pub(crate) type Asked = (Place, u32);
+
+type Answer = (Asked, Symbol);
+
 /// The thread, as the others see it.
 #[derive(Debug)]
 pub(crate) struct Worker {
     questions: SyncSender<Question>,
-    answers: Receiver<(Place, Symbol)>,
-    asked: FxHashSet<Place>,
+    answers: Receiver<Answer>,
+    /// By which processes: what one does not lead to, another may.
+    asked: FxHashSet<Asked>,
 }
 
 impl Worker {
@@ -57,31 +63,31 @@ impl Worker {
     }
 
     /// Whether there will be an answer.
-    pub(crate) fn is_asked(&self, place: &Place) -> bool {
-        self.asked.contains(place)
+    pub(crate) fn is_asked(&self, asked: &Asked) -> bool {
+        self.asked.contains(asked)
     }
 
     /// Does not wait. Whether the question found a place in the queue.
     pub(crate) fn ask(&mut self, question: Question) -> bool {
-        let places = question.places.clone();
+        let asked: Vec<Asked> = question.places.iter().map(|place| (*place, question.pid)).collect();
         let sent = self.questions.try_send(question).is_ok();
         if sent {
-            self.asked.extend(places);
+            self.asked.extend(asked);
         }
         sent
     }
 
     /// The answers since the last time. Does not wait.
-    pub(crate) fn answers(&mut self) -> Vec<(Place, Symbol)> {
+    pub(crate) fn answers(&mut self) -> Vec<Answer> {
         let answers: Vec<_> = self.answers.try_iter().collect();
-        for (place, _) in &answers {
-            self.asked.remove(place);
+        for (asked, _) in &answers {
+            self.asked.remove(asked);
         }
         answers
     }
 }
 
-fn work(questions: &Receiver<Question>, tell: &Sender<(Place, Symbol)>) {
+fn work(questions: &Receiver<Question>, tell: &Sender<Answer>) {
     let mut files = Files::default();
     while let Ok(question) = questions.recv() {
         // What takes files apart is fed by whoever can execute one.
@@ -97,7 +103,7 @@ fn work(questions: &Receiver<Question>, tell: &Sender<(Place, Symbol)>) {
                 Err((reason, path)) => Symbol { path: path.clone(), function: Err(*reason) },
             };
             // Nobody wants to know any more when the receiver is gone.
-            if tell.send((place, symbol)).is_err() {
+            if tell.send(((place, question.pid), symbol)).is_err() {
                 return;
             }
         }
