@@ -213,8 +213,7 @@ impl std::str::FromStr for Enrichment {
             },
             (_, Some(path), Some(engine)) if path.starts_with('/') => Ok(Self::Socket(engine, path.into())),
             (_, _, Some(_)) => Err(format!("{key} takes an absolute path: {key}=/run/other.sock")),
-            _ => Err("environment, fd-paths, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
-            _ => Err("environment, user-stack, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
+            _ => Err("environment, fd-paths, user-stack, ancestry=N, executable-hash, executable-hash.mode=MODE, loaded-hash, package, container, decoded-data, or \
                       container.RUNTIME.socket=PATH of docker, containerd, crio, podman"
                 .into()),
         }

@@ -86,7 +86,6 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             || detectors.request("environment"),
         descriptor_paths: options.enrichment.contains(&Enrichment::DescriptorPaths)
             || detectors.request("fd-paths"),
-        environment: options.enrichment.contains(&Enrichment::Environment),
         user_stack: options.user_stacks(),
         include_self: options.include_self,
         subsys: sensor::subsys_of(context.containers.hierarchy().controller())?,
