@@ -115,6 +115,9 @@ struct Opened {
     elf: Elf,
 }
 
+/// Why a file was not read, and its path, if that much is known.
+type Unread = (Unresolved, Option<Arc<[u8]>>);
+
 /// Files that were read, those first that were asked for last.
 #[derive(Default)]
 struct Files {
@@ -122,7 +125,7 @@ struct Files {
 }
 
 impl Files {
-    fn get(&mut self, question: &Question) -> Result<Rc<Opened>, (Unresolved, Option<Arc<[u8]>>)> {
+    fn get(&mut self, question: &Question) -> Result<Rc<Opened>, Unread> {
         if let Some(at) = self.held.iter().position(|(id, _)| *id == question.file) {
             self.held[..=at].rotate_right(1);
         } else {
