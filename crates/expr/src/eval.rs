@@ -474,15 +474,7 @@ impl Function {
             },
             Function::Join => {
                 match (arg(0), args.get(1).map_or(Some(Cow::Borrowed(&b""[..])), |_| whole(arg(1)))) {
-                    (Value::List(list), Some(by)) if list.is_whole() => {
-                        let mut joined = vec![];
-                        for (n, item) in list.iter().enumerate() {
-                            let Value::Text(Text { bytes, cut: false }) = item else { return Value::Unknown };
-                            joined.extend_from_slice(if n > 0 { &by } else { b"" });
-                            joined.extend_from_slice(&bytes);
-                        }
-                        owned(joined)
-                    }
+                    (Value::List(list), Some(by)) => Value::Text(list.joined(&by)),
                     _ => Value::Unknown,
                 }
             }
@@ -507,15 +499,7 @@ impl Function {
             Function::Item => match (arg(0), arg(1)) {
                 (Value::List(list), Value::Int(n)) => {
                     let item = usize::try_from(n).ok().and_then(|n| list.iter().nth(n));
-                    match item {
-                        // The list's own text is borrowed from it, which goes now.
-                        Some(Value::Text(text)) => {
-                            Value::Text(Text { bytes: Cow::Owned(text.bytes.into_owned()), cut: text.cut })
-                        }
-                        Some(Value::Int(n)) => Value::Int(n),
-                        Some(Value::Ip(ip)) => Value::Ip(ip),
-                        _ => Value::Unknown,
-                    }
+                    item.unwrap_or(Value::Unknown)
                 }
                 _ => Value::Unknown,
             },

@@ -138,6 +138,8 @@ fn what_holds() {
         "data.pathname.replace('/', '') == 'etcShadow.conf'",
         "data.pathname.split('/')[1] == 'etc'",
         "data.argv.join(' ') == 'ls -l /etc'",
+        "data.argv[1] == '-l' && data.argv[2].endsWith('etc')",
+        "!has(data.argv[3])",
         "size(data.pathname) == 16 && data.argv.size() == 3",
         "uid == 1000 && uid >= 1000 && uid < 1001 && uid <= 1000 && uid > 999 && uid != 1",
         "1000 == uid && 999 < uid",

@@ -71,8 +71,8 @@ impl TextTest {
     pub(crate) fn of(&self, text: &Text<'_>) -> Truth {
         let whole: &[u8] = &text.bytes;
         let folded: Cow<'_, [u8]>;
-        // Aho-Corasick and expressions fold for themselves.
-        let bytes = if self.fold && !matches!(self.how, How::ContainsAny(_) | How::Matches(_)) {
+        // The others fold for themselves, so that nothing is copied.
+        let bytes = if self.fold && matches!(self.how, How::Is(_) | How::Contains(_) | How::Glob(_)) {
             folded = lower(whole);
             &*folded
         } else {
@@ -80,12 +80,15 @@ impl TextTest {
         };
         let found = match &self.how {
             How::Is(set) => !text.cut && set.contains(bytes),
-            How::IsOne(one) => !text.cut && **one == *bytes,
-            How::Starts(list) => list.iter().any(|p| bytes.starts_with(p)),
-            How::Ends(list) => !text.cut && list.iter().any(|p| bytes.ends_with(p)),
+            How::IsOne(one) => !text.cut && self.same(bytes, one),
+            How::Starts(list) => list.iter().any(|p| self.starts(bytes, p)),
+            How::Ends(list) => {
+                let end = |p: &[u8]| bytes.len().checked_sub(p.len()).and_then(|at| bytes.get(at..));
+                !text.cut && list.iter().any(|p| end(p).is_some_and(|end| self.same(end, p)))
+            }
             How::Contains(finder) => finder.find(bytes).is_some(),
             How::ContainsAny(any) => any.is_match(bytes),
-            How::Like(list) => !text.cut && list.iter().any(|like| like_matches(like, bytes)),
+            How::Like(list) => !text.cut && list.iter().any(|like| like_matches(like, bytes, self.fold)),
             How::Glob(globs) => !text.cut && globs.iter().any(|g| g.is_match(path(bytes))),
             How::Matches(regex) => !text.cut && regex.is_match(bytes),
         };
@@ -99,11 +102,19 @@ impl TextTest {
     /// Whether a text of which only this beginning is known may pass, though it did not so far.
     fn may_go_on(&self, start: &[u8]) -> bool {
         match &self.how {
-            How::Is(set) => set.iter().any(|one| one.len() > start.len() && one.starts_with(start)),
-            How::IsOne(one) => one.len() > start.len() && one.starts_with(start),
-            How::Starts(list) => list.iter().any(|p| p.starts_with(start)),
+            How::Is(set) => set.iter().any(|one| one.len() > start.len() && self.starts(one, start)),
+            How::IsOne(one) => one.len() > start.len() && self.starts(one, start),
+            How::Starts(list) => list.iter().any(|p| self.starts(p, start)),
             _ => true,
         }
+    }
+
+    fn same(&self, a: &[u8], b: &[u8]) -> bool {
+        if self.fold { a.eq_ignore_ascii_case(b) } else { a == b }
+    }
+
+    fn starts(&self, text: &[u8], with: &[u8]) -> bool {
+        text.get(..with.len()).is_some_and(|start| self.same(start, with))
     }
 }
 
@@ -122,8 +133,9 @@ fn path(bytes: &[u8]) -> &std::path::Path {
 }
 
 /// Whether a text is like a pattern in which `*` stands for any bytes and `?` for one; a backslash takes from a `*`, `?` or
-/// backslash behind it what it stands for. In linear space and at most the product of both lengths of time.
-fn like_matches(pattern: &[u8], text: &[u8]) -> bool {
+/// backslash behind it what it stands for. With `fold`, of a text in whatever case; the pattern is in lower case then. In linear
+/// space and at most the product of both lengths of time.
+fn like_matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     // What a part of the pattern is: the byte it stands for, and how long it is.
     let unit = |at: usize| match (pattern.get(at), pattern.get(at + 1)) {
         (Some(b'\\'), Some(&b @ (b'*' | b'?' | b'\\'))) => (Some(b), 2),
@@ -141,7 +153,8 @@ fn like_matches(pattern: &[u8], text: &[u8]) -> bool {
         }
         let (byte, length) = unit(p);
         let any = length == 1 && byte == Some(b'?');
-        if any || byte == text.get(t).copied() {
+        let here = text.get(t).map(|b| if fold { b.to_ascii_lowercase() } else { *b });
+        if any || byte == here {
             p += length;
             t += 1;
         } else if let Some((after, from)) = star {
@@ -180,8 +193,25 @@ mod tests {
             ("*bc", "bcbc", true),
             ("**", "x", true),
         ] {
-            assert_eq!(like_matches(pattern.as_bytes(), text.as_bytes()), like, "{pattern} {text}");
+            assert_eq!(like_matches(pattern.as_bytes(), text.as_bytes(), false), like, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn folded_texts_are_compared_in_whatever_case() {
+        let of = |how, text: &[u8], cut| {
+            TextTest { how, fold: true }.of(&Text { bytes: Cow::Borrowed(text), cut })
+        };
+        let one = |b: &[u8]| -> Box<[u8]> { b.into() };
+        assert_eq!(of(How::IsOne(one(b"ab")), b"aB", false), Truth::True);
+        assert_eq!(of(How::IsOne(one(b"abc")), b"aB", true), Truth::Unknown);
+        assert_eq!(of(How::IsOne(one(b"xbc")), b"aB", true), Truth::False);
+        assert_eq!(of(How::Starts([one(b"a")].into()), b"AB", false), Truth::True);
+        assert_eq!(of(How::Starts([one(b"abc")].into()), b"AB", false), Truth::False);
+        assert_eq!(of(How::Starts([one(b"abc")].into()), b"AB", true), Truth::Unknown);
+        assert_eq!(of(How::Ends([one(b"xyz"), one(b"b")].into()), b"AB", false), Truth::True);
+        assert_eq!(of(How::Like([one(b"a*d")].into()), b"AbcD", false), Truth::True);
+        assert_eq!(of(How::Like([one(b"a*d")].into()), b"Abc", false), Truth::False);
     }
 
     fn naive(p: &[u8], t: &[u8]) -> bool {
@@ -198,7 +228,7 @@ mod tests {
     proptest! {
         #[test]
         fn like_is_what_it_says(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
-            prop_assert_eq!(like_matches(pattern.as_bytes(), text.as_bytes()), naive(pattern.as_bytes(), text.as_bytes()));
+            prop_assert_eq!(like_matches(pattern.as_bytes(), text.as_bytes(), false), naive(pattern.as_bytes(), text.as_bytes()));
         }
     }
 }

@@ -112,6 +112,24 @@ impl<'a> List<'a> {
         }
     }
 
+    /// Its texts with a text between them, as far as they are known.
+    pub fn joined(&self, by: &[u8]) -> Text<'static> {
+        let (mut bytes, mut cut) = (vec![], !self.is_whole());
+        for (n, item) in self.iter().enumerate() {
+            let Value::Text(text) = item else {
+                cut = true;
+                break;
+            };
+            bytes.extend_from_slice(if n > 0 { by } else { b"" });
+            bytes.extend_from_slice(&text.bytes);
+            if text.cut {
+                cut = true;
+                break;
+            }
+        }
+        Text { bytes: Cow::Owned(bytes), cut }
+    }
+
     /// The values that are there.
     pub fn iter(&self) -> Items<'_, 'a> {
         match self {
