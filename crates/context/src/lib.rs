@@ -30,7 +30,7 @@ pub use executable::{Executable, FileHash, FileOwner, Owner, Package, Sha256};
 pub use hierarchy::{Hierarchy, choose_hierarchy};
 pub use names::{LABEL_BYTES, LABELS, Labels, NAME_BYTES, Names, Pod};
 pub use observe::{born, process_of};
-pub use process::{Birth, COMM_BYTES, Mark, Process, ProcessKey, Program, Sighting, comm_bytes};
+pub use process::{Birth, COMM_BYTES, Called, Mark, Process, ProcessKey, Program, Sighting, comm_bytes};
 pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes};
 pub use symbols::{Function, Symbol, Symbols, Unresolved};
 pub use users::Users;

@@ -1,10 +1,10 @@
 //! From events to what the tables learn.
 
 use catalogue::{Lane, Quality};
-use event::{Event, Header, Origin};
+use event::{Event, Header, Origin, Value};
 
 use crate::containers::{Change, Containers};
-use crate::process::{Birth, ProcessKey, Sighting};
+use crate::process::{Birth, Called, ProcessKey, Sighting};
 use crate::processes::Processes;
 
 /// The process whose identity a header carries; `None` where it is nobody's.
@@ -76,6 +76,9 @@ fn lifetime(processes: &mut Processes, event: &Event<'_>, who: Option<&Sighting>
         }
         ("sched_process_exec", Some(s)) => {
             processes.exec(s, path(event, "pathname"), event.header.time);
+            if let Some(called) = called(event) {
+                processes.called(s, called);
+            }
             true
         }
         ("sched_process_exit", Some(s)) => {
@@ -93,6 +96,18 @@ fn lifetime(processes: &mut Processes, event: &Event<'_>, who: Option<&Sighting>
         }
         _ => false,
     }
+}
+
+/// How a program was called, by the event of its execution.
+fn called(event: &Event<'_>) -> Option<Called> {
+    let field = event.field_by_name("argv")?;
+    let Some(Value::StrArray(list)) = field.value else { return None };
+    let cut = match field.quality {
+        Quality::Ok => false,
+        Quality::Truncated => true,
+        _ => return None,
+    };
+    Some(Called::with(path(event, "cmdpath").unwrap_or_default(), list.raw(), cut))
 }
 
 fn sighting(h: &Header) -> Option<Sighting> {
@@ -209,6 +224,47 @@ mod tests {
         assert_eq!(c.processes.get(child).unwrap().exit_time(), Some(2100));
         let up: Vec<u32> = c.processes.ancestors(child, 9).map(|a| a.key.pid).collect();
         assert_eq!(up, [10, 1]);
+    }
+
+    #[test]
+    fn how_a_program_was_called_is_kept_and_handed_on() {
+        let mut c = context();
+        let exec = |c: &mut Context, h: Header, words: &[&[u8]], quality| {
+            let definition = catalogue::event("sched_process_exec").unwrap();
+            let place = |f: &str| definition.fields.iter().position(|x| x.name == f).unwrap() as u8;
+            let record = RecordBuilder::new(definition, h)
+                .put_str(place("cmdpath"), b"/bin/sh", Quality::Ok)
+                .put_str_array(place("argv"), words, quality)
+                .finish();
+            c.observe(&Event::decode(&record).unwrap());
+        };
+        let called = |c: &Context, h: Header| {
+            let called = c.processes.get(process_of(&h)?)?.called()?;
+            Some((called.path().to_vec(), called.line().0.to_vec(), called.line().1))
+        };
+        let shell = header(10, 1000, 1, 5, "sh");
+        exec(&mut c, shell, &[b"sh", b"-c", b"a b"], Quality::Ok);
+        let line = Some((b"/bin/sh".to_vec(), b"sh -c a b".to_vec(), false));
+        assert_eq!(called(&c, shell), line);
+        let fork = [
+            ("child_pid", 20),
+            ("child_tid", 20),
+            ("start_time", 2000),
+            ("up_pid", 10),
+            ("up_start_time", 1000),
+        ];
+        tell(&mut c, "sched_process_fork", shell, &fork, &[]).unwrap();
+        let child = header(20, 2000, 10, 1000, "sh");
+        assert_eq!(called(&c, child), line);
+        // Of a long one the beginning is kept, and so it is of one that the kernel cut.
+        exec(&mut c, child, &[&[b'x'; 5000]], Quality::Ok);
+        assert_eq!(called(&c, child).map(|(_, line, cut)| (line.len(), cut)), Some((2048, true)));
+        exec(&mut c, child, &[b"x"], Quality::Truncated);
+        assert_eq!(called(&c, child).map(|(_, line, cut)| (line, cut)), Some((b"x".to_vec(), true)));
+        // What it runs now was not told.
+        c.processes.seen(&Sighting { exec_id: 9, ..sighting(&child).unwrap() });
+        assert_eq!(called(&c, child), None);
+        assert_eq!(called(&c, shell), line);
     }
 
     #[test]

@@ -125,6 +125,37 @@ impl Program {
     }
 }
 
+/// Most bytes of a command line that are kept; a few go on to tens of thousands.
+const LINE_BYTES: usize = 2048;
+
+/// How a program was called. What a fork makes shares it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Called {
+    path: Box<[u8]>,
+    line: Box<[u8]>,
+    cut: bool,
+}
+
+impl Called {
+    /// By that path, with these arguments: each has a NUL behind it, and `cut` says that some are missing.
+    pub(crate) fn with(path: &[u8], arguments: &[u8], cut: bool) -> Called {
+        let whole = arguments.strip_suffix(b"\0").unwrap_or(arguments);
+        let kept = whole.get(..LINE_BYTES).unwrap_or(whole);
+        let line = kept.iter().map(|&b| if b == 0 { b' ' } else { b }).collect();
+        Called { path: path.into(), line, cut: cut || kept.len() < whole.len() }
+    }
+
+    /// The path that the caller gave; empty where it was not read.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// Its arguments with a space between them: all, or, if the second is true, the beginning.
+    pub fn line(&self) -> (&[u8], bool) {
+        (&self.line, self.cut)
+    }
+}
+
 /// One process as the table knows it.
 #[derive(Debug)]
 pub struct Process {
@@ -132,6 +163,7 @@ pub struct Process {
     pub(crate) parent: Option<ProcessKey>,
     pub(crate) comm: [u8; COMM_BYTES],
     pub(crate) executable: Option<Arc<Executable>>,
+    pub(crate) called: Option<Arc<Called>>,
     pub(crate) uid: u32,
     pub(crate) cgroup: u64,
     pub(crate) mnt_ns: u32,
@@ -174,6 +206,11 @@ impl Process {
     /// The program that it runs, where it is known.
     pub fn program(&self) -> Option<&Executable> {
         self.executable.as_deref()
+    }
+
+    /// How the program that it runs was called, where its execution was seen.
+    pub fn called(&self) -> Option<&Called> {
+        self.called.as_deref()
     }
 
     /// Real user id when last seen.
@@ -248,6 +285,7 @@ impl Process {
         }
         self.exec_id = exec_id;
         self.executable = None;
+        self.called = None;
         self.since = NOT_KNOWN;
     }
 

@@ -1,12 +1,13 @@
 //! The table of processes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use rustc_hash::FxHashMap;
 
 use crate::executable::Executable;
-use crate::process::{Birth, Mark, Process, ProcessKey, Sighting};
+use crate::process::{Birth, Called, Mark, Process, ProcessKey, Sighting};
 
 /// How many processes the table holds unless told otherwise: the kernel's default limit of pids.
 pub const DEFAULT_PROCESSES: usize = 32_768;
@@ -121,6 +122,7 @@ impl Processes {
                     parent: s.parent,
                     comm: s.comm,
                     executable: None,
+                    called: None,
                     uid: s.uid,
                     cgroup: s.cgroup,
                     mnt_ns: s.mnt_ns,
@@ -163,8 +165,9 @@ impl Processes {
     /// Marks go from the *creator*, not from the parent, so that `CLONE_PARENT` is no way out of a watched tree.
     pub fn fork(&mut self, creator: &Sighting, birth: &Birth) {
         self.seen(creator);
-        let (executable, marks) =
-            self.get(creator.key).map_or((None, 0), |p| (p.executable.clone(), p.marks()));
+        let (executable, called, marks) = self
+            .get(creator.key)
+            .map_or((None, None, 0), |p| (p.executable.clone(), p.called.clone(), p.marks()));
         match self.get_mut(birth.key) {
             // Its own first event came before its creator's.
             Some(p) => {
@@ -172,6 +175,7 @@ impl Processes {
                 p.marks.fetch_or(marks, std::sync::atomic::Ordering::Relaxed);
                 if p.exec_id == creator.exec_id {
                     p.executable = p.executable.take().or(executable);
+                    p.called = p.called.take().or(called);
                 }
             }
             None => self.insert(Process {
@@ -179,6 +183,7 @@ impl Processes {
                 parent: birth.parent,
                 comm: creator.comm,
                 executable,
+                called,
                 uid: creator.uid,
                 cgroup: birth.cgroup,
                 mnt_ns: creator.mnt_ns,
@@ -201,6 +206,13 @@ impl Processes {
             p.since = time;
             p.comm = s.comm;
             p.executable = executable.map(Executable::at);
+        }
+    }
+
+    /// How the program was called that [`Processes::exec`] was told of.
+    pub fn called(&mut self, s: &Sighting, called: Called) {
+        if let Some(p) = self.get_mut(s.key).filter(|p| p.exec_id == s.exec_id) {
+            p.called = Some(Arc::new(called));
         }
     }
 

@@ -1,9 +1,10 @@
 //! What the writers of events ask.
 
+use catalogue::fields::sched_process_exec;
 use event::json::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, SymbolRef, Who};
 use event::{Event, Frame};
 
-use crate::{Context, Labels, Owner, Unresolved, unique_id};
+use crate::{Called, Context, Labels, Owner, Unresolved, unique_id};
 
 fn labels(labels: &Labels) -> LabelsRef<'_> {
     LabelsRef { kept: labels.kept(), left_out: labels.left_out() }
@@ -92,8 +93,14 @@ impl Who for Context {
 
     /// Only those of which more than the key is known: an empty name would look like one.
     fn ancestors(&self, event: &Event<'_>, f: &mut dyn FnMut(Ancestor<'_>)) {
+        // Who called a program, and how that was called itself, is asked of executions.
+        let of = (event.definition.id == sched_process_exec::EVENT_ID)
+            .then(|| Context::ancestors(self, event, 1).next()?.process?.called())
+            .flatten();
+        let mut line = of.map(Called::line).filter(|(_, cut)| !cut).map(|(line, _)| line);
         for process in Context::ancestors(self, event, self.max_ancestors).filter_map(|a| a.process) {
             f(Ancestor {
+                command_line: line.take(),
                 unique_id: self.clock.process_id(process.key()),
                 pid: process.key().pid,
                 ns_pid: process.ns_pid(),

@@ -101,8 +101,16 @@ impl Who for Everybody {
             start_time: 3,
             comm: b"init",
             executable: Some(b"/sbin/init"),
+            command_line: None,
         };
-        f(Ancestor { unique_id: 2, pid: 50, comm: b"s\\h", executable: None, ..init });
+        f(Ancestor {
+            unique_id: 2,
+            pid: 50,
+            comm: b"s\\h",
+            executable: None,
+            command_line: Some(b"sh -c \"x\""),
+            ..init
+        });
         f(init);
     }
 
@@ -149,7 +157,7 @@ fn a_line() {
     .put_str(0, b"/tmp/a\nb", Quality::Unresolved)
     .put_u32(2, 3)
     .finish();
-    insta::assert_snapshot!(line(&record, &Everybody), @r##"{"timestamp":{"seconds":5,"nanos":123},"id":"security_inode_rename","name":"security_inode_rename","policies":{"matched":["one","two"]},"workload":{"process":{"executable":{"path":"/usr/bin/b\\xffash","encoding":"escaped","sha256":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5","package":{"name":"bash","version":"5.2","modified":true}},"unique_id":1000000100,"host_pid":100,"pid":10,"real_user":{"id":1000,"name":"b\\b"},"effective_user":{"id":0},"real_group":{"id":1001},"effective_group":{"id":1002},"thread":{"start_time":{"seconds":1,"nanos":1},"name":"bash","unique_id":1000000102,"host_tid":101,"tid":11,"syscall":"rename","compat":true},"host_ppid":1,"ppid":0,"namespaces":{"mnt":11,"pid":12,"net":13,"uts":14,"ipc":15,"user":16,"cgroup":17},"cgroup_id":4242,"ancestors":[{"unique_id":2,"host_pid":50,"pid":1,"thread":{"start_time":{"seconds":0,"nanos":3},"name":"s\\h"}},{"unique_id":1,"host_pid":1,"pid":1,"executable":{"path":"/sbin/init"},"thread":{"start_time":{"seconds":0,"nanos":3},"name":"init"}}]},"container":{"id":"c0ffee","runtime":"docker","name":"we\"b","image":{"name":"nginx:1","repo_digests":["sha256:ab"]},"labels":{"app":"we\"b"}},"k8s":{"pod":{"name":"web-1","uid":"1f2e-3d","sandbox":false,"labels":{"app":"we\"b","tier/x":""},"labels_left_out":2},"namespace":{"name":"shop"}}},"data":[{"name":"old_path","str":"/tmp/a\nb","quality":"unresolved"},{"name":"new_path","quality":"unavailable"},{"name":"flags","u_int32":3,"parsed":"RENAME_NOREPLACE|RENAME_EXCHANGE"},{"name":"rewritten","quality":"unavailable"},{"name":"returnValue","int64":-2,"parsed":"ENOENT"}],"seq":7,"lane":"task","cpu":2,"slot":1,"host":"host \"one\"","boot_id":"0b1c","origin":"current"}"##);
+    insta::assert_snapshot!(line(&record, &Everybody), @r##"{"timestamp":{"seconds":5,"nanos":123},"id":"security_inode_rename","name":"security_inode_rename","policies":{"matched":["one","two"]},"workload":{"process":{"executable":{"path":"/usr/bin/b\\xffash","encoding":"escaped","sha256":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5","package":{"name":"bash","version":"5.2","modified":true}},"unique_id":1000000100,"host_pid":100,"pid":10,"real_user":{"id":1000,"name":"b\\b"},"effective_user":{"id":0},"real_group":{"id":1001},"effective_group":{"id":1002},"thread":{"start_time":{"seconds":1,"nanos":1},"name":"bash","unique_id":1000000102,"host_tid":101,"tid":11,"syscall":"rename","compat":true},"host_ppid":1,"ppid":0,"namespaces":{"mnt":11,"pid":12,"net":13,"uts":14,"ipc":15,"user":16,"cgroup":17},"cgroup_id":4242,"ancestors":[{"unique_id":2,"host_pid":50,"pid":1,"command_line":{"value":"sh -c \"x\""},"thread":{"start_time":{"seconds":0,"nanos":3},"name":"s\\h"}},{"unique_id":1,"host_pid":1,"pid":1,"executable":{"path":"/sbin/init"},"thread":{"start_time":{"seconds":0,"nanos":3},"name":"init"}}]},"container":{"id":"c0ffee","runtime":"docker","name":"we\"b","image":{"name":"nginx:1","repo_digests":["sha256:ab"]},"labels":{"app":"we\"b"}},"k8s":{"pod":{"name":"web-1","uid":"1f2e-3d","sandbox":false,"labels":{"app":"we\"b","tier/x":""},"labels_left_out":2},"namespace":{"name":"shop"}}},"data":[{"name":"old_path","str":"/tmp/a\nb","quality":"unresolved"},{"name":"new_path","quality":"unavailable"},{"name":"flags","u_int32":3,"parsed":"RENAME_NOREPLACE|RENAME_EXCHANGE"},{"name":"rewritten","quality":"unavailable"},{"name":"returnValue","int64":-2,"parsed":"ENOENT"}],"seq":7,"lane":"task","cpu":2,"slot":1,"host":"host \"one\"","boot_id":"0b1c","origin":"current"}"##);
 }
 
 #[test]

@@ -185,6 +185,11 @@ fn process(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
             out.push(b',');
             executable(out, path, None, None);
         }
+        if let Some(line) = a.command_line {
+            out.extend_from_slice(b",\"command_line\":{");
+            keyed_bytes(out, "value", line);
+            out.push(b'}');
+        }
         out.extend_from_slice(b",\"thread\":{\"start_time\":");
         text::time(out, who.wall_time(a.start_time));
         out.push(b',');

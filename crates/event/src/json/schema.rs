@@ -331,6 +331,7 @@ fn definitions() -> Value {
             "cgroup_id": u64,
             "ancestors": { "type": "array", "items": object(json!({
                 "unique_id": u64, "host_pid": u32, "pid": u32, "executable": executable,
+                "command_line": object(json!({ "value": string(), "encoding": escaped }), &["value"]),
                 "thread": object(json!({
                     "start_time": time, "name": string(), "encoding": escaped,
                 }), &["start_time", "name"]),

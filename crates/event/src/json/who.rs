@@ -169,4 +169,6 @@ pub struct Ancestor<'a> {
     pub comm: &'a [u8],
     /// Path of what it runs.
     pub executable: Option<&'a [u8]>,
+    /// Its arguments with spaces between them; told of the parent of what is executed only.
+    pub command_line: Option<&'a [u8]>,
 }
