@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use catalogue::fields::sched_process_exec;
 use catalogue::{Format, Quality};
-use context::{Context, Labels, Process, comm_bytes};
+use context::{Called, Context, Labels, Process, comm_bytes};
 use event::{Cred, Event, FieldValue, HttpLine, MemberValue, Origin, SockAddr, UnixName, names};
 use expr::{Field, List, Names, Schema, Subject, Text, Type, Value};
 
@@ -159,6 +160,10 @@ about! {
     Comm: Text = "workload.process.thread.name", "comm", "processName";
     /// Path of the program that the process runs.
     Executable: Text = "workload.process.executable.path", "executable", "exec", "bin", "binary";
+    /// Path by which its program was called; not known of a program that ran before the watch began.
+    Called: Text = "called";
+    /// Its arguments with a space between them; of what ran before the watch began they are not known.
+    CommandLine: Text = "command_line";
     /// Mount namespace.
     MntNs: Int = "mntns", "mountNamespace";
     /// Pid namespace.
@@ -181,6 +186,10 @@ about! {
     ParentComm: Text = "parent.comm", "parent.name";
     /// Path of the program that the parent process runs.
     ParentExecutable: Text = "parent.executable", "parent.path";
+    /// Path by which the parent's program was called; not known of a program that ran before the watch began.
+    ParentCalled: Text = "parent.called";
+    /// Arguments of the parent process with a space between them; of what ran before the watch began they are not known.
+    ParentCommandLine: Text = "parent.command_line";
     /// Command names of the ancestors, the parent first.
     AncestorComms: Texts = "ancestors.comm", "ancestors.name";
     /// Paths of the programs of the ancestors, the parent first.
@@ -559,6 +568,8 @@ impl<'a> Facts<'a> {
             }
             About::Comm => Value::text(comm_bytes(&self.event.header.comm)),
             About::Executable => self.ctx.executable(self.event).map_or(Value::Unknown, Value::text),
+            About::Called => called(self.ctx.process(self.event)),
+            About::CommandLine => self.command_line(),
             About::MntNs => Value::Int(h.mnt_ns.into()),
             About::PidNs => Value::Int(h.pid_ns.into()),
             About::NetNs => Value::Int(h.net_ns.into()),
@@ -573,9 +584,19 @@ impl<'a> Facts<'a> {
             }
             About::ParentComm => text(self.parent().map(Process::comm)),
             About::ParentExecutable => text(self.parent().and_then(Process::executable)),
+            About::ParentCalled => called(self.parent()),
+            About::ParentCommandLine => line(self.parent()),
             About::AncestorComms => self.ancestors(|p| Some(p.comm())),
             About::AncestorExecutables => self.ancestors(Process::executable),
             _ => self.container(about),
+        }
+    }
+
+    fn command_line(&self) -> Value<'a> {
+        match line(self.ctx.process(self.event)) {
+            whole @ Value::Text(Text { cut: false, .. }) => whole,
+            // More of it is in the event of the execution.
+            kept => arguments(self.event).unwrap_or(kept),
         }
     }
 
@@ -649,6 +670,29 @@ fn labels(labels: &Labels) -> Value<'static> {
     });
     let missing = (labels.left_out() > 0).then_some(Value::Unknown);
     Value::List(List::Values(kept.chain(missing).collect()))
+}
+
+fn called(process: Option<&Process>) -> Value<'_> {
+    let path = process.and_then(Process::called).map(Called::path);
+    path.filter(|path| !path.is_empty()).map_or(Value::Unknown, Value::text)
+}
+
+fn line(process: Option<&Process>) -> Value<'_> {
+    process
+        .and_then(Process::called)
+        .map(Called::line)
+        .map_or(Value::Unknown, |(line, cut)| Value::Text(Text { bytes: Cow::Borrowed(line), cut }))
+}
+
+/// The arguments of an execution, by its event.
+fn arguments(event: &Event<'_>) -> Option<Value<'static>> {
+    if event.definition.id != sched_process_exec::EVENT_ID {
+        return None;
+    }
+    let field = event.field_by_name("argv")?;
+    let Some(event::Value::StrArray(list)) = field.value else { return None };
+    let list = List::Terminated { raw: list.raw(), cut: field.quality == Quality::Truncated };
+    Some(Value::Text(list.joined(b" ")))
 }
 
 /// A time of the day on this host's clock, `wall` nanoseconds after 1970.

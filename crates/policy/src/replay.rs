@@ -267,6 +267,17 @@ impl<'a> Recorded<'a> {
             About::InHost => Some(Value::Bool(!in_container)),
             About::IoUring => Some(Value::Bool(json.get("via").is_some())),
             About::KernelThread => Some(Value::Bool(at("workload.process.thread.kernel_thread").is_some())),
+            About::Called => self.data("cmdpath", Part::Whole),
+            About::CommandLine => match self.data("argv", Part::Whole)? {
+                Value::List(list) => Some(Value::Text(list.joined(b" "))),
+                _ => None,
+            },
+            // Of the parents of what was executed.
+            About::ParentCommandLine => {
+                let line = at("workload.process.ancestors")?.get(0)?.get("command_line")?;
+                scalar(line.get("value")?, false, line.get("encoding").is_some())
+            }
+            About::ParentCalled => None,
             About::AncestorComms => ancestors(comms),
             About::AncestorExecutables => ancestors(paths),
             About::ParentComm => first(ancestors(comms)),
