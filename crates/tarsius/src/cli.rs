@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Check files of detectors
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Check rules of Sigma: which load, and which no event of the kernel's can answer
+    #[command(subcommand)]
+    Sigma(SigmaCommand),
     /// Ask the running watch what it knows: processes, containers, names of addresses, users; and the kernel for its symbols
     Query(Query),
     /// Print the JSON Schema of the event lines
@@ -395,6 +398,20 @@ pub(crate) enum PolicyCommand {
     },
     /// Print the JSON Schema of policy files, for editors
     Schema,
+}
+
+/// What `tarsius sigma` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SigmaCommand {
+    /// Read rules, and say of each what becomes of it: loaded, without a source, or unsupported, and why
+    Check {
+        /// Files, or directories of them
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Print the conditions on events that rules become, too
+        #[arg(long)]
+        conditions: bool,
+    },
 }
 
 /// Where policies are.

@@ -16,6 +16,7 @@ mod ps;
 mod query;
 mod resolved;
 mod scope;
+mod sigma;
 mod torture;
 mod watch;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Policy(command)) => policy::run(command),
         Some(Command::Detectors(options)) => detectors::run(options),
         Some(Command::Rules(command)) => detectors::rules(command),
+        Some(Command::Sigma(command)) => sigma::run(command),
         Some(Command::Query(options)) => query::run(options),
         Some(Command::Schema) => schema(),
         Some(Command::Torture(options)) => torture::run(options),

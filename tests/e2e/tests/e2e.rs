@@ -17,7 +17,11 @@ mod policies;
 mod protocols;
 mod rings;
 mod session;
+
 mod stacks;
+
+mod sigma;
+
 mod truth;
 
 use libtest_mimic::{Arguments, Trial};
@@ -52,6 +56,7 @@ fn main() {
         detectors::TESTS,
         identity::TESTS,
         stacks::TESTS,
+        sigma::TESTS,
     ]
     .concat();
     let tests = trials.into_iter().map(|(name, test)| {
