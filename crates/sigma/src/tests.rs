@@ -311,7 +311,7 @@ fn event(event: &'static catalogue::Event, log: &Log) -> Option<(Vec<Log>, Json)
         let mut log = seen.clone();
         log.extend(constants.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         if constants.first().is_some_and(|(_, v)| *v != "EXECVE") && event.name == "sched_process_exec" {
-            log.retain(|k, _| !k.strip_prefix('a').is_some_and(|n| n.parse::<u8>().is_ok()));
+            log.retain(|k, _| k.strip_prefix('a').is_none_or(|n| n.parse::<u8>().is_err()));
         }
         log
     });

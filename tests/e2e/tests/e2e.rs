@@ -17,11 +17,8 @@ mod policies;
 mod protocols;
 mod rings;
 mod session;
-
-mod stacks;
-
 mod sigma;
-
+mod stacks;
 mod truth;
 
 use libtest_mimic::{Arguments, Trial};
