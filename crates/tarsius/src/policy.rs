@@ -36,7 +36,12 @@ fn check(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
     let rules: usize = policies.iter().map(|p| p.rules.len()).sum();
     let mut out = std::io::stdout().lock();
     let events = Policies::new(policies.clone()).selection().iter().filter(|e| !e.always).count();
-    writeln!(out, "{} policies, {rules} rules, {events} kinds of events: all well", policies.len())?;
+    let findings: usize = policies.iter().map(|p| p.detectors.len()).sum();
+    let findings = match findings {
+        0 => String::new(),
+        n => format!(", {n} of findings"),
+    };
+    writeln!(out, "{} policies, {rules} rules{findings}, {events} kinds of events: all well", policies.len())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,7 +26,7 @@ fn check(_: &str) {
     assert!(status.success(), "{out}{err}");
     for expected in [
         "execution.yml:1:1: A Made-Up Interpreter Runs a One-Liner: sched_process_exec",
-        "audit.yml:26:1: A Made-Up Service Said Something: it reads the text that the service madeupd logs",
+        "audit.yml:28:1: A Made-Up Service Said Something: it reads the text that the service madeupd logs",
         "5 rules: 4 loaded, 1 without a source, 0 unsupported",
     ] {
         assert!(out.contains(expected), "{expected} in {out}");
