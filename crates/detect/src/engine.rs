@@ -115,7 +115,7 @@ impl Detectors {
         self.by_event.get(usize::from(event)).is_some_and(|looks| !looks.is_empty())
     }
 
-    /// Findings that were not looked at, as they came of [too many](DEPTH) others.
+    /// Findings that were not looked at, as they came of too many others, one after another.
     pub const fn too_deep(&self) -> u64 {
         self.too_deep
     }

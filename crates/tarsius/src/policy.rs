@@ -41,7 +41,11 @@ fn check(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
         0 => String::new(),
         n => format!(", {n} of findings"),
     };
-    writeln!(out, "{} policies, {rules} rules{findings}, {events} kinds of events: all well", policies.len())?;
+    writeln!(
+        out,
+        "{} policies, {rules} rules{findings}, {events} kinds of events: all well",
+        policies.len()
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
