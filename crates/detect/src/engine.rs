@@ -1,6 +1,7 @@
 //! The detectors in force.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, Hash as _, Hasher, RandomState};
 use std::sync::Arc;
 
 use catalogue::EVENTS;
@@ -81,11 +82,6 @@ impl Detectors {
             set.all.push(InForce { detector, counts: Counts::default(), seen: Seen::default() });
         }
         set
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
     }
 
     /// Each detector, and what it did.
@@ -195,13 +191,8 @@ impl InForce {
             }
         }
         if let Some(threshold) = self.detector.threshold {
-            let mut key = vec![];
-            for term in &look.by {
-                let text = output(&term.value(input)).to_string();
-                key.extend_from_slice(&text.len().to_le_bytes());
-                key.extend_from_slice(text.as_bytes());
-            }
-            let (reached, evicted) = self.seen.add(key.into(), input.facts.event.header.time, threshold);
+            let values: Vec<Output> = look.by.iter().map(|term| output(&term.value(input))).collect();
+            let (reached, evicted) = self.seen.add(&values, input.facts.event.header.time, threshold);
             self.counts.evicted += u64::from(evicted);
             if !reached {
                 return None;
@@ -214,17 +205,37 @@ impl InForce {
     }
 }
 
+fn feed(output: &Output, hasher: &mut impl Hasher) {
+    std::mem::discriminant(output).hash(hasher);
+    match output {
+        Output::Unknown => {}
+        Output::Bool(b) => b.hash(hasher),
+        Output::Int(n) => n.hash(hasher),
+        Output::Double(n) => n.to_bits().hash(hasher),
+        Output::Text { bytes, .. } => bytes.hash(hasher),
+        Output::List(values) => {
+            values.len().hash(hasher);
+            values.iter().for_each(|value| feed(value, hasher));
+        }
+    }
+}
+
 /// When what is alike was seen, as far as that may still count.
 #[derive(Debug, Default)]
 struct Seen {
-    times: FxHashMap<Box<[u8]>, VecDeque<u64>>,
+    /// By the hash of what is alike, which may be long: keyed, so that nobody makes two of one hash.
+    times: FxHashMap<u64, VecDeque<u64>>,
     /// The keys, in the order in which they came.
-    order: VecDeque<Box<[u8]>>,
+    order: VecDeque<u64>,
+    hasher: RandomState,
 }
 
 impl Seen {
     /// Whether it has been seen often enough now, which begins a new count; and whether another was forgotten for it.
-    fn add(&mut self, key: Box<[u8]>, time: u64, threshold: Threshold) -> (bool, bool) {
+    fn add(&mut self, alike: &[Output], time: u64, threshold: Threshold) -> (bool, bool) {
+        let mut hasher = self.hasher.build_hasher();
+        alike.iter().for_each(|output| feed(output, &mut hasher));
+        let key = hasher.finish();
         let window = u64::try_from(threshold.window.as_nanos()).unwrap_or(u64::MAX);
         let mut evicted = false;
         if !self.times.contains_key(&key) {
@@ -234,7 +245,7 @@ impl Seen {
                 self.times.remove(&oldest);
                 evicted = true;
             }
-            self.order.push_back(key.clone());
+            self.order.push_back(key);
         }
         let times = self.times.entry(key).or_default();
         times.push_back(time);

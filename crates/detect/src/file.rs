@@ -539,6 +539,12 @@ impl<'t> Written<'t> {
     fn scope(&self, filters: &[Spanned<String>], errors: &mut Vec<FileError>) -> Scope {
         let mut good = vec![];
         for filter in filters {
+            let name = filter.value.trim().trim_start_matches("not-");
+            if name.starts_with("tree") || name == "follow" {
+                let message = "a detector follows no processes: the scope of the policy that selects it does";
+                errors.push(self.source.wrong(filter, message));
+                continue;
+            }
             match Scope::parse(&[filter.value.as_str()]) {
                 Ok(_) => good.push(filter.value.as_str()),
                 Err(e) => {

@@ -111,6 +111,10 @@ fn what_is_wrong_and_where() {
         (detector(&(events("openat") + "threat: {severity: grave}\n")), "unknown severity 'grave'"),
         (detector(&(events("openat") + "threshold: {count: 1, window: 3s}\n")), "a threshold is 2 to"),
         (detector(&(events("openat") + "threshold: {count: 3, window: 3}\n")), "'3' is no time"),
+        (
+            detector("requirements:\n  events: [{name: openat, scope_filters: ['tree=5']}]\n"),
+            "x.yaml:5:43: a detector follows no processes",
+        ),
         (detector(&events("b")), "looks at what it finds itself"),
         (detector("colour: red\n"), "colour"),
         ("type: detector\nid: a\n".into(), "a detector has 'id'"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use detect::{Detector, Library, Of};
+use detect::{Detector, Detectors, Library, Of};
 use policy::FileError;
 
 use crate::cli::{DetectorsOptions, RulesCommand};
@@ -61,6 +61,28 @@ pub(crate) fn select(library: &Library, flags: &[String]) -> Selected {
     }
     selected.findings.retain(|f| !unwanted.contains(&f.as_str()));
     selected
+}
+
+/// Says on standard error what detectors could not decide, or had to forget.
+pub(crate) fn say_undecided(detectors: &Detectors) {
+    for (detector, counts) in detectors.iter() {
+        let name = &detector.produced.name;
+        if counts.undecided > 0 {
+            eprintln!(
+                "tarsius: {name}: of {} events it is not known whether it is in them",
+                counts.undecided
+            );
+        }
+        if counts.evicted > 0 {
+            eprintln!("tarsius: {name}: {} counts were forgotten for want of room", counts.evicted);
+        }
+    }
+    if detectors.too_deep() > 0 {
+        eprintln!(
+            "tarsius: {} findings came of too many others, and were not looked at",
+            detectors.too_deep()
+        );
+    }
 }
 
 /// `tarsius detectors`: lists them, or describes one.

@@ -28,7 +28,7 @@ use stacks::Stacks;
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Seen};
 use crate::policies::{self, Files};
-use crate::{artifacts, container, control, lost, resolved, scope};
+use crate::{artifacts, container, control, detectors, lost, resolved, scope};
 
 /// By these the user side knows who everyone is: taken whatever is selected.
 const IDENTITY: [u16; 6] = [
@@ -57,10 +57,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // Looked at before they are read: what changes from here on is seen.
     let mut files = Files::new(&policies::paths(options));
     let mut hash = policies::hash(options);
-    let (policies, detectors) = policies::load(options)?;
+    let (policies, in_force) = policies::load(options)?;
     let selection = policies.selection();
     // What is shown, and what detectors look at.
-    let needed = needed(&policies, &detectors);
+    let needed = needed(&policies, &in_force);
     let artifacts = artifacts::options(options, &selection)?;
     let outputs = open_outputs(options)?;
     let control = open_control(options)?;
@@ -82,10 +82,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         // The kernel's lists are fixed once they are loaded; policies that come later may want more.
         scope: if options.policy.is_empty() { scope::lists(&policies.kernel()) } else { Default::default() },
         buffers: options.buffers,
-        environment: options.enrichment.contains(&Enrichment::Environment)
-            || detectors.request("environment"),
+        environment: options.enrichment.contains(&Enrichment::Environment) || in_force.request("environment"),
         descriptor_paths: options.enrichment.contains(&Enrichment::DescriptorPaths)
-            || detectors.request("fd-paths"),
+            || in_force.request("fd-paths"),
         user_stack: options.user_stacks(),
         include_self: options.include_self,
         subsys: sensor::subsys_of(context.containers.hierarchy().controller())?,
@@ -119,7 +118,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         context,
         selection,
         policies,
-        detectors,
+        detectors: in_force,
         found: vec![],
         told_found: HashMap::new(),
         last_loss: None,
@@ -213,6 +212,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         );
     }
     pipeline.say_unresolved();
+    detectors::say_undecided(&pipeline.detectors);
     let lost = !account.clean()
         || pipeline.lost_here().any(|l| l.count > 0)
         || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
@@ -318,8 +318,8 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Takes a record, which may have to wait for names.
     pub(crate) fn take(&mut self, record: &[u8]) {
-        let (selection, symbols) = (&self.selection, &mut self.context.symbols);
-        let shown = |event| selection.contains(event);
+        let (selection, detectors, symbols) = (&self.selection, &self.detectors, &mut self.context.symbols);
+        let shown = |event| selection.contains(event) || detectors.look_at(event);
         if self.stacks.as_mut().is_none_or(|stacks| stacks.pass(record, shown, symbols)) {
             self.record(record);
         }
@@ -475,12 +475,12 @@ impl Pipeline {
             !policies::paths(options).is_empty(),
             "the watch was begun without --policy and without --detectors"
         );
-        let ((new, detectors), new_hash) = (policies::load(options)?, policies::hash(options));
+        let ((new, new_detectors), new_hash) = (policies::load(options)?, policies::hash(options));
         if new_hash == *hash {
             return Ok(false);
         }
         let selection = new.selection();
-        let needed = needed(&new, &detectors);
+        let needed = needed(&new, &new_detectors);
         let more = needed.iter().filter(|e| !taken.contains(e.id) && !IDENTITY.contains(&e.id));
         let more: Vec<&str> = more.map(|e| e.name).collect();
         anyhow::ensure!(
@@ -490,7 +490,8 @@ impl Pipeline {
         );
         scope::change(self, sensor, new)?;
         self.selection = selection;
-        self.detectors = detectors;
+        detectors::say_undecided(&self.detectors);
+        self.detectors = new_detectors;
         self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, context::Clock::now()));
         *hash = new_hash;
         eprintln!(
