@@ -569,7 +569,7 @@ impl<'t> Written<'t> {
         for filter in &look.data_filters {
             match inputs.of {
                 OfFields::Event(fields) => match policy::filter(&prefixed(&filter.value), &fields) {
-                    Ok(expr) => filters.push((filter, key_of(&filter.value), expr)),
+                    Ok(expr) => filters.push((filter.value.as_str(), expr)),
                     // The place is that of the text with `data.` before it.
                     Err(e) => errors.push(self.source.wrong(filter, e.message)),
                 },
@@ -579,19 +579,7 @@ impl<'t> Written<'t> {
                 )),
             }
         }
-        // Of one field several values: any of them, as Tracee has it.
-        let mut all: Vec<Expr> = vec![];
-        let mut keys: Vec<&str> = vec![];
-        for (_, key, _) in &filters {
-            if !keys.contains(&key.as_str()) {
-                keys.push(key);
-            }
-        }
-        for key in keys {
-            let of_key = filters.iter().filter(|(_, k, _)| k == key).map(|(.., expr)| expr.clone());
-            let joined = if key.ends_with('=') && !key.ends_with("!=") { Binary::Or } else { Binary::And };
-            all.push(Expr::joined(joined, of_key, Span::default()));
-        }
+        let mut all: Vec<Expr> = policy::together(filters);
         for text in look.condition.iter().chain(&self.conditions) {
             // Each alone, so that what is wrong is said with its place; then together.
             let parsed = expr::parse(&text.value).and_then(|e| expr::compile(&e, inputs).map(|_| e));
@@ -640,13 +628,6 @@ fn prefixed(filter: &str) -> String {
     } else {
         format!("data.{filter}")
     }
-}
-
-/// A filter's field and operator.
-fn key_of(filter: &str) -> String {
-    let end = filter.find(['=', '!', '<', '>']).unwrap_or(filter.len());
-    let operators = filter[end..].chars().take_while(|c| "=!<>".contains(*c)).count();
-    filter[..end + operators].into()
 }
 
 const TYPES: [(&str, Type); 12] = [

@@ -567,7 +567,9 @@ impl Source<'_> {
         for &event in events {
             let fields = Fields { event };
             let mut all: Vec<Expr> = vec![];
+            let mut filters: Vec<(&str, Expr)> = vec![];
             for (text, negate, expr) in &parsed {
+                let is_filter = expr.is_none();
                 let expr = match expr {
                     Some(expr) => Ok(expr.clone()),
                     None => filter::translate(&text.value, &fields),
@@ -575,10 +577,12 @@ impl Source<'_> {
                 // Each alone, so that what is wrong is said with its place; then together.
                 let checked = expr.and_then(|expr| expr::compile::<Fields>(&expr, &fields).map(|_| expr));
                 match checked {
+                    Ok(expr) if is_filter => filters.push((&text.value, expr)),
                     Ok(expr) => all.push(if *negate { expr.negated() } else { expr }),
                     Err(e) => errors.push(self.wrong_in(text, &e)),
                 }
             }
+            all.extend(filter::together(filters));
             let whole = Expr::joined(expr::Binary::And, all, Span::default());
             let condition = (!parsed.is_empty()).then(|| expr::compile(&whole, &fields).ok()).flatten();
             compiled.push((event, condition.map(Arc::new)));

@@ -73,6 +73,22 @@ pub fn translate(text: &str, fields: &Fields) -> Result<Expr, expr::Error> {
     Ok(if *op == Binary::Ne { any.negated() } else { any })
 }
 
+/// Filters that stand together, each with its text: of one field that is to be one of several values, one must fit; all others must.
+pub fn together<'t>(filters: impl IntoIterator<Item = (&'t str, Expr)>) -> Vec<Expr> {
+    let mut by_key: Vec<(&str, Expr)> = vec![];
+    for (text, filter) in filters {
+        let end = text.find(['=', '!', '<', '>']).unwrap_or(text.len());
+        let key = text[..end].trim();
+        let is_value = text[end..].starts_with('=');
+        match by_key.iter_mut().find(|(k, _)| is_value && *k == key) {
+            Some((_, any)) => *any = any.clone().binary(Binary::Or, filter),
+            // What is not a value stands for itself.
+            None => by_key.push((if is_value { key } else { "" }, filter)),
+        }
+    }
+    by_key.into_iter().map(|(_, filter)| filter).collect()
+}
+
 /// That the field is that value; with an order, that it is less or more.
 fn one(
     subject: &Expr,

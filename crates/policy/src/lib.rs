@@ -24,7 +24,7 @@ pub use file::{
     Action, Dedupe, FileError, Limit, Place, Policy, Rule, Source, file_names, files, load, parse, read_text,
     seconds,
 };
-pub use filter::translate as filter;
+pub use filter::{together, translate as filter};
 pub use replay::{Expectations, Expected, LineError, Outcome, Recorded, replay};
 pub use schema::schema;
 pub use scope::{KernelScope, List, Scope};
