@@ -20,6 +20,8 @@ use crate::{
 
 /// A function that exists for BPF's own tests (5.5) and that nothing else calls: a probe there disturbs nobody.
 const QUIET_FUNCTION: &CStr = c"bpf_fentry_test1";
+/// The name of the perf event source of kprobes.
+const KPROBE: &str = "kprobe";
 /// A tracepoint of low rate.
 const QUIET_TRACEPOINT: &CStr = c"sched_process_exec";
 
@@ -114,7 +116,7 @@ fn try_hook(hook: HookKind, place: &Place<'_>) -> Result<(), Refusal> {
             sys::attach_perf(event, None, -1, 0, &load(hook, place)?).at(Step::Attach)?;
         }
         H::Kprobe | H::Kretprobe => {
-            let kind = dynamic_pmu("kprobe")?;
+            let kind = dynamic_pmu(KPROBE)?;
             let name = CString::from(QUIET_FUNCTION);
             let event = PerfEvent { kind, config: u64::from(hook == H::Kretprobe), ..PerfEvent::default() };
             sys::attach_perf(event, Some(&name), -1, 0, &load(hook, place)?).at(Step::Attach)?;
@@ -211,6 +213,27 @@ fn seen_to_run(program: &OwnedFd, lsms: Option<&[String]>) -> Result<(), Refusal
     rustix::process::getsid(Some(rustix::process::getpid())).map_err(io::Error::from).at(Step::Trigger)?;
     let (info, _) = sys::program_info(program).at(Step::Trigger)?;
     if info.run_cnt > 0 { Ok(()) } else { Err(Refusal::Reason(never())) }
+}
+
+/// A kprobe can be put on that function of the kernel: there is one of that name, and no more.
+///
+/// Asked by making one that is never switched on. Kernels tell of several functions of one name since 6.6, and since 5.10.199, 5.15.136 and
+/// 6.1.60 ("tracing/kprobes: Return EADDRNOTAVAIL when func matches several symbols"); others take the first.
+///
+/// # Errors
+///
+/// Why not, in words.
+pub fn probe_function(name: &str) -> Result<(), String> {
+    let event = PerfEvent { kind: dynamic_pmu(KPROBE)?, ..PerfEvent::default() };
+    let function = CString::new(name).map_err(|_| format!("{name:?} is no name of a function"))?;
+    match sys::open_perf(event, Some(&function), -1, 0) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.raw_os_error() {
+            Some(libc::ENOENT) => format!("this kernel has no function {name} to probe"),
+            Some(libc::EADDRNOTAVAIL) => format!("this kernel has more than one function {name}"),
+            _ => format!("no probe on the kernel's function {name}: {error}"),
+        }),
+    }
 }
 
 /// The type number of a PMU that the kernel has registered.

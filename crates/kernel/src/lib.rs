@@ -21,6 +21,7 @@ use serde::Serialize;
 
 pub use capability::Capability;
 pub use hook::{Helper, HookKind, Kfunc, MapKind};
+pub use hooks::probe_function;
 pub use host::{Cgroup2, Error, Tracefs, boot_id, boot_offset, hostname, online_cpus, possible_cpus};
 pub use preempt::{Model, Preemption, Reading};
 pub use support::Support;

@@ -208,16 +208,13 @@ pub(crate) struct PerfEvent {
     pub(crate) config2: u64,
 }
 
-/// Opens a perf event and attaches a program to it. `name` (a function or a file) is given as `config1`.
-pub(crate) fn attach_perf(
+/// Opens a perf event. `name` (a function or a file) is given as `config1`.
+pub(crate) fn open_perf(
     mut event: PerfEvent,
     name: Option<&CString>,
     pid: i32,
     cpu: i32,
-    program: &OwnedFd,
 ) -> io::Result<OwnedFd> {
-    const SET_BPF: libc::c_ulong = 0x4004_2408;
-    const ENABLE: libc::c_ulong = 0x2400;
     const CLOSE_ON_EXEC: libc::c_ulong = 1 << 3;
     event.size = size_of::<PerfEvent>() as u32;
     if let Some(name) = name {
@@ -229,7 +226,20 @@ pub(crate) fn attach_perf(
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    let fd = owned(fd as i32)?;
+    owned(fd as i32)
+}
+
+/// Opens a perf event, as [`open_perf`], and attaches a program to it.
+pub(crate) fn attach_perf(
+    event: PerfEvent,
+    name: Option<&CString>,
+    pid: i32,
+    cpu: i32,
+    program: &OwnedFd,
+) -> io::Result<OwnedFd> {
+    const SET_BPF: libc::c_ulong = 0x4004_2408;
+    const ENABLE: libc::c_ulong = 0x2400;
+    let fd = open_perf(event, name, pid, cpu)?;
     // SAFETY: both requests take a number, not a pointer.
     if unsafe { libc::ioctl(fd.as_raw_fd(), SET_BPF as _, program.as_raw_fd()) } < 0
         // SAFETY: as above.

@@ -1,12 +1,12 @@
 //! Which way each event is taken on this kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use catalogue::{
     CALLS, Call, Context, EVENTS, Event, Hook, Lane, PROGRAMS, Program, SUPPORTS, Syscall, Tier,
 };
 use kernel::{Features, HookKind};
+use libbpf_rs::btf::{Btf, BtfType};
 use serde::Serialize;
 
 /// Tracepoints in which the kernel holds a spinning lock and interrupts are off: a run of a program there is interrupted by none of its own.
@@ -125,7 +125,10 @@ impl Plan {
 /// What stands in the way of a program here: asked of the kernel once for each hook, kept.
 pub struct Planner<'a> {
     features: &'a Features,
-    functions: Option<BTreeMap<String, bool>>,
+    /// Functions of the kernel, and why they can not be probed.
+    functions: BTreeMap<&'static str, Option<String>>,
+    /// The kernel's types, once they were asked; `None` inside: it has none that can be read.
+    btf: Option<Option<Btf<'static>>>,
     /// Programs that the kernel refused, and what it said.
     refused: BTreeMap<&'static str, String>,
     avoided: Vec<String>,
@@ -136,7 +139,14 @@ pub struct Planner<'a> {
 impl<'a> Planner<'a> {
     /// A planner for the kernel with those features.
     pub fn new(features: &'a Features) -> Self {
-        Self { features, functions: None, refused: BTreeMap::new(), avoided: vec![], hidden: vec![] }
+        Self {
+            features,
+            functions: BTreeMap::new(),
+            btf: None,
+            refused: BTreeMap::new(),
+            avoided: vec![],
+            hidden: vec![],
+        }
     }
 
     /// Does not take events by the tiers of those names: how tests see the tiers below the best.
@@ -178,9 +188,10 @@ impl<'a> Planner<'a> {
         }
         for support in SUPPORTS {
             let program = support.program.get();
-            let serves = support.serves.iter().any(|p| shown.contains(p.get().name));
+            if !support.serves.iter().any(|p| shown.contains(p.get().name)) {
+                continue;
+            }
             match self.obstacle(program) {
-                _ if !serves => {}
                 None => drop(plan.programs.insert(program.name, program)),
                 Some(why) => plan.unsupported.push((program.name, why)),
             }
@@ -283,47 +294,25 @@ impl<'a> Planner<'a> {
             return Some(format!("the kernel holds a lock in the tracepoint {tracepoint}, and {why}"));
         }
         match program.hook {
-            Hook::TpBtf(name) => (!in_btf(name, libbpf_sys::BPF_TRACE_RAW_TP))
+            Hook::TpBtf(name) => (!self.in_btf(&format!("btf_trace_{name}")))
                 .then(|| format!("this kernel has no tracepoint {name}")),
-            Hook::Lsm(name) => (!in_btf(name, libbpf_sys::BPF_LSM_MAC))
+            Hook::Lsm(name) => (!self.in_btf(&format!("bpf_lsm_{name}")))
                 .then(|| format!("this kernel has no LSM hook {name}")),
             Hook::Tracepoint(name) => {
                 let mount = self.features.tracefs.mount.as_ref()?;
                 (!mount.join("events").join(name).exists())
                     .then(|| format!("this kernel has no tracepoint {name}"))
             }
-            Hook::Kprobe(name) => match self.functions().get(name) {
-                None => Some(format!("this kernel has no function {name} to probe")),
-                // Which of them is probed is not told, and new kernels refuse it.
-                Some(false) => Some(format!("this kernel has more than one function {name}")),
-                Some(true) => None,
-            },
+            Hook::Kprobe(name) => {
+                self.functions.entry(name).or_insert_with(|| kernel::probe_function(name).err()).clone()
+            }
             _ => None,
         }
     }
 
-    /// The functions that the kernel lists, and whether there is only one of that name; those that are not of the kernel proper, but of
-    /// modules, do not count.
-    fn functions(&mut self) -> &BTreeMap<String, bool> {
-        self.functions.get_or_insert_with(|| {
-            let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-            let mut functions = BTreeMap::new();
-            for line in symbols.lines() {
-                if let [_, "t" | "T", name] = *line.split_whitespace().collect::<Vec<_>>() {
-                    functions.entry(name.to_string()).and_modify(|only| *only = false).or_insert(true);
-                }
-            }
-            functions
-        })
+    /// The kernel's types have a function or a type definition of that name.
+    fn in_btf(&mut self, name: &str) -> bool {
+        let btf = self.btf.get_or_insert_with(|| Btf::from_vmlinux().ok());
+        btf.as_ref().is_some_and(|btf| btf.type_by_name::<BtfType<'_>>(name).is_some())
     }
-}
-
-fn in_btf(name: &str, kind: libbpf_sys::bpf_attach_type) -> bool {
-    let Ok(name) = std::ffi::CString::new(name) else { return false };
-    // libbpf warns of what is not there.
-    let previous = libbpf_rs::set_print(None);
-    // SAFETY: a NUL-terminated string that lives through the call; libbpf only reads it.
-    let found = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), kind) > 0 };
-    libbpf_rs::set_print(previous);
-    found
 }
