@@ -41,10 +41,7 @@ pub(crate) fn hooked(memory: &Memory, symbols: &Symbols, owners: &Owners) -> Res
             }
             let number = u32::try_from(number).unwrap_or(0);
             let name = catalogue::syscall_name(number, compat).map_or(number.to_string(), String::from);
-            let function = match owner {
-                Owner::Hidden => symbols.at(address).next(),
-                _ => symbols.before(address),
-            };
+            let function = symbols.function(address, &owner);
             found.push(HookedCall {
                 syscall: if compat { format!("compat_{name}") } else { name },
                 address,

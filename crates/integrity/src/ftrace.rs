@@ -140,7 +140,7 @@ impl Users {
             if function == 0 || owner == Owner::Kernel {
                 continue;
             }
-            let symbol = symbols.before(function).filter(|s| owner != Owner::Hidden || s.address == function);
+            let symbol = symbols.function(function, &owner);
             found.push(Hook {
                 callback: symbol.map_or_else(|| format!("{function:#x}"), |s| s.name.to_string()),
                 offset: symbol.map_or(0, |s| function.wrapping_sub(s.address).cast_signed()),

@@ -218,10 +218,7 @@ impl Look<'_> {
         if owner == Owner::Kernel || (!own && matches!(owner, Owner::Module(_))) {
             return;
         }
-        let symbol = match owner {
-            Owner::Hidden => self.symbols.at(function).next(),
-            _ => self.symbols.before(function),
-        };
+        let symbol = self.symbols.function(function, &owner);
         let symbol = symbol.map_or_else(|| format!("{function:#x}"), |s| s.name.to_string());
         let found = format!("{}.{name}: {symbol} [{}]", path.display(), owner.name());
         if seq { &mut self.found.seq_ops } else { &mut self.found.file_ops }.insert(found);

@@ -2,6 +2,11 @@
 
 use std::fs;
 
+use crate::modules::Owner;
+
+/// So many symbols of others may stand between a function's and an address in it.
+const MOST_BETWEEN: usize = 4096;
+
 /// `/proc/kallsyms`: the file's text, and where each symbol stands in it, by address.
 #[derive(Debug)]
 pub struct Symbols {
@@ -71,10 +76,18 @@ impl Symbols {
         same.filter_map(|s| self.symbol(s))
     }
 
-    /// The last symbol that is not behind that address.
-    pub(crate) fn before(&self, address: u64) -> Option<Symbol<'_>> {
+    /// The function that an address lies in, which is `owner`'s: its symbols only, as those of another module's code that was freed after its
+    /// start may be listed still. Code that nobody owns up to has a name only where a
+    /// symbol stands at just that address.
+    pub(crate) fn function(&self, address: u64, owner: &Owner) -> Option<Symbol<'_>> {
+        let module = match owner {
+            Owner::Hidden => return self.at(address).next(),
+            Owner::Kernel => None,
+            Owner::Module(name) => Some(name.as_str()),
+        };
         let behind = self.sorted.partition_point(|s| s.0 <= address);
-        self.symbol(self.sorted.get(behind.checked_sub(1)?)?)
+        let before = self.sorted.get(behind.saturating_sub(MOST_BETWEEN)..behind)?;
+        before.iter().rev().filter_map(|entry| self.symbol(entry)).find(|s| s.module == module)
     }
 
     /// The next address behind that one at which a symbol stands.
@@ -125,8 +138,11 @@ mod tests {
         );
         assert_eq!(symbols.find("do_it").map(|s| s.address), Some(0xffff_ffff_8100_0010));
         assert_eq!(symbols.at(0xffff_ffff_8100_0010).count(), 2);
-        assert_eq!(symbols.before(0xffff_ffff_8100_000f).map(|s| s.name), Some("_stext"));
-        assert_eq!(symbols.before(0xffff_ffff_c000_0004).and_then(|s| s.module), Some("m"));
+        assert_eq!(symbols.function(0xffff_ffff_8100_000f, &Owner::Kernel).map(|s| s.name), Some("_stext"));
+        let of = |owner| symbols.function(0xffff_ffff_c000_0004, &owner).map(|s| s.name);
+        assert_eq!(of(Owner::Module("m".into())), Some("do_it_not"));
+        assert_eq!(of(Owner::Module("other".into())), None, "what another module had there");
+        assert_eq!(of(Owner::Hidden), None);
         assert_eq!(symbols.next(0xffff_ffff_8100_0000), Some(0xffff_ffff_8100_0010));
         assert!(symbols.address("do_it_not").is_err());
     }
