@@ -127,6 +127,28 @@ impl Cast {
         }
         Ok(true)
     }
+
+    /// What those do that have not ended: worker, kind, state, and where in the kernel.
+    pub(crate) fn running(&mut self) -> String {
+        let mut said = vec![];
+        for (part, child, _) in &mut self.workers {
+            if matches!(child.try_wait(), Ok(Some(_))) {
+                continue;
+            }
+            let read = |name: &str| {
+                std::fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default()
+            };
+            let (status, at) = (read("status"), read("wchan"));
+            let state = status.lines().find_map(|l| l.strip_prefix("State:")).unwrap_or("?").trim();
+            let children = read(&format!("task/{}/children", child.id()));
+            said.push(format!(
+                "{} ({}, {state}, at {at}, children: {children})",
+                part.worker,
+                part.kind.name()
+            ));
+        }
+        said.join(", ")
+    }
 }
 
 fn ended_early(part: &Part, child: &mut Child) -> Error {

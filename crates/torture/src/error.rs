@@ -35,6 +35,12 @@ pub enum Error {
         /// How it ended.
         status: String,
     },
+    /// Workers were told to end, and did not for long: they are killed.
+    #[error("workers did not end: {workers}")]
+    Stuck {
+        /// Which, what state they are in, and where in the kernel.
+        workers: String,
+    },
     /// The part given to a worker is none.
     #[error("not the part of a worker: {0}")]
     Part(#[from] serde_json::Error),

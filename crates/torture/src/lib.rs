@@ -82,7 +82,7 @@ const EMPTY: f64 = 0.1;
 /// How long to wait for a filled ring before looking anyway.
 const LOOK: Duration = Duration::from_millis(10);
 /// A worker that does not come to its end by then is stuck, and killed: an error.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Packets under way when the workers end have arrived by then.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -145,8 +145,7 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
     while !cast.all_ended()? {
         round(&mut sensor, &mut checker, &mut undecoded);
         if told.elapsed() > PATIENCE {
-            let stuck = std::io::Error::from(std::io::ErrorKind::TimedOut);
-            return Err(Error::system("waiting for the workers to end")(stuck));
+            return Err(Error::Stuck { workers: cast.running() });
         }
     }
     let ended = Instant::now();
