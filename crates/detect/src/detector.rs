@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use catalogue::Event;
 use event::Threat;
 use expr::{Condition, Term, Type};
 use policy::{Place, Scope};
 
+use crate::correlation::Correlation;
 use crate::input::In;
 
 /// A detector.
@@ -22,8 +22,8 @@ pub struct Detector {
     pub threat: Option<Threat>,
     /// What it looks at.
     pub looks: Vec<Look>,
-    /// How often it must see something before it tells.
-    pub threshold: Option<Threshold>,
+    /// What several events must be together, where one is not enough.
+    pub correlation: Option<Correlation>,
     /// Options of `--enrichment` without which it can not know what it asks.
     pub requests: BTreeSet<&'static str>,
     /// What else the same may be, for those who look into a finding.
@@ -56,8 +56,12 @@ pub struct Look {
     pub condition: Option<Condition<In>>,
     /// What is told, for each of the fields that are produced; `None` where this event does not say.
     pub outputs: Vec<Option<Term<In>>>,
+    /// Which part of a correlation it is.
+    pub part: usize,
     /// What events that are counted together have in common.
     pub by: Vec<Term<In>>,
+    /// The value that is counted.
+    pub value: Option<Term<In>>,
 }
 
 /// Events, or findings.
@@ -67,13 +71,4 @@ pub enum Of {
     Event(&'static Event),
     /// Of a detector.
     Finding(Arc<str>),
-}
-
-/// So many, within a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Threshold {
-    /// How many.
-    pub count: u32,
-    /// From the first to the last.
-    pub window: Duration,
 }

@@ -1,7 +1,5 @@
 //! The detectors in force.
 
-use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, Hash as _, Hasher, RandomState};
 use std::sync::Arc;
 
 use catalogue::EVENTS;
@@ -11,13 +9,12 @@ use expr::{Term, Truth};
 use policy::{Facts, Selection};
 use rustc_hash::FxHashMap;
 
-use crate::detector::{Detector, Of, Threshold};
+use crate::correlation::{Before, Groups, Mark};
+use crate::detector::{Detector, Of};
 use crate::input::{In, Input, output};
 
 /// Findings that lead to findings: at most so many after another, as Tracee has it. A circle would have no end.
 const DEPTH: usize = 5;
-/// Most that one detector counts at the same time: when there are more, the oldest are forgotten.
-const COUNTED: usize = 4096;
 
 /// Detectors that hold together.
 #[derive(Debug, Default)]
@@ -34,7 +31,7 @@ pub struct Detectors {
 struct InForce {
     detector: Detector,
     counts: Counts,
-    seen: Seen,
+    groups: Groups,
 }
 
 /// What a detector did.
@@ -59,6 +56,8 @@ pub struct Found {
     pub outputs: Vec<Output>,
     /// Detectors of the findings between, the last first.
     pub through: Vec<usize>,
+    /// The events before it that it is about, too.
+    pub before: Option<Before>,
 }
 
 impl Detectors {
@@ -67,7 +66,8 @@ impl Detectors {
         let len = EVENTS.iter().map(|e| usize::from(e.id) + 1).max().unwrap_or(0);
         let mut set = Detectors { by_event: vec![vec![]; len], ..Detectors::default() };
         for (number, detector) in detectors.into_iter().enumerate() {
-            for (n, look) in detector.looks.iter().enumerate() {
+            // The last part first: an event that is several parts of an order does not come after itself.
+            for (n, look) in detector.looks.iter().enumerate().rev() {
                 match &look.of {
                     Of::Event(event) => {
                         if let Some(all) = set.by_event.get_mut(usize::from(event.id)) {
@@ -79,14 +79,14 @@ impl Detectors {
                     }
                 }
             }
-            set.all.push(InForce { detector, counts: Counts::default(), seen: Seen::default() });
+            set.all.push(InForce { detector, counts: Counts::default(), groups: Groups::default() });
         }
         set
     }
 
     /// Each detector, and what it did.
     pub fn iter(&self) -> impl Iterator<Item = (&Detector, Counts)> {
-        self.all.iter().map(|d| (&d.detector, d.counts))
+        self.all.iter().map(|d| (&d.detector, Counts { evicted: d.groups.evicted, ..d.counts }))
     }
 
     /// The detector at that place.
@@ -123,8 +123,8 @@ impl Detectors {
         let Some(looks) = self.by_event.get(usize::from(event.definition.id)) else { return };
         for &(detector, look) in looks {
             let input = Input { facts, outputs: &[] };
-            if let Some(outputs) = self.all.get_mut(detector).and_then(|d| d.look(look, &input)) {
-                found.push(Found { detector, outputs, through: vec![] });
+            if let Some((outputs, before)) = self.all.get_mut(detector).and_then(|d| d.look(look, &input)) {
+                found.push(Found { detector, outputs, through: vec![], before });
             }
         }
         // Those that look at findings: each finding is looked at once, in the order in which it came.
@@ -148,8 +148,9 @@ impl Detectors {
                 std::iter::once(last.detector).chain(last.through.iter().copied()).collect();
             for &(detector, look) in looks {
                 let input = Input { facts, outputs: &outputs };
-                if let Some(outputs) = self.all.get_mut(detector).and_then(|d| d.look(look, &input)) {
-                    found.push(Found { detector, outputs, through: through.clone() });
+                if let Some((outputs, before)) = self.all.get_mut(detector).and_then(|d| d.look(look, &input))
+                {
+                    found.push(Found { detector, outputs, through: through.clone(), before });
                 }
             }
         }
@@ -162,12 +163,16 @@ impl Detectors {
         let fields: Vec<(&str, Output)> = names.zip(found.outputs.iter().cloned()).collect();
         let through: Vec<&str> =
             found.through.iter().filter_map(|&d| self.get(d)).map(|d| &*d.produced.name).collect();
+        let records = found.before.iter().flat_map(|b| &b.records);
+        let events: Vec<Event<'_>> = records.filter_map(|record| Event::decode(record).ok()).collect();
+        let correlated = found.before.as_ref().map(|b| event::Correlated { count: b.count, events: &events });
         tell(&Finding {
             name: &detector.produced.name,
             detector: &detector.id,
             threat: detector.threat.as_ref(),
             fields: &fields,
             through: &through,
+            before: correlated.as_ref(),
             event,
             degraded,
         });
@@ -176,7 +181,7 @@ impl Detectors {
 
 impl InForce {
     /// What is told, if this look finds something.
-    fn look(&mut self, look: usize, input: &Input<'_>) -> Option<Vec<Output>> {
+    fn look(&mut self, look: usize, input: &Input<'_>) -> Option<(Vec<Output>, Option<Before>)> {
         let look = self.detector.looks.get(look)?;
         if !look.scope.matches(input.facts.event, input.facts.ctx) {
             return None;
@@ -190,72 +195,28 @@ impl InForce {
                 return None;
             }
         }
-        if let Some(threshold) = self.detector.threshold {
-            let values: Vec<Output> = look.by.iter().map(|term| output(&term.value(input))).collect();
-            let (reached, evicted) = self.seen.add(&values, input.facts.event.header.time, threshold);
-            self.counts.evicted += u64::from(evicted);
-            if !reached {
+        let mut before = None;
+        if let Some(correlation) = &self.detector.correlation {
+            let event = input.facts.event;
+            let alike: Vec<Output> = look.by.iter().map(|term| output(&term.value(input))).collect();
+            let value = look.value.as_ref().map(|term| output(&term.value(input)));
+            // With whom it is alike is not known: it is alike with nobody.
+            if alike.iter().chain(&value).any(|value| *value == Output::Unknown) {
+                self.counts.undecided += 1;
                 return None;
             }
+            let mark = Mark {
+                alike: &alike,
+                part: look.part,
+                value: value.as_ref(),
+                time: event.header.time,
+                record: event.record(),
+            };
+            before = Some(self.groups.add(correlation, &mark)?);
         }
         self.counts.found += 1;
         let value =
             |term: &Option<Term<In>>| term.as_ref().map_or(Output::Unknown, |t| output(&t.value(input)));
-        Some(look.outputs.iter().map(value).collect())
-    }
-}
-
-fn feed(output: &Output, hasher: &mut impl Hasher) {
-    std::mem::discriminant(output).hash(hasher);
-    match output {
-        Output::Unknown => {}
-        Output::Bool(b) => b.hash(hasher),
-        Output::Int(n) => n.hash(hasher),
-        Output::Double(n) => n.to_bits().hash(hasher),
-        Output::Text { bytes, .. } => bytes.hash(hasher),
-        Output::List(values) => {
-            values.len().hash(hasher);
-            values.iter().for_each(|value| feed(value, hasher));
-        }
-    }
-}
-
-/// When what is alike was seen, as far as that may still count.
-#[derive(Debug, Default)]
-struct Seen {
-    /// By the hash of what is alike, which may be long: keyed, so that nobody makes two of one hash.
-    times: FxHashMap<u64, VecDeque<u64>>,
-    /// The keys, in the order in which they came.
-    order: VecDeque<u64>,
-    hasher: RandomState,
-}
-
-impl Seen {
-    /// Whether it has been seen often enough now, which begins a new count; and whether another was forgotten for it.
-    fn add(&mut self, alike: &[Output], time: u64, threshold: Threshold) -> (bool, bool) {
-        let mut hasher = self.hasher.build_hasher();
-        alike.iter().for_each(|output| feed(output, &mut hasher));
-        let key = hasher.finish();
-        let window = u64::try_from(threshold.window.as_nanos()).unwrap_or(u64::MAX);
-        let mut evicted = false;
-        if !self.times.contains_key(&key) {
-            if self.times.len() >= COUNTED
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.times.remove(&oldest);
-                evicted = true;
-            }
-            self.order.push_back(key);
-        }
-        let times = self.times.entry(key).or_default();
-        times.push_back(time);
-        while times.front().is_some_and(|first| time.saturating_sub(*first) > window) {
-            times.pop_front();
-        }
-        let reached = times.len() >= threshold.count as usize;
-        if reached {
-            times.clear();
-        }
-        (reached, evicted)
+        Some((look.outputs.iter().map(value).collect(), before))
     }
 }

@@ -14,13 +14,11 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::detector::{Detector, Look, Of, Produced, Threshold};
+use crate::correlation::{Comparison, Correlation, MOST, Measure};
+use crate::detector::{Detector, Look, Of, Produced};
 use crate::input::{Inputs, OfFields};
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
-
-/// Most that a threshold can ask for: each is remembered.
-const MOST: u32 = 1024;
 
 /// Detectors that were read together, and may look at what others of them find.
 #[derive(Debug, Clone, Default)]
@@ -210,6 +208,8 @@ struct Document {
     _auto_populate: Option<AutoPopulate>,
     output: Option<OutputText>,
     threshold: Option<ThresholdText>,
+    sequence: Option<PartsText>,
+    together: Option<PartsText>,
     #[serde(default)]
     false_positives: Vec<String>,
 }
@@ -272,6 +272,8 @@ struct LookText {
     scope_filters: Vec<Spanned<String>>,
     /// Beyond Tracee's: what must hold of this event alone.
     condition: Option<Spanned<String>>,
+    /// Beyond Tracee's: what it has in common with the other parts, if that is not said in the same way of all.
+    by: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -342,6 +344,26 @@ struct ThresholdText {
     window: Spanned<String>,
     #[serde(default)]
     by: Vec<Spanned<String>>,
+    /// Not events are counted, but how many different values this has.
+    distinct: Option<Spanned<String>>,
+}
+
+/// All events of `requirements`: in their order, or in any.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartsText {
+    window: Spanned<String>,
+    #[serde(default)]
+    by: Vec<Spanned<String>>,
+}
+
+/// Several events, as it is written.
+struct Several {
+    measure: Measure,
+    count: Spanned<u32>,
+    window: Spanned<String>,
+    by: Vec<Spanned<String>>,
+    distinct: Option<Spanned<String>>,
 }
 
 /// What there is beside a detector that is read.
@@ -360,7 +382,7 @@ struct Written<'t> {
     conditions: Vec<Spanned<String>>,
     threat: Option<Threat>,
     outputs: Vec<OutputField>,
-    threshold: Option<ThresholdText>,
+    several: Option<Several>,
     false_positives: Vec<String>,
     place: Place,
 }
@@ -410,6 +432,31 @@ impl<'t> Written<'t> {
         if requirements.events.is_empty() {
             errors.push(source.wrong(&id, "a detector looks at an event at least"));
         }
+        let parts = u32::try_from(requirements.events.len()).unwrap_or(u32::MAX);
+        let of_parts = |measure: Measure, text: PartsText| Several {
+            measure,
+            count: Spanned::new(parts, text.window.referenced, text.window.defined),
+            window: text.window,
+            by: text.by,
+            distinct: None,
+        };
+        let several = match (d.threshold, d.sequence, d.together) {
+            (None, None, None) => None,
+            (Some(t), None, None) => Some(Several {
+                measure: if t.distinct.is_some() { Measure::Values } else { Measure::Events },
+                count: t.count,
+                window: t.window,
+                by: t.by,
+                distinct: t.distinct,
+            }),
+            (None, Some(text), None) => Some(of_parts(Measure::InOrder, text)),
+            (None, None, Some(text)) => Some(of_parts(Measure::Together, text)),
+            _ => {
+                errors
+                    .push(source.wrong(&id, "of 'threshold', 'sequence' and 'together', a detector has one"));
+                None
+            }
+        };
         Some(Written {
             source,
             produced: Produced {
@@ -423,7 +470,7 @@ impl<'t> Written<'t> {
             conditions: d.conditions,
             threat,
             outputs: d.output.map(|o| o.fields).unwrap_or_default(),
-            threshold: d.threshold,
+            several,
             false_positives: d.false_positives,
             place,
         })
@@ -449,39 +496,63 @@ impl<'t> Written<'t> {
         let requests = RefCell::default();
         let context = Reading { all, lists, requests: &requests };
         let looks: Vec<Look> =
-            self.looks.iter().flat_map(|look| self.look(look, &context, &mut told, errors)).collect();
+            self.looks.iter().enumerate().flat_map(|n| self.look(n, &context, &mut told, errors)).collect();
         if errors.len() == before {
             errors.extend(told.into_iter().flatten().filter_map(Result::err));
         }
-        let threshold = self.threshold.as_ref().map(|t| {
-            let window = policy::seconds(&t.window.value);
-            if window.is_none() {
-                errors.push(self.source.wrong(
-                    &t.window,
-                    format!("'{}' is no time: a number and s, m, h or d, such as 30s", t.window.value),
-                ));
-            }
-            if !(2..=MOST).contains(&t.count.value) {
-                errors.push(self.source.wrong(&t.count, format!("a threshold is 2 to {MOST}")));
-            }
-            Threshold { count: t.count.value, window: window.unwrap_or(Duration::ZERO) }
-        });
+        let correlation = self.several.as_ref().map(|s| self.correlation(s, errors));
+        if let (None, Some(by)) = (&correlation, self.looks.iter().find_map(|l| l.value.by.as_ref()?.first()))
+        {
+            errors.push(self.source.wrong(by, "'by' is for detectors of several events"));
+        }
         (errors.len() == before).then(|| Detector {
             id: self.id.value.as_str().into(),
             produced: self.produced.clone(),
             threat: self.threat.clone(),
             looks,
-            threshold,
+            correlation,
             requests: requests.take(),
             false_positives: self.false_positives.clone(),
             place: self.place.clone(),
         })
     }
 
+    fn correlation(&self, several: &Several, errors: &mut Vec<FileError>) -> Correlation {
+        let (window, count) = (&several.window, &several.count);
+        let within = policy::seconds(&window.value);
+        if within.is_none() {
+            let message = format!("'{}' is no time: a number and s, m, h or d, such as 30s", window.value);
+            errors.push(self.source.wrong(window, message));
+        }
+        if !(2..=MOST).contains(&count.value) {
+            let message = match several.measure {
+                Measure::Events | Measure::Values => format!("a threshold is 2 to {MOST}"),
+                Measure::InOrder | Measure::Together => "one event alone is in no order".into(),
+            };
+            errors.push(self.source.wrong(count, message));
+        }
+        for by in self.looks.iter().filter_map(|look| look.value.by.as_ref()) {
+            if by.len() != several.by.len() {
+                let message = format!(
+                    "what events have in common are {} values here, and {} there",
+                    by.len(),
+                    several.by.len()
+                );
+                errors.push(self.source.wrong(by.first().unwrap_or(window), message));
+            }
+        }
+        Correlation {
+            measure: several.measure,
+            within: within.unwrap_or(Duration::ZERO),
+            condition: vec![(Comparison::GreaterOrEqual, count.value.into())],
+            parts: self.looks.len(),
+        }
+    }
+
     /// A look for each event that a name stands for.
     fn look(
         &self,
-        look: &Spanned<LookText>,
+        (part, look): (usize, &Spanned<LookText>),
         reading: &Reading<'_>,
         told: &mut [Option<Result<(), FileError>>],
         errors: &mut Vec<FileError>,
@@ -522,16 +593,18 @@ impl<'t> Written<'t> {
                     })
                 });
                 let outputs = outputs.collect();
-                let by = self.threshold.iter().flat_map(|t| &t.by);
-                let by = by.filter_map(|text| {
+                let mut value = |text: &Spanned<String>| {
                     let compiled = expr::parse(&text.value).and_then(|e| expr::compile_value(&e, &inputs));
                     compiled
                         .map_err(|e| errors.push(self.source.wrong_in(text, &e)))
                         .ok()
                         .map(|(term, _)| term)
-                });
-                let by = by.collect();
-                Some(Look { of, scope: scope.clone(), condition, outputs, by })
+                };
+                let of_all = self.several.as_ref().map(|s| &s.by);
+                let by =
+                    look.value.by.as_ref().or(of_all).into_iter().flatten().filter_map(&mut value).collect();
+                let value = self.several.iter().find_map(|s| s.distinct.as_ref()).and_then(value);
+                Some(Look { of, scope: scope.clone(), condition, outputs, part, by, value })
             })
             .collect()
     }

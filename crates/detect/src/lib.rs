@@ -5,18 +5,26 @@
 //! look at that. [`load`] reads files, [`shipped`] gives the detectors that come with Tarsius; [`Detectors`] are those in force, and look
 //! at every event.
 //!
-//! Beyond Tracee's: a filter or condition can ask for all that conditions of policies can; `threshold` lets a detector wait until so many
-//! events that are alike in something have come within a time.
+//! Beyond Tracee's: a filter or condition can ask for all that conditions of policies can; and a detector may want several events
+//! that are alike in something (`by`), within a time (`window`):
+//!
+//! - `threshold`: so many (`count`), or so many different values of something (`distinct`);
+//! - `sequence`: all events of `requirements`, in their order;
+//! - `together`: the same, in any order.
 
+mod correlation;
 mod detector;
 mod engine;
 mod file;
 mod input;
+mod sigma;
 
 #[cfg(test)]
 mod tests;
 
-pub use detector::{Detector, Look, Of, Produced, Threshold};
+pub use correlation::{Before, Comparison, Correlation, Measure};
+pub use detector::{Detector, Look, Of, Produced};
 pub use engine::{Counts, Detectors, Found};
 pub use file::{Library, load, parse, shipped};
 pub use input::{In, Input};
+pub use sigma::{Idle, SIGMA};

@@ -84,6 +84,69 @@ fn so_many_within_a_time_of_one() {
     assert_eq!(told, [false, false, false, false, true, false, false]);
 }
 
+/// A detector of several events.
+fn several(looks: &str, of: &str) -> Detectors {
+    let text = format!(
+        "type: detector\nid: a\nproduced_event: {{name: b}}\nrequirements:\n  events:\n{looks}\n{of}\n"
+    );
+    Detectors::new(parse(Path::new("x.yaml"), &text).unwrap_or_else(|e| panic!("{e:#?}")).detectors)
+}
+
+/// Which of these executions (process, seconds, path) lead to a finding, and after how many others.
+fn told(detectors: &mut Detectors, acts: &[(u32, u64, &str)]) -> Vec<Option<usize>> {
+    let ctx = Context::new().unwrap();
+    let of = |&(pid, at, path): &(u32, u64, &str)| {
+        let found = found(detectors, &ctx, &exec(pid, at * 1_000_000_000, path));
+        found.first().map(|f| f.before.as_ref().unwrap().records.len())
+    };
+    acts.iter().map(of).collect()
+}
+
+const DOWNLOADED_AND_RUN: &str = "
+  - {name: sched_process_exec, condition: 'data.pathname == \"/bin/curl\"', by: [hostPid]}
+  - {name: sched_process_exec, condition: 'data.pathname.startsWith(\"/tmp/\")'}";
+
+#[test]
+fn events_in_their_order_of_one() {
+    let of = "sequence: {window: 10s, by: [hostPid]}";
+    let mut detectors = several(DOWNLOADED_AND_RUN, of);
+    let acts = [
+        (7, 1, "/tmp/x"),
+        (7, 2, "/bin/curl"),
+        (8, 3, "/tmp/x"),
+        (7, 4, "/tmp/x"),
+        (7, 5, "/tmp/x"),
+        (7, 6, "/bin/curl"),
+        (7, 20, "/tmp/x"),
+    ];
+    assert_eq!(told(&mut detectors, &acts), [None, None, None, Some(1), None, None, None]);
+    let mut any = several(DOWNLOADED_AND_RUN, "together: {window: 10s, by: [hostPid]}");
+    assert_eq!(told(&mut any, &acts), [None, Some(1), None, None, None, Some(1), None]);
+    // An event that is both does not come after itself.
+    let both = "
+  - {name: sched_process_exec, condition: 'data.pathname.startsWith(\"/\")'}
+  - {name: sched_process_exec, condition: 'data.pathname.startsWith(\"/tmp/\")'}";
+    let acts = [(7, 1, "/tmp/x"), (7, 2, "/tmp/y"), (7, 3, "/bin/x"), (7, 4, "/tmp/z")];
+    assert_eq!(told(&mut several(both, of), &acts), [None, Some(1), None, Some(1)]);
+}
+
+#[test]
+fn so_many_different_ones() {
+    let of = "threshold: {count: 3, distinct: data.pathname, window: 10s, by: [hostPid]}";
+    let mut detectors = several("  - {name: sched_process_exec}", of);
+    let acts =
+        [(7, 1, "/a"), (7, 2, "/a"), (7, 3, "/b"), (8, 4, "/c"), (7, 5, "/b"), (7, 6, "/c"), (7, 7, "/c")];
+    assert_eq!(told(&mut detectors, &acts), [None, None, None, None, None, Some(2), None]);
+}
+
+#[test]
+fn what_is_not_known_is_alike_with_nothing() {
+    let mut detectors =
+        several("  - {name: sched_process_exec}", "threshold: {count: 2, window: 10s, by: [data.cmdpath]}");
+    assert_eq!(told(&mut detectors, &[(7, 1, "/a"), (7, 2, "/a")]), [None, None]);
+    assert_eq!(detectors.iter().next().unwrap().1.undecided, 2);
+}
+
 #[test]
 fn what_is_wrong_and_where() {
     let of = |text: &str| match parse(Path::new("x.yaml"), text) {
@@ -111,6 +174,25 @@ fn what_is_wrong_and_where() {
         (detector(&(events("openat") + "threat: {severity: grave}\n")), "unknown severity 'grave'"),
         (detector(&(events("openat") + "threshold: {count: 1, window: 3s}\n")), "a threshold is 2 to"),
         (detector(&(events("openat") + "threshold: {count: 3, window: 3}\n")), "'3' is no time"),
+        (
+            detector(&(events("openat") + "threshold: {count: 3, window: 3s, distinct: data.nam}\n")),
+            "x.yaml:6:45: unknown field 'data.nam'",
+        ),
+        (detector(&(events("openat") + "sequence: {window: 3s}\n")), "one event alone is in no order"),
+        (
+            detector(&(events("openat") + "sequence: {window: 3s}\nthreshold: {count: 2, window: 3s}\n")),
+            "a detector has one",
+        ),
+        (
+            detector(
+                "requirements:\n  events: [{name: openat, by: [pid, tid]}, {name: close}]\nsequence: {window: 3s, by: [pid]}\n",
+            ),
+            "x.yaml:5:32: what events have in common are 2 values here, and 1 there",
+        ),
+        (
+            detector("requirements:\n  events: [{name: openat, by: [pid]}]\n"),
+            "'by' is for detectors of several",
+        ),
         (
             detector("requirements:\n  events: [{name: openat, scope_filters: ['tree=5']}]\n"),
             "x.yaml:5:43: a detector follows no processes",

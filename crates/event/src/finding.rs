@@ -84,8 +84,19 @@ pub struct Finding<'a> {
     pub fields: &'a [(&'a str, Output)],
     /// The findings between, the last first: of a detector that looks at findings.
     pub through: &'a [&'a str],
-    /// The event that led to it.
+    /// The events that it is about together with that one.
+    pub before: Option<&'a Correlated<'a>>,
+    /// The event that led to it; of several, the last.
     pub event: &'a Event<'a>,
     /// Events were lost since a while before it: there may be more to it.
     pub degraded: bool,
+}
+
+/// Several events of one finding.
+#[derive(Debug, Clone, Copy)]
+pub struct Correlated<'a> {
+    /// What was counted: events, different values, or parts of a sequence.
+    pub count: usize,
+    /// The events before the last one, the oldest first. Of many they are the last ones, and those that are long are not kept.
+    pub events: &'a [Event<'a>],
 }

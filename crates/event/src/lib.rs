@@ -27,7 +27,7 @@ pub mod names;
 pub use decode::{Event, MAX_FIELDS};
 pub use dns::{Answer, Dns, DnsMessage, DnsPart, Name, Question, RecordData};
 pub use error::DecodeError;
-pub use finding::{Finding, Output, Severity, Threat};
+pub use finding::{Correlated, Finding, Output, Severity, Threat};
 pub use header::{Flags, HEADER_BYTES, Header, NO_PROBE, Origin};
 pub use http::{HTTP_HEADERS, Http, HttpHead, HttpLine};
 pub use protocol::{Icmp, Parsed, ProtocolHeader};

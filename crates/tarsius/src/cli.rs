@@ -56,7 +56,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Watch {
     /// Events to show: names, wildcards (net_*), tags (tag=fs), -NAME to leave out; what detectors find, by name or id (TRC-1*), or all
-    /// of it (detectors); several by comma [default: tag=default]
+    /// of it (detectors), or all that rules of --sigma find (sigma); several by comma [default: tag=default]
     #[arg(short, long, value_name = "EVENTS", allow_hyphen_values = true)]
     pub(crate) events: Vec<String>,
 
@@ -72,6 +72,11 @@ pub(crate) struct Watch {
     /// Detectors beside those that come with Tarsius: a file, or a directory of them, in Tracee's form. Alone, they are what is shown
     #[arg(short, long, value_name = "PATH", value_parser = crate::detectors::path)]
     pub(crate) detectors: Vec<PathBuf>,
+
+    /// Rules of Sigma for Linux, as they are: a file, or a directory of them. Alone, what they find is what is shown; `tarsius sigma check`
+    /// says what becomes of each
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sigma: Vec<PathBuf>,
 
     /// Where to, several at once: table, json, json:FILE, table:FILE, none [default: table]
     #[arg(short, long, value_name = "FORMAT[:FILE]")]
@@ -323,6 +328,10 @@ pub(crate) struct DetectorsOptions {
     /// Detectors beside those that come with Tarsius: a file, or a directory of them
     #[arg(short, long, value_name = "PATH", value_parser = crate::detectors::path)]
     pub(crate) detectors: Vec<PathBuf>,
+
+    /// Rules of Sigma: a file, or a directory of them
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sigma: Vec<PathBuf>,
 }
 
 /// What `tarsius rules` does.

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
-use detect::{Detector, Detectors, Library, Of};
+use anyhow::{Context as _, bail};
+use detect::{Correlation, Detector, Detectors, Library, Measure, Of, SIGMA};
 use policy::FileError;
 
 use crate::cli::{DetectorsOptions, RulesCommand};
@@ -14,9 +14,30 @@ use crate::events::{print, table};
 /// What stands for all of them where events are selected.
 const ALL: [&str; 2] = ["detectors", "tag=detectors"];
 
-/// The detectors that come with Tarsius, and those of `--detectors`; all that is wrong with them as one error.
-pub(crate) fn library(paths: &[PathBuf]) -> anyhow::Result<Library> {
-    detect::load(paths).map_err(|errors| one_error(&errors))
+/// The detectors that come with Tarsius, those of `--detectors`, and rules of `--sigma`.
+///
+/// # Errors
+///
+/// All that is wrong with detectors, as one error; a rule that can not be read. One that is not understood is said on standard error: whoever
+/// loads a collection of rules wants the others all the same.
+pub(crate) fn library(detectors: &[PathBuf], sigma: &[PathBuf]) -> anyhow::Result<Library> {
+    let mut library = detect::load(detectors).map_err(|errors| one_error(&errors))?;
+    if !sigma.is_empty() {
+        let rules = ::sigma::load(sigma).context("reading rules of Sigma")?;
+        let before = library.detectors.len();
+        let (unsupported, sourceless): (Vec<_>, Vec<_>) =
+            library.add_sigma(&rules).into_iter().partition(|idle| idle.unsupported);
+        for idle in &unsupported {
+            eprintln!("tarsius: a rule finds nothing: {idle}");
+        }
+        eprintln!(
+            "tarsius: {} rules of Sigma, and {} without a source, {} unsupported (`tarsius sigma check` says which)",
+            library.detectors.len() - before,
+            sourceless.len(),
+            unsupported.len()
+        );
+    }
+    Ok(library)
 }
 
 fn one_error(errors: &[FileError]) -> anyhow::Error {
@@ -47,6 +68,7 @@ pub(crate) fn select(library: &Library, flags: &[String]) -> Selected {
         let (name, excluded) = token.strip_prefix('-').map_or((token, false), |name| (name, true));
         let is_like = |detector: &&Detector| {
             ALL.contains(&name)
+                || (name == SIGMA && detector.produced.tags.iter().any(|tag| tag == SIGMA))
                 || policy::matches(name, detector.produced.name.as_bytes())
                 || policy::matches(name, detector.id.as_bytes())
         };
@@ -87,7 +109,7 @@ pub(crate) fn say_undecided(detectors: &Detectors) {
 
 /// `tarsius detectors`: lists them, or describes one.
 pub(crate) fn run(options: &DetectorsOptions) -> anyhow::Result<ExitCode> {
-    let library = library(&options.detectors)?;
+    let library = library(&options.detectors, &options.sigma)?;
     let mut out = anstream::stdout().lock();
     match &options.name {
         None => {
@@ -120,6 +142,19 @@ pub(crate) fn run(options: &DetectorsOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What several events must be together.
+fn several(correlation: &Correlation) -> String {
+    let what = match correlation.measure {
+        Measure::Events => "events",
+        Measure::Values => "different values",
+        Measure::Together => "of what it looks at",
+        Measure::InOrder => "of what it looks at, in this order",
+    };
+    let how_many: Vec<String> =
+        correlation.condition.iter().map(|(comparison, than)| format!("{comparison} {than}")).collect();
+    format!("{} {what}, within {:?}", how_many.join(" and "), correlation.within)
+}
+
 fn technique(detector: &Detector) -> Option<&str> {
     detector.threat.as_ref()?.technique.as_ref().map(|(id, _)| id.as_str())
 }
@@ -144,22 +179,28 @@ fn describe(out: &mut impl std::io::Write, detector: &Detector) -> std::io::Resu
         writeln!(out, "severity       {}", threat.severity.name())?;
         writeln!(out, "why            {}", threat.description)?;
         if let Some((id, name)) = &threat.technique {
-            writeln!(out, "technique      {id} {}", name.as_deref().unwrap_or_default())?;
+            writeln!(
+                out,
+                "technique      {}",
+                name.as_ref().map_or(id.clone(), |name| format!("{id} {name}"))
+            )?;
         }
         if let Some(tactic) = &threat.tactic {
             writeln!(out, "tactic         {tactic}")?;
         }
     }
     writeln!(out, "looks at       {}", looks(detector).join(", "))?;
-    if let Some(threshold) = detector.threshold {
-        writeln!(out, "threshold      {} in {:?}", threshold.count, threshold.window)?;
+    if let Some(correlation) = &detector.correlation {
+        writeln!(out, "counts         {}", several(correlation))?;
     }
     if !detector.requests.is_empty() {
         let requests: Vec<&str> = detector.requests.iter().copied().collect();
         writeln!(out, "takes          --enrichment {}, by itself", requests.join(","))?;
     }
     let fields: Vec<&str> = detector.produced.fields.iter().map(|(name, _)| name.as_str()).collect();
-    writeln!(out, "tells          {}", fields.join(", "))?;
+    if !fields.is_empty() {
+        writeln!(out, "tells          {}", fields.join(", "))?;
+    }
     writeln!(out, "tags           {}", detector.produced.tags.join(", "))?;
     for other in &detector.false_positives {
         writeln!(out, "may also be    {other}")?;
@@ -171,7 +212,7 @@ fn describe(out: &mut impl std::io::Write, detector: &Detector) -> std::io::Resu
 pub(crate) fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
     match command {
         RulesCommand::Check { paths } => {
-            let (shipped, all) = (library(&[])?, library(paths)?);
+            let (shipped, all) = (library(&[], &[])?, library(paths, &[])?);
             let more = all.detectors.len() - shipped.detectors.len();
             writeln!(
                 std::io::stdout(),
@@ -189,7 +230,7 @@ mod tests {
 
     #[test]
     fn events_and_detectors_are_told_apart() {
-        let library = library(&[]).unwrap();
+        let library = library(&[], &[]).unwrap();
         let of = |flags: &[&str]| {
             let flags: Vec<String> = flags.iter().map(|f| (*f).to_owned()).collect();
             let selected = select(&library, &flags);

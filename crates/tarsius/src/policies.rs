@@ -19,10 +19,12 @@ use crate::detectors;
 ///
 /// And the detectors of which they want to know what they find.
 pub(crate) fn load(options: &Watch) -> anyhow::Result<(Policies, Detectors)> {
-    let library = detectors::library(&options.detectors)?;
+    let library = detectors::library(&options.detectors, &options.sigma)?;
     let mut all = read(&options.policy, &library)?;
     let mut selected = detectors::select(&library, &options.events);
-    let own = |place: &policy::Place| options.detectors.iter().any(|p| place.file.starts_with(p));
+    let own = |place: &policy::Place| {
+        options.detectors.iter().chain(&options.sigma).any(|p| place.file.starts_with(p))
+    };
     if options.events.is_empty() && all.is_empty() {
         let theirs = library.detectors.iter().filter(|d| own(&d.place));
         selected.findings = theirs.map(|d| d.produced.name.to_string()).collect();
@@ -45,7 +47,7 @@ pub(crate) fn load(options: &Watch) -> anyhow::Result<(Policies, Detectors)> {
 
 /// The files that are in force, and read again when they change.
 pub(crate) fn paths(options: &Watch) -> Vec<PathBuf> {
-    options.policy.iter().chain(&options.detectors).cloned().collect()
+    options.policy.iter().chain(&options.detectors).chain(&options.sigma).cloned().collect()
 }
 
 /// SHA-256 over the files of policies and detectors, each with its name: which are in force.

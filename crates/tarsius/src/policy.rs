@@ -32,7 +32,7 @@ pub(crate) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn check(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
-    let policies = read(&paths.paths, &library(&[])?)?;
+    let policies = read(&paths.paths, &library(&[], &[])?)?;
     let rules: usize = policies.iter().map(|p| p.rules.len()).sum();
     let mut out = std::io::stdout().lock();
     let events = Policies::new(policies.clone()).selection().iter().filter(|e| !e.always).count();
@@ -65,7 +65,7 @@ fn reload(socket: &Path) -> anyhow::Result<ExitCode> {
 
 /// Who decides what.
 fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
-    let policies = read(&paths.paths, &library(&[])?)?;
+    let policies = read(&paths.paths, &library(&[], &[])?)?;
     let all = Policies::new(policies.clone());
     let selection = all.selection();
     let features = Features::probe();
@@ -134,7 +134,7 @@ fn test(file: &Path) -> anyhow::Result<ExitCode> {
         anyhow::anyhow!("{}:{line}:{column}: {}", file.display(), e.without_snippet())
     })?;
     let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
-    let policies = read(&expected.policies.iter().map(beside).collect::<Vec<_>>(), &library(&[])?)?;
+    let policies = read(&expected.policies.iter().map(beside).collect::<Vec<_>>(), &library(&[], &[])?)?;
     let events = beside(&expected.events);
     let lines = File::open(&events).with_context(|| events.display().to_string())?;
     let outcomes = policy::replay(&policies, &events, BufReader::new(lines))?;

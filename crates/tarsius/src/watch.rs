@@ -247,11 +247,12 @@ fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
     let own =
         if options.include_self { "" } else { "; its own activity is left out (--include-self shows it)" };
     let events = pipeline.selection.iter().filter(|e| !e.always).count();
-    let detectors = match pipeline.detectors.iter().count() {
-        0 => String::new(),
-        n => format!(" and by {n} detectors"),
+    let what = match (events, pipeline.detectors.iter().count()) {
+        (events, 0) => format!("{events} kinds of events"),
+        (0, detectors) => format!("by {detectors} detectors"),
+        (events, detectors) => format!("{events} kinds of events, and by {detectors} detectors"),
     };
-    eprintln!("tarsius: watching {events} kinds of events{detectors}{own}; Ctrl-C ends");
+    eprintln!("tarsius: watching {what}{own}; Ctrl-C ends");
 }
 
 fn open_outputs(options: &Watch) -> anyhow::Result<Outputs> {
@@ -473,7 +474,7 @@ impl Pipeline {
     ) -> anyhow::Result<bool> {
         anyhow::ensure!(
             !policies::paths(options).is_empty(),
-            "the watch was begun without --policy and without --detectors"
+            "the watch was begun without --policy, --detectors and --sigma"
         );
         let ((new, new_detectors), new_hash) = (policies::load(options)?, policies::hash(options));
         if new_hash == *hash {

@@ -5,7 +5,8 @@ use super::{Who, data, policies, source, workload};
 use crate::{Finding, Output, Threat};
 
 /// Appends the finding's line, with its newline: that of the event that led to it, with the finding's name and fields, what it means
-/// (`threat`), and what it was found in (`detected_from`), as Tracee's detectors have them.
+/// (`threat`), and what it was found in (`detected_from`), as Tracee's detectors have them; of several events that is the last, and those before
+/// it are in `correlated`.
 pub fn write_finding(out: &mut Vec<u8>, finding: &Finding<'_>, who: &dyn Who) {
     let event = finding.event;
     out.extend_from_slice(b"{\"timestamp\":");
@@ -40,6 +41,20 @@ pub fn write_finding(out: &mut Vec<u8>, finding: &Finding<'_>, who: &dyn Who) {
     string(out, event.definition.name);
     data::write(out, event, who);
     out.extend(std::iter::repeat_n(b'}', finding.through.len() + 1));
+    if let Some(correlated) = finding.before {
+        put(out, ",\"correlated\":{\"count\":", correlated.count);
+        out.extend_from_slice(b",\"before\":[");
+        for (n, before) in correlated.events.iter().enumerate() {
+            out.extend_from_slice(if n > 0 { b",{\"timestamp\":" } else { b"{\"timestamp\":" });
+            text::time(out, who.wall_time(before.header.time));
+            out.extend_from_slice(b",\"name\":");
+            string(out, before.definition.name);
+            workload(out, before, who);
+            data::write(out, before, who);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
     if finding.degraded {
         out.extend_from_slice(b",\"confidence\":\"degraded\"");
     }

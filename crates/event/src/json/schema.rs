@@ -26,13 +26,11 @@ pub fn schema() -> Value {
         "else": {
             "properties": {
                 "id": { "enum": names }, "name": { "enum": names },
-                "threat": false, "detected_from": false, "confidence": false,
+                "threat": false, "detected_from": false, "correlated": false, "confidence": false,
             },
         },
     })];
     rules.extend(EVENTS.iter().map(of_event));
-    let labels = json!({ "type": "object", "additionalProperties": string(), "minProperties": 1 });
-    let left_out = json!({ "type": "integer", "minimum": 1 });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Tarsius event",
@@ -45,23 +43,7 @@ pub fn schema() -> Value {
             "policies": object(json!({ "matched": {
                 "type": "array", "items": { "type": "string" }, "minItems": 1,
             } }), &["matched"]),
-            "workload": object(json!({
-                "process": { "$ref": "#/$defs/process" },
-                "container": object(json!({
-                    "id": string(), "runtime": string(), "name": string(),
-                    "image": object(json!({
-                        "name": string(), "repo_digests": { "type": "array", "items": string(), "minItems": 1 },
-                    }), &["name"]),
-                    "labels": labels, "labels_left_out": left_out,
-                }), &["id"]),
-                "k8s": object(json!({
-                    "pod": object(json!({
-                        "name": string(), "uid": string(), "sandbox": { "type": "boolean" },
-                        "labels": labels, "labels_left_out": left_out,
-                    }), &["name", "sandbox"]),
-                    "namespace": object(json!({ "name": string() }), &["name"]),
-                }), &["pod"]),
-            }), &[]),
+            "workload": { "$ref": "#/$defs/workload" },
             "data": { "type": "array" },
             "threat": object(json!({
                 "name": string(), "description": string(),
@@ -73,6 +55,15 @@ pub fn schema() -> Value {
             }), &["description", "severity"]),
             "detector": string(),
             "detected_from": { "$ref": "#/$defs/detected_from" },
+            "correlated": object(json!({
+                "count": unsigned(u64::MAX),
+                "before": { "type": "array", "items": object(json!({
+                    "timestamp": { "$ref": "#/$defs/time" },
+                    "name": { "enum": names },
+                    "workload": { "$ref": "#/$defs/workload" },
+                    "data": { "type": "array" },
+                }), &["timestamp", "name", "workload", "data"]) },
+            }), &["count", "before"]),
             "confidence": { "const": "degraded" },
             "seq": { "$ref": "#/$defs/u64" },
             "lane": { "enum": catalogue::Lane::ALL.map(catalogue::Lane::name) },
@@ -427,6 +418,28 @@ fn definitions() -> Value {
             "dns_answer": { "type": "array", "items": answer },
         }), &["dns_answer"]) } })),
     });
+    let labels = json!({ "type": "object", "additionalProperties": string(), "minProperties": 1 });
+    let left_out = json!({ "type": "integer", "minimum": 1 });
+    all["workload"] = object(
+        json!({
+            "process": { "$ref": "#/$defs/process" },
+            "container": object(json!({
+                "id": string(), "runtime": string(), "name": string(),
+                "image": object(json!({
+                    "name": string(), "repo_digests": { "type": "array", "items": string(), "minItems": 1 },
+                }), &["name"]),
+                "labels": labels, "labels_left_out": left_out,
+            }), &["id"]),
+            "k8s": object(json!({
+                "pod": object(json!({
+                    "name": string(), "uid": string(), "sandbox": { "type": "boolean" },
+                    "labels": labels, "labels_left_out": left_out,
+                }), &["name", "sandbox"]),
+                "namespace": object(json!({ "name": string() }), &["name"]),
+            }), &["pod"]),
+        }),
+        &[],
+    );
     all["detected_from"] = object(
         json!({ "name": string(), "data": { "type": "array" }, "parent": { "$ref": "#/$defs/detected_from" } }),
         &["name"],

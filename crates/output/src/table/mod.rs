@@ -95,12 +95,23 @@ impl Table {
                 out.push(b' ');
             }
         }
+        if let (true, Some(name)) = (finding.fields.is_empty(), finding.threat.and_then(|t| t.name.as_ref()))
+        {
+            self.key(out, "what");
+            text::string(out, name.as_bytes());
+            out.push(b' ');
+        }
         for (name, value) in finding.fields.iter().filter(|(_, value)| *value != Output::Unknown) {
             self.key(out, name);
             match value {
                 Output::Text { bytes, .. } => text::string(out, bytes),
                 other => text::string(out, other.to_string().as_bytes()),
             }
+            out.push(b' ');
+        }
+        if let Some(correlated) = finding.before {
+            self.key(out, "count");
+            text::number(out, correlated.count);
             out.push(b' ');
         }
         self.key(out, "from");

@@ -1,0 +1,368 @@
+//! What several events say together that one does not.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, Hash as _, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use ::sigma::{Comparison, Measure};
+use event::Output;
+use rustc_hash::FxHashMap;
+
+/// Most groups of one detector at the same time: when there are more, the oldest are forgotten.
+const GROUPS: usize = 4096;
+/// Most bytes that one detector remembers, in all its groups.
+const BYTES: usize = 8 << 20;
+/// Most that a correlation can count up to: each is remembered.
+pub(crate) const MOST: u32 = 4096;
+/// Of so many events the records are kept, the last ones, to be told of with the finding.
+const KEPT: usize = 16;
+/// Longer records are counted, but not kept.
+const LONGEST: usize = 4096;
+
+/// Several events that have something in common, within a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correlation {
+    /// What is counted.
+    pub measure: Measure,
+    /// From the first to the last.
+    pub within: Duration,
+    /// All of these hold of the count.
+    pub condition: Vec<(Comparison, i128)>,
+    /// How many parts there are, of [`Measure::Together`] and [`Measure::InOrder`].
+    pub parts: usize,
+}
+
+impl Correlation {
+    fn holds(&self, count: usize) -> bool {
+        self.condition.iter().all(|(comparison, than)| comparison.holds(count as i128, *than))
+    }
+}
+
+/// Events that a finding is about together with its own: those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// What was counted, the finding's own event among it: events, different values, or parts.
+    pub count: usize,
+    /// Records of the events before, the oldest first; the last ones, if there were many or long ones.
+    pub records: Vec<Arc<[u8]>>,
+}
+
+/// One event for a correlation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark<'a> {
+    /// What it has in common with others.
+    pub(crate) alike: &'a [Output],
+    /// Which part it is.
+    pub(crate) part: usize,
+    /// The value that is counted.
+    pub(crate) value: Option<&'a Output>,
+    /// When: boot clock, nanoseconds.
+    pub(crate) time: u64,
+    pub(crate) record: &'a [u8],
+}
+
+/// What a correlation has counted.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    /// By the hash of what is alike, which may be long: keyed, so that nobody makes two of one hash.
+    groups: FxHashMap<u64, Group>,
+    /// Their keys, in the order in which they came.
+    order: VecDeque<u64>,
+    /// What their marks take.
+    bytes: usize,
+    hasher: RandomState,
+    /// Groups forgotten for want of room, that might have come to something.
+    pub(crate) evicted: u64,
+}
+
+/// What was counted of events that are alike.
+#[derive(Debug)]
+enum Group {
+    /// Events; or the last of each value or part.
+    Marks(VecDeque<Kept>),
+    /// The parts up to each one, in their order: of several such, the one that began last.
+    Chains(Vec<Vec<Kept>>),
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    time: u64,
+    /// Which value or part.
+    which: u64,
+    record: Option<Arc<[u8]>>,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        size_of::<Kept>() + self.record.as_ref().map_or(0, |r| r.len())
+    }
+}
+
+impl Groups {
+    /// Counts an event; what there was before it, if its count is as is wanted. That begins a new count.
+    ///
+    /// An event that is several parts is to be counted as the last of them first, so that it does not come after itself.
+    pub(crate) fn add(&mut self, correlation: &Correlation, mark: &Mark<'_>) -> Option<Before> {
+        let key = self.hash(mark.alike);
+        let window = u64::try_from(correlation.within.as_nanos()).unwrap_or(u64::MAX);
+        let oldest = mark.time.saturating_sub(window);
+        let kept = Kept {
+            time: mark.time,
+            which: match (correlation.measure, mark.value) {
+                (Measure::Values, Some(value)) => self.hash(std::slice::from_ref(value)),
+                _ => mark.part as u64,
+            },
+            record: (mark.record.len() <= LONGEST).then(|| mark.record.into()),
+        };
+        if !self.groups.contains_key(&key) {
+            while self.groups.len() >= GROUPS {
+                self.forget_one(oldest);
+            }
+            self.order.push_back(key);
+            let group = match correlation.measure {
+                Measure::InOrder => Group::Chains(vec![vec![]; correlation.parts]),
+                Measure::Events | Measure::Values | Measure::Together => Group::Marks(VecDeque::new()),
+            };
+            self.groups.insert(key, group);
+        }
+        let group = self.groups.get_mut(&key)?;
+        self.bytes -= group.bytes();
+        let count = group.count(correlation.measure, kept, oldest);
+        let reached = correlation.holds(count).then(|| group.take(count));
+        self.bytes += group.bytes();
+        while self.bytes > BYTES && !self.groups.is_empty() {
+            self.forget_one(oldest);
+        }
+        reached
+    }
+
+    fn hash(&self, outputs: &[Output]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        outputs.iter().for_each(|output| feed(output, &mut hasher));
+        hasher.finish()
+    }
+
+    /// Forgets the group that came first.
+    fn forget_one(&mut self, oldest: u64) {
+        let Some(group) = self.order.pop_front().and_then(|key| self.groups.remove(&key)) else { return };
+        self.bytes -= group.bytes();
+        self.evicted += u64::from(group.lives(oldest));
+    }
+}
+
+impl Group {
+    /// Counts one more; what there is now, without what is too old.
+    fn count(&mut self, measure: Measure, kept: Kept, oldest: u64) -> usize {
+        match self {
+            Group::Marks(marks) => {
+                while marks.front().is_some_and(|first| first.time < oldest) {
+                    marks.pop_front();
+                }
+                if measure != Measure::Events
+                    && let Some(known) = marks.iter().position(|m| m.which == kept.which)
+                {
+                    marks.remove(known);
+                }
+                marks.push_back(kept);
+                if marks.len() > MOST as usize {
+                    marks.pop_front();
+                }
+                if let Some(mark) = marks.len().checked_sub(KEPT + 1).and_then(|at| marks.get_mut(at)) {
+                    mark.record = None;
+                }
+                marks.len()
+            }
+            Group::Chains(chains) => {
+                let part = usize::try_from(kept.which).unwrap_or(usize::MAX);
+                let chain = match part.checked_sub(1).map(|before| chains.get(before)) {
+                    None => vec![kept],
+                    Some(Some(before)) if before.first().is_some_and(|first| first.time >= oldest) => {
+                        before.iter().cloned().chain([kept]).collect()
+                    }
+                    Some(_) => return 0,
+                };
+                if let Some(place) = chains.get_mut(part) {
+                    *place = chain;
+                }
+                part + 1
+            }
+        }
+    }
+
+    /// What led to a finding; it is not counted again.
+    fn take(&mut self, count: usize) -> Before {
+        let marks: Vec<Kept> = match self {
+            Group::Marks(marks) => marks.drain(..).collect(),
+            Group::Chains(chains) => {
+                let reached = count.checked_sub(1).and_then(|at| chains.get_mut(at)).map(std::mem::take);
+                chains.iter_mut().for_each(Vec::clear);
+                reached.unwrap_or_default()
+            }
+        };
+        // The last is the finding's own event.
+        let before = marks.split_last().map_or(&[][..], |(_, before)| before);
+        Before { count, records: before.iter().filter_map(|m| m.record.clone()).collect() }
+    }
+
+    fn marks(&self) -> impl Iterator<Item = &Kept> {
+        let (marks, chains) = match self {
+            Group::Marks(marks) => (Some(marks), None),
+            Group::Chains(chains) => (None, Some(chains)),
+        };
+        marks.into_iter().flatten().chain(chains.into_iter().flatten().flatten())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            // As many as there may be of events, and most have no record.
+            Group::Marks(marks) => {
+                let records =
+                    marks.iter().rev().take(KEPT).filter_map(|m| m.record.as_ref()).map(|r| r.len());
+                marks.len() * size_of::<Kept>() + records.sum::<usize>()
+            }
+            Group::Chains(_) => self.marks().map(Kept::bytes).sum(),
+        }
+    }
+
+    /// Whether there is something in it that is not too old.
+    fn lives(&self, oldest: u64) -> bool {
+        self.marks().any(|m| m.time >= oldest)
+    }
+}
+
+fn feed(output: &Output, hasher: &mut impl Hasher) {
+    std::mem::discriminant(output).hash(hasher);
+    match output {
+        Output::Unknown => {}
+        Output::Bool(b) => b.hash(hasher),
+        Output::Int(n) => n.hash(hasher),
+        Output::Double(n) => n.to_bits().hash(hasher),
+        Output::Text { bytes, .. } => bytes.hash(hasher),
+        Output::List(values) => {
+            values.len().hash(hasher);
+            values.iter().for_each(|value| feed(value, hasher));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn correlation(measure: Measure, parts: usize, condition: (Comparison, i128)) -> Correlation {
+        Correlation { measure, within: Duration::from_secs(10), condition: vec![condition], parts }
+    }
+
+    fn add(groups: &mut Groups, of: &Correlation, at: u64, part: usize, value: i128) -> Option<usize> {
+        let record = at.to_le_bytes();
+        let mark = Mark {
+            alike: &[Output::Int(1)],
+            part,
+            value: Some(&Output::Int(value)),
+            time: at * SECOND,
+            record: &record,
+        };
+        groups.add(of, &mark).map(|before| before.records.len())
+    }
+
+    #[test]
+    fn different_values_are_counted_once() {
+        let of = correlation(Measure::Values, 1, (Comparison::GreaterOrEqual, 3));
+        let mut groups = Groups::default();
+        // The first 5 is out of the window when 8 comes, but was seen again.
+        let told: Vec<_> = [(0, 5), (1, 5), (2, 6), (3, 6), (9, 5), (11, 8), (12, 9)]
+            .into_iter()
+            .map(|(at, value)| add(&mut groups, &of, at, 0, value))
+            .collect();
+        assert_eq!(told, [None, None, None, None, None, Some(2), None]);
+    }
+
+    #[test]
+    fn parts_come_in_their_order_or_in_any() {
+        let in_order = correlation(Measure::InOrder, 3, (Comparison::GreaterOrEqual, 3));
+        let together = correlation(Measure::Together, 3, (Comparison::GreaterOrEqual, 3));
+        let run = |of: &Correlation, parts: &[(u64, usize)]| {
+            let mut groups = Groups::default();
+            let told: Vec<_> =
+                parts.iter().map(|&(at, part)| add(&mut groups, of, at, part, 0).is_some()).collect();
+            told.iter().position(|told| *told)
+        };
+        assert_eq!(run(&in_order, &[(1, 0), (2, 1), (3, 2)]), Some(2));
+        assert_eq!(run(&in_order, &[(1, 0), (2, 2), (3, 1)]), None);
+        assert_eq!(run(&together, &[(1, 0), (2, 2), (3, 1)]), Some(2));
+        assert_eq!(run(&in_order, &[(1, 0), (2, 0), (3, 1), (4, 1), (5, 2)]), Some(4));
+        // The first is too old, unless it comes again, and then the second must come again, too.
+        assert_eq!(run(&in_order, &[(1, 0), (8, 1), (12, 2)]), None);
+        assert_eq!(run(&in_order, &[(1, 0), (8, 1), (9, 0), (12, 2)]), None);
+        assert_eq!(run(&in_order, &[(1, 0), (8, 1), (9, 0), (11, 1), (12, 2)]), Some(4));
+        // One event that is all parts.
+        assert_eq!(run(&in_order, &[(1, 2), (1, 1), (1, 0)]), None);
+        assert_eq!(run(&together, &[(1, 2), (1, 1), (1, 0)]), Some(2));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let of = correlation(Measure::Events, 1, (Comparison::GreaterOrEqual, i128::from(MOST)));
+        let mut groups = Groups::default();
+        let record = vec![0; LONGEST];
+        for n in 0..2 * GROUPS as u64 {
+            let alike = [Output::Int(n.into())];
+            let mark = Mark { alike: &alike, part: 0, value: None, time: n, record: &record };
+            assert_eq!(groups.add(&of, &mark), None);
+            assert!(groups.bytes <= BYTES && groups.groups.len() <= GROUPS);
+        }
+        assert_eq!(groups.evicted as usize + groups.groups.len(), 2 * GROUPS);
+        // What can come to nothing any more is not missed.
+        let (evicted, later) = (groups.evicted, 100 * SECOND);
+        for n in 0..GROUPS as i128 {
+            let alike = [Output::Int(-n)];
+            groups.add(&of, &Mark { alike: &alike, part: 0, value: None, time: later, record: &[] });
+        }
+        assert_eq!(groups.evicted, evicted);
+    }
+
+    proptest! {
+        /// What is counted is what a list of all that came, looked through each time, would say.
+        #[test]
+        fn counts_are_those_of_a_full_list(
+            events in prop::collection::vec((0u64..4, 0usize..3, 0i128..3), 0..60),
+            need in 2i128..5,
+        ) {
+            for measure in [Measure::Events, Measure::Values, Measure::Together, Measure::InOrder] {
+                let need = if measure == Measure::InOrder { need.min(3) } else { need };
+                let of = correlation(measure, 3, (Comparison::GreaterOrEqual, need));
+                let mut groups = Groups::default();
+                let mut all: Vec<(u64, usize, i128)> = vec![];
+                let mut now = 0;
+                for &(step, part, value) in &events {
+                    now += step;
+                    all.push((now, part, value));
+                    let window: Vec<_> = all.iter().filter(|(at, ..)| at + 10 >= now).copied().collect();
+                    let distinct = |mut of: Vec<i128>| { of.sort_unstable(); of.dedup(); of.len() as i128 };
+                    let expected = match measure {
+                        Measure::Events => window.len() as i128 >= need,
+                        Measure::Values => distinct(window.iter().map(|w| w.2).collect()) >= need,
+                        Measure::Together => distinct(window.iter().map(|w| w.1 as i128).collect()) >= need,
+                        Measure::InOrder => {
+                            // Backwards from this one: for each part before, the latest that is earlier.
+                            let mut end = Some((window.len() - 1, part));
+                            while let Some((at, of)) = end.filter(|(_, of)| *of > 0) {
+                                end = window[..at].iter().rposition(|w| w.1 == of - 1).map(|at| (at, of - 1));
+                            }
+                            end.is_some() && part as i128 + 1 >= need
+                        }
+                    };
+                    let told = add(&mut groups, &of, now, part, value).is_some();
+                    prop_assert_eq!(told, expected, "{:?} of {:?}", measure, all);
+                    if told {
+                        all.clear();
+                    }
+                }
+            }
+        }
+    }
+}
