@@ -116,6 +116,10 @@ impl Groups {
             record: (mark.record.len() <= LONGEST).then(|| mark.record.into()),
         };
         if !self.groups.contains_key(&key) {
+            // What does not begin an order needs no place.
+            if correlation.measure == Measure::InOrder && mark.part > 0 {
+                return None;
+            }
             while self.groups.len() >= GROUPS {
                 self.forget_one(oldest);
             }

