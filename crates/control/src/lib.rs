@@ -56,6 +56,8 @@ pub enum What {
     Dns,
     /// The host's users.
     User,
+    /// The detectors in force, and what they did and cost.
+    Detector,
 }
 
 /// One thing of which is told.

@@ -1,6 +1,7 @@
 //! The detectors in force.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use catalogue::EVENTS;
 use context::Context;
@@ -15,6 +16,9 @@ use crate::input::{In, Input, output};
 
 /// Findings that lead to findings: at most so many after another, as Tracee has it. A circle would have no end.
 const DEPTH: usize = 5;
+
+/// Of so many looks the time of one is taken: reading the clock takes about as long as a look.
+const TIMED: u64 = 64;
 
 /// Detectors that hold together.
 #[derive(Debug, Default)]
@@ -45,6 +49,17 @@ pub struct Counts {
     pub found: u64,
     /// What was counted, and forgotten for want of room.
     pub evicted: u64,
+    /// Looks of which the time was taken: one of [`TIMED`].
+    timed: u64,
+    /// What these took, in nanoseconds.
+    nanoseconds: u64,
+}
+
+impl Counts {
+    /// What a look takes, in nanoseconds, on the average of those of which it was taken; the clock's own time is in it.
+    pub fn cost(&self) -> Option<u64> {
+        self.nanoseconds.checked_div(self.timed)
+    }
 }
 
 /// What was found in an event.
@@ -182,6 +197,20 @@ impl Detectors {
 impl InForce {
     /// What is told, if this look finds something.
     fn look(&mut self, look: usize, input: &Input<'_>) -> Option<(Vec<Output>, Option<Before>)> {
+        if !self.counts.looked_at.is_multiple_of(TIMED) {
+            return self.ask(look, input);
+        }
+        let (begun, before) = (Instant::now(), self.counts.looked_at);
+        let found = self.ask(look, input);
+        // One that was out of scope is none.
+        if self.counts.looked_at > before {
+            self.counts.timed += 1;
+            self.counts.nanoseconds += u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        }
+        found
+    }
+
+    fn ask(&mut self, look: usize, input: &Input<'_>) -> Option<(Vec<Output>, Option<Before>)> {
         let look = self.detector.looks.get(look)?;
         if !look.scope.matches(input.facts.event, input.facts.ctx) {
             return None;

@@ -332,6 +332,14 @@ pub(crate) struct DetectorsOptions {
     /// Rules of Sigma: a file, or a directory of them
     #[arg(long, value_name = "PATH")]
     pub(crate) sigma: Vec<PathBuf>,
+
+    /// Of the running watch instead: how often each looked, what it found, and what a look costs (`tarsius query detector`)
+    #[arg(long, conflicts_with_all = ["name", "detectors", "sigma"])]
+    pub(crate) stats: bool,
+
+    /// The watch's --control
+    #[arg(long, value_name = "SOCKET", default_value = control::DEFAULT_PATH, requires = "stats")]
+    pub(crate) control: PathBuf,
 }
 
 /// What `tarsius rules` does.
@@ -375,6 +383,8 @@ pub(crate) enum Kind {
     Dns,
     /// The host's users
     User,
+    /// The detectors in force: how often they looked, what they found, and what a look costs (nanoseconds), the dearest first
+    Detector,
     /// The kernel's symbols, read from the kernel: of these no watch is asked
     Symbol,
 }

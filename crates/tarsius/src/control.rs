@@ -2,6 +2,7 @@
 
 use ::control::{Answer, Request, Row, What};
 use context::{Clock, Container, Context, Owner, Process};
+use detect::Detectors;
 use event::json::Who as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,9 +10,14 @@ use serde_json::{Value, json};
 use crate::ps;
 
 /// Answers a question.
-pub(crate) fn answer(context: &Context, request: Request, answer: &mut Answer) -> Result<(), String> {
+pub(crate) fn answer(
+    context: &Context,
+    detectors: &Detectors,
+    request: Request,
+    answer: &mut Answer,
+) -> Result<(), String> {
     match request {
-        Request::Query { what, filters } => query(context, what, &filters, answer),
+        Request::Query { what, filters } => query(context, detectors, what, &filters, answer),
         Request::Tree { at } => tree(context, at, answer),
         // Done by the watch itself.
         Request::Reload => Err("policies are not changed by a question".into()),
@@ -27,7 +33,13 @@ pub(crate) fn reloaded<'a>(hash: &str, changed: bool, policies: impl Iterator<It
     ])
 }
 
-fn query(context: &Context, what: What, filters: &[String], answer: &mut Answer) -> Result<(), String> {
+fn query(
+    context: &Context,
+    detectors: &Detectors,
+    what: What,
+    filters: &[String],
+    answer: &mut Answer,
+) -> Result<(), String> {
     let filters: Vec<Filter> =
         filters.iter().map(|f| Filter::parse(f, columns(what))).collect::<Result<_, _>>()?;
     let mut give = |row: Row| {
@@ -78,6 +90,24 @@ fn query(context: &Context, what: What, filters: &[String], answer: &mut Answer)
             all.sort_unstable();
             all.into_iter().for_each(|(uid, name)| give(row([("uid", json!(uid)), ("name", json!(name))])));
         }
+        What::Detector => {
+            let mut all: Vec<_> = detectors.iter().collect();
+            // Those that cost most first.
+            all.sort_by_key(|(_, counts)| {
+                std::cmp::Reverse(u128::from(counts.looked_at) * u128::from(counts.cost().unwrap_or(0)))
+            });
+            for (detector, counts) in all {
+                give(row([
+                    ("detector", json!(*detector.id)),
+                    ("name", json!(*detector.produced.name)),
+                    ("looked_at", json!(counts.looked_at)),
+                    ("found", json!(counts.found)),
+                    ("undecided", json!(counts.undecided)),
+                    ("evicted", json!(counts.evicted)),
+                    ("ns_per_look", json!(counts.cost())),
+                ]));
+            }
+        }
     }
     Ok(())
 }
@@ -115,6 +145,7 @@ pub(crate) const fn columns(what: What) -> &'static [&'static str] {
         ],
         What::Dns => &["net_ns", "address", "name", "until", "pid"],
         What::User => &["uid", "name"],
+        What::Detector => &["detector", "name", "looked_at", "found", "undecided", "evicted", "ns_per_look"],
     }
 }
 

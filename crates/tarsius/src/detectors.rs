@@ -8,8 +8,9 @@ use anyhow::{Context as _, bail};
 use detect::{Correlation, Detector, Detectors, Library, Measure, Of, SIGMA};
 use policy::FileError;
 
-use crate::cli::{DetectorsOptions, RulesCommand};
+use crate::cli::{DetectorsOptions, Kind, Query, RulesCommand};
 use crate::events::{print, table};
+use crate::query;
 
 /// What stands for all of them where events are selected.
 const ALL: [&str; 2] = ["detectors", "tag=detectors"];
@@ -109,6 +110,10 @@ pub(crate) fn say_undecided(detectors: &Detectors) {
 
 /// `tarsius detectors`: lists them, or describes one.
 pub(crate) fn run(options: &DetectorsOptions) -> anyhow::Result<ExitCode> {
+    if options.stats {
+        let control = options.control.clone();
+        return query::run(&Query { what: Kind::Detector, filters: vec![], json: false, control });
+    }
     let library = library(&options.detectors, &options.sigma)?;
     let mut out = anstream::stdout().lock();
     match &options.name {

@@ -22,6 +22,7 @@ impl Kind {
             Kind::Container => Some(What::Container),
             Kind::Dns => Some(What::Dns),
             Kind::User => Some(What::User),
+            Kind::Detector => Some(What::Detector),
             Kind::Symbol => None,
         }
     }
@@ -32,6 +33,7 @@ impl Kind {
             Kind::Container => "container",
             Kind::Dns => "dns",
             Kind::User => "user",
+            Kind::Detector => "detector",
             Kind::Symbol => "symbol",
         }
     }
@@ -47,6 +49,7 @@ fn shown(kind: Kind) -> &'static [&'static str] {
         Kind::Container => &["id", "runtime", "name", "image", "pod", "namespace", "labels"],
         Kind::Dns => &["net_ns", "address", "name", "until", "pid"],
         Kind::User => &["uid", "name"],
+        Kind::Detector => crate::control::columns(What::Detector),
         Kind::Symbol => OF_SYMBOLS,
     }
 }

@@ -172,7 +172,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
                     answer.row(control::reloaded(&hash, changed, pipeline.policies.names()));
                     Ok(())
                 }
-                question => control::answer(&pipeline.context, question, answer),
+                question => control::answer(&pipeline.context, &pipeline.detectors, question, answer),
             });
         }
         if accounted.elapsed() >= ACCOUNT {

@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("detectors_of_tracees_form", tracees_form),
     ("detectors_are_selected_by_policies", selected_by_policies),
     ("detector_errors_name_the_place", errors_name_the_place),
+    ("detectors_say_what_they_cost", say_what_they_cost),
 ];
 
 fn finding<'a>(lines: &'a [Line], name: &str) -> Vec<&'a Line> {
@@ -153,4 +154,34 @@ fn errors_name_the_place(_: &str) {
     assert!(!status.success() && err.contains("did you mean 'TRC-105'"), "{err}");
     let (status, out, _) = run(&["detectors", "TRC-105"]);
     assert!(status.success() && out.contains("T1620 Reflective Code Loading"), "{out}");
+}
+
+/// What each detector did, asked of the running watch.
+fn say_what_they_cost(_: &str) {
+    let dir = tempfile::Builder::new().prefix("tarsius-detectors-").tempdir_in("/tmp").unwrap();
+    let socket = dir.path().join("control");
+    let socket = socket.to_str().unwrap();
+    let program = Copy::at("/tmp");
+    let watch =
+        Watch::start(&["--events", "temporary_directory_execution,log_deletion", "--control", socket]);
+    let row = |name: &str| {
+        let name = format!("name={name}");
+        let (status, out, err) = run(&["query", "detector", &name, "--json", "--control", socket]);
+        assert!(status.success() && out.lines().count() == 1, "{out}{err}");
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+    };
+    assert_eq!(row("temporary_directory_execution")["found"], 0);
+    // The time is taken of the first look, too.
+    assert!(std::process::Command::new(&program.0).status().unwrap().success());
+    e2e::wait_until("the finding", || row("temporary_directory_execution")["found"] == 1);
+    let now = row("temporary_directory_execution");
+    assert_eq!(now["detector"], "TAR-110");
+    assert!(now["looked_at"].as_u64().unwrap() >= 1 && now["ns_per_look"].as_u64().unwrap() > 0, "{now}");
+    let (status, out, err) = run(&["detectors", "--stats", "--control", socket]);
+    assert!(status.success() && err.is_empty(), "{out}{err}");
+    // Those in force, and no others.
+    for expected in ["NS_PER_LOOK", "TAR-110", "TAR-105", "2 of kind detector"] {
+        assert!(out.contains(expected), "{expected} in {out}");
+    }
+    watch.stop().assert_clean();
 }
