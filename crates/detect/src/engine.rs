@@ -6,7 +6,7 @@ use std::time::Instant;
 use catalogue::EVENTS;
 use context::Context;
 use event::{Event, Finding, Output};
-use expr::{Term, Truth};
+use expr::{Index, Term, Truth};
 use policy::{Facts, Selection};
 use rustc_hash::FxHashMap;
 
@@ -24,9 +24,13 @@ const TIMED: u64 = 64;
 #[derive(Debug, Default)]
 pub struct Detectors {
     all: Vec<InForce>,
-    /// Detectors and which of their looks, by the number of the event.
-    by_event: Vec<Vec<(usize, usize)>>,
-    by_finding: FxHashMap<Arc<str>, Vec<(usize, usize)>>,
+    /// Each detector and which of its looks, in the order in which they look.
+    looks: Vec<(usize, usize)>,
+    /// Of these, by the number of the event, and by the finding: found by what their conditions want.
+    by_event: Vec<Index<In>>,
+    by_finding: FxHashMap<Arc<str>, Index<In>>,
+    /// Those that may find something in the event at hand.
+    candidates: Vec<usize>,
     /// Findings that were not looked at, as they came of too many others.
     too_deep: u64,
 }
@@ -41,7 +45,7 @@ struct InForce {
 /// What a detector did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Events that it looked at.
+    /// Events that it looked at: those that are not told to be none of its by an index.
     pub looked_at: u64,
     /// Events of which it could not be known.
     pub undecided: u64,
@@ -79,19 +83,18 @@ impl Detectors {
     /// These detectors.
     pub fn new(detectors: Vec<Detector>) -> Detectors {
         let len = EVENTS.iter().map(|e| usize::from(e.id) + 1).max().unwrap_or(0);
-        let mut set = Detectors { by_event: vec![vec![]; len], ..Detectors::default() };
+        let mut set =
+            Detectors { by_event: (0..len).map(|_| Index::default()).collect(), ..Detectors::default() };
         for (number, detector) in detectors.into_iter().enumerate() {
             // The last part first: an event that is several parts of an order does not come after itself.
             for (n, look) in detector.looks.iter().enumerate().rev() {
-                match &look.of {
-                    Of::Event(event) => {
-                        if let Some(all) = set.by_event.get_mut(usize::from(event.id)) {
-                            all.push((number, n));
-                        }
-                    }
-                    Of::Finding(name) => {
-                        set.by_finding.entry(Arc::clone(name)).or_default().push((number, n));
-                    }
+                let index = match &look.of {
+                    Of::Event(event) => set.by_event.get_mut(usize::from(event.id)),
+                    Of::Finding(name) => Some(set.by_finding.entry(Arc::clone(name)).or_default()),
+                };
+                if let Some(index) = index {
+                    index.add(set.looks.len(), look.condition.as_ref());
+                    set.looks.push((number, n));
                 }
             }
             set.all.push(InForce { detector, counts: Counts::default(), groups: Groups::default() });
@@ -136,8 +139,11 @@ impl Detectors {
         found.clear();
         let facts = Facts { event, ctx };
         let Some(looks) = self.by_event.get(usize::from(event.definition.id)) else { return };
-        for &(detector, look) in looks {
-            let input = Input { facts, outputs: &[] };
+        let input = Input { facts, outputs: &[] };
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
+        looks.candidates(&input, &mut candidates);
+        for (detector, look) in candidates.iter().filter_map(|&at| self.looks.get(at).copied()) {
             if let Some((outputs, before)) = self.all.get_mut(detector).and_then(|d| d.look(look, &input)) {
                 found.push(Found { detector, outputs, through: vec![], before });
             }
@@ -161,14 +167,17 @@ impl Detectors {
                 .collect();
             let through: Vec<usize> =
                 std::iter::once(last.detector).chain(last.through.iter().copied()).collect();
-            for &(detector, look) in looks {
-                let input = Input { facts, outputs: &outputs };
+            let input = Input { facts, outputs: &outputs };
+            candidates.clear();
+            looks.candidates(&input, &mut candidates);
+            for (detector, look) in candidates.iter().filter_map(|&at| self.looks.get(at).copied()) {
                 if let Some((outputs, before)) = self.all.get_mut(detector).and_then(|d| d.look(look, &input))
                 {
                     found.push(Found { detector, outputs, through: through.clone(), before });
                 }
             }
         }
+        self.candidates = candidates;
     }
 
     /// Tells of what was found in an event.

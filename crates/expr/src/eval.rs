@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::text::{How, TextTest, lower};
+use crate::text::{TextTest, lower};
 use crate::{Binary, List, Names, Net, Text, Value};
 
 /// What a condition comes to.
@@ -61,40 +61,6 @@ impl<S> Condition<S> {
         match self.test {
             Test::Const(truth) => Some(truth),
             _ => None,
-        }
-    }
-
-    /// What must be so of a field for the condition to hold, if there is such a field: what an index can look it up by.
-    pub fn guard(&self) -> Option<Guard<'_, S>> {
-        match &self.test {
-            Test::All(all) => {
-                let guards = all.iter().filter_map(Test::guard);
-                guards.min_by_key(|guard| guard.breadth())
-            }
-            test => test.guard(),
-        }
-    }
-}
-
-/// What must be so of a field.
-#[derive(Debug, Clone)]
-pub enum Guard<'c, S> {
-    /// It is one of these texts.
-    Texts(&'c S, Vec<&'c [u8]>),
-    /// It is one of these numbers.
-    Ints(&'c S, &'c [i128]),
-    /// It begins with one of these.
-    Starts(&'c S, Vec<&'c [u8]>),
-}
-
-impl<S> Guard<'_, S> {
-    /// How many subjects may pass, roughly: for choosing among guards.
-    fn breadth(&self) -> usize {
-        match self {
-            Guard::Texts(_, list) => list.len(),
-            // Numbers are more often the same than texts are.
-            Guard::Ints(_, list) => 4 + list.len(),
-            Guard::Starts(_, list) => 64 * list.len(),
         }
     }
 }
@@ -212,22 +178,6 @@ struct Loop<'l> {
 }
 
 impl<S> Test<S> {
-    fn guard(&self) -> Option<Guard<'_, S>> {
-        fn bytes(list: &[Box<[u8]>]) -> Vec<&[u8]> {
-            list.iter().map(|b| &**b).collect()
-        }
-        match self {
-            Test::Ints(Term::Field(slot), list) => Some(Guard::Ints(slot, list)),
-            Test::Text(Term::Field(slot), TextTest { how, fold: false }) => match how {
-                How::IsOne(one) => Some(Guard::Texts(slot, vec![one])),
-                How::Is(set) => Some(Guard::Texts(slot, set.iter().map(|b| &**b).collect())),
-                How::Starts(list) => Some(Guard::Starts(slot, bytes(list))),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
     fn of<Q: Subject<Slot = S>>(&self, q: &Q, vars: Option<&Loop<'_>>) -> Truth {
         match self {
             Test::Const(truth) => *truth,
@@ -530,7 +480,7 @@ impl Function {
 }
 
 /// The last component of a path; of `/` itself, `/`.
-fn basename(path: &[u8]) -> &[u8] {
+pub(crate) fn basename(path: &[u8]) -> &[u8] {
     let trimmed = trim_slashes(path);
     let start = memchr::memrchr(b'/', trimmed).map_or(0, |n| n + 1);
     match trimmed.get(start..) {

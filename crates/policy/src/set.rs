@@ -7,7 +7,7 @@ use std::time::Duration;
 use catalogue::EVENTS;
 use context::Context;
 use event::Event;
-use expr::{Condition, Guard, Subject as _, Truth, Value};
+use expr::{Condition, Index, Truth, Value};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::file::{Dedupe, Limit};
@@ -23,7 +23,7 @@ pub struct Policies {
     rules: Vec<Compiled>,
     states: Vec<State>,
     /// By the number of the event.
-    by_event: Vec<Rules>,
+    by_event: Vec<Index<Slot>>,
     /// Policies that follow processes: these look at each of their events, whatever their rules say.
     following: Vec<usize>,
     /// For each policy, whether the event at hand is in its scope, as far as that was asked.
@@ -61,28 +61,6 @@ struct State {
     limited: u64,
     /// Events like others.
     alike: u64,
-}
-
-/// The rules that one event may match.
-#[derive(Debug, Default)]
-struct Rules {
-    /// Those that must be asked each time.
-    always: Vec<usize>,
-    /// Those found by what a field is.
-    indexes: Vec<Index>,
-}
-
-/// Rules by what one field must be.
-#[derive(Debug)]
-struct Index {
-    slot: Slot,
-    texts: FxHashMap<Box<[u8]>, Vec<usize>>,
-    ints: FxHashMap<i128, Vec<usize>>,
-    /// By beginnings; and how long these are.
-    starts: FxHashMap<Box<[u8]>, Vec<usize>>,
-    lengths: Vec<usize>,
-    /// All, for a value of which something is missing.
-    all: Vec<usize>,
 }
 
 /// What an event matched.
@@ -227,7 +205,7 @@ impl Policies {
     pub fn new(policies: Vec<Policy>) -> Policies {
         let len = EVENTS.iter().map(|e| usize::from(e.id) + 1).max().unwrap_or(0);
         let mut set =
-            Policies { by_event: (0..len).map(|_| Rules::default()).collect(), ..Policies::default() };
+            Policies { by_event: (0..len).map(|_| Index::default()).collect(), ..Policies::default() };
         for policy in policies {
             let number = set.policies.len();
             if policy.scope.follows() {
@@ -421,82 +399,5 @@ impl Policies {
             }
         }
         all
-    }
-}
-
-impl Rules {
-    fn is_empty(&self) -> bool {
-        self.always.is_empty() && self.indexes.is_empty()
-    }
-
-    fn add(&mut self, rule: usize, condition: Option<&Condition<Slot>>) {
-        let Some(guard) = condition.and_then(Condition::guard) else {
-            self.always.push(rule);
-            return;
-        };
-        let (Guard::Texts(slot, _) | Guard::Ints(slot, _) | Guard::Starts(slot, _)) = guard;
-        let known = self.indexes.iter().position(|i| i.slot == *slot);
-        let at = known.unwrap_or_else(|| {
-            self.indexes.push(Index::new(*slot));
-            self.indexes.len() - 1
-        });
-        let index = &mut self.indexes[at];
-        index.all.push(rule);
-        let boxed = |list: Vec<&[u8]>| list.into_iter().map(Box::from).collect::<Vec<Box<[u8]>>>();
-        match guard {
-            Guard::Ints(_, list) => list.iter().for_each(|n| index.ints.entry(*n).or_default().push(rule)),
-            Guard::Texts(_, list) => {
-                boxed(list).into_iter().for_each(|t| index.texts.entry(t).or_default().push(rule));
-            }
-            Guard::Starts(_, list) => {
-                for start in boxed(list) {
-                    if !index.lengths.contains(&start.len()) {
-                        index.lengths.push(start.len());
-                    }
-                    index.starts.entry(start).or_default().push(rule);
-                }
-            }
-        }
-    }
-
-    /// The rules that an event may match, in their order, each once.
-    fn candidates(&self, facts: &Facts<'_>, out: &mut Vec<usize>) {
-        out.extend_from_slice(&self.always);
-        for index in &self.indexes {
-            index.candidates(&facts.get(&index.slot), out);
-        }
-        if !self.indexes.is_empty() {
-            out.sort_unstable();
-            out.dedup();
-        }
-    }
-}
-
-impl Index {
-    fn new(slot: Slot) -> Index {
-        Index {
-            slot,
-            texts: FxHashMap::default(),
-            ints: FxHashMap::default(),
-            starts: FxHashMap::default(),
-            lengths: vec![],
-            all: vec![],
-        }
-    }
-
-    fn candidates(&self, value: &Value<'_>, out: &mut Vec<usize>) {
-        let mut add =
-            |found: Option<&Vec<usize>>| out.extend_from_slice(found.map(Vec::as_slice).unwrap_or_default());
-        match value {
-            Value::Int(n) => add(self.ints.get(n)),
-            Value::Text(text) if !text.cut => {
-                add(self.texts.get(&*text.bytes));
-                for &length in &self.lengths {
-                    add(text.bytes.get(..length).and_then(|start| self.starts.get(start)));
-                }
-            }
-            // What is not known whole is for the conditions to decide, and to count.
-            _ => add(Some(&self.all)),
-        }
     }
 }

@@ -60,7 +60,13 @@ fn match_what_they_say(_: &str) {
     plain(
         "suffix",
         "global",
-        "  - event: security_file_open\n    filters: ['data.pathname=*.conf', 'data.pathname=ROOT/*']\n",
+        "  - event: security_file_open\n    filters: ['data.pathname=*.conf']\n    condition: data.pathname.startsWith('ROOT/')\n",
+    );
+    // One of several filters of a field is enough.
+    plain(
+        "either",
+        "global",
+        "  - event: security_file_open\n    filters: ['data.pathname=ROOT/c.bin', 'data.pathname=ROOT/b.*', 'comm!=cat']\n",
     );
     plain(
         "exact",
@@ -129,8 +135,8 @@ fn match_what_they_say(_: &str) {
     };
     let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<String>>();
     assert_eq!(of("a.txt", "us"), set(&["exact", "host", "pid", "prefix"]));
-    assert_eq!(of("b.conf", "us"), set(&["exact", "host", "pid", "suffix"]));
-    assert_eq!(of("c.bin", "us"), set(&["host", "pid"]));
+    assert_eq!(of("b.conf", "us"), set(&["either", "exact", "host", "pid", "suffix"]));
+    assert_eq!(of("c.bin", "us"), set(&["either", "host", "pid"]));
     assert_eq!(
         of("a.txt", "cat"),
         set(&["cel", "exact", "host", "made-here", "new", "of-cat", "prefix", "program"])
