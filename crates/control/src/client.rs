@@ -1,14 +1,18 @@
 //! The side that asks.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::connect::connect;
 use crate::{Error, Reply, Request, Row};
 
 /// A watch answers between two rounds; one that does not within that time hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is tried again while others wait to be accepted.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A connection to a running watch.
 #[derive(Debug)]
@@ -21,10 +25,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// There is no watch, or it is not for this user.
+    /// There is no watch, it is not for this user, or it hangs.
     pub fn connect(path: &Path) -> Result<Client, Error> {
-        let stream =
-            UnixStream::connect(path).map_err(|why| Error::Connect { path: path.to_path_buf(), why })?;
+        let stream = connect_within(path, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Client { stream: BufReader::new(stream) })
@@ -53,6 +56,20 @@ impl Client {
                 Reply::Done { notes, .. } => return Ok(notes),
                 Reply::Error(why) => return Err(Error::Refused(why)),
             }
+        }
+    }
+}
+
+pub(crate) fn connect_within(path: &Path, patience: Duration) -> Result<UnixStream, Error> {
+    let begun = Instant::now();
+    loop {
+        match connect(path) {
+            Ok(stream) => return Ok(stream),
+            Err(e) if e.kind() == ErrorKind::WouldBlock && begun.elapsed() < patience => {
+                std::thread::sleep(AGAIN);
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Err(Error::Hangs(path.to_path_buf())),
+            Err(why) => return Err(Error::Connect { path: path.to_path_buf(), why }),
         }
     }
 }

@@ -29,6 +29,9 @@ pub enum Error {
         /// Why.
         why: std::io::Error,
     },
+    /// Somebody listens there, and accepts nobody.
+    #[error("{0}: the watch does not answer: was it stopped (SIGSTOP), or does it hang?")]
+    Hangs(PathBuf),
     /// The conversation broke off.
     #[error("talking to the watch")]
     Talk(#[from] std::io::Error),

@@ -8,6 +8,7 @@
 //! watch put together between two of its rounds. Their number, what they send, and the time that they take are limited.
 
 mod client;
+mod connect;
 mod error;
 mod server;
 

@@ -1,6 +1,6 @@
 //! The side that answers: threads for the socket, and questions for the watch.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::connect::connect;
 use crate::{Error, LONGEST, Reply, Request, Row};
 
 /// Clients at a time; others are told that there are too many.
@@ -151,12 +152,10 @@ fn clear(path: &Path) -> Result<(), Error> {
     if !found.file_type().is_socket() {
         return Err(Error::NotASocket(path.to_path_buf()));
     }
-    match UnixStream::connect(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(failed)
-        }
-        Ok(_) => Err(Error::Live(path.to_path_buf())),
-        Err(e) => Err(failed(e)),
+    match connect(path).map_err(|e| (e.kind(), e)) {
+        Err((ErrorKind::ConnectionRefused, _)) => std::fs::remove_file(path).map_err(failed),
+        Ok(_) | Err((ErrorKind::WouldBlock, _)) => Err(Error::Live(path.to_path_buf())),
+        Err((_, e)) => Err(failed(e)),
     }
 }
 
@@ -325,6 +324,22 @@ mod tests {
             assert!(say(wrong).starts_with("{\"error\":\"the question is not understood"), "{wrong:?}");
         }
         assert!(say(&vec![b' '; LONGEST as usize]).contains("no longer than"));
+    }
+
+    /// A watch that was stopped accepts nobody, and has its socket all the same.
+    #[test]
+    fn one_that_does_not_accept_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let _stopped = listen(&path).unwrap();
+        let mut waiting = vec![];
+        while let Ok(stream) = connect(&path) {
+            waiting.push(stream);
+        }
+        assert!(waiting.len() > CLIENTS);
+        assert!(matches!(Server::bind(&path), Err(Error::Live(_))));
+        let asked = crate::client::connect_within(&path, Duration::from_millis(100));
+        assert!(matches!(asked, Err(Error::Hangs(_))));
     }
 
     #[test]

@@ -65,6 +65,8 @@ impl Act {
             .arg(name)
             .arg(dir.path())
             .args(args)
+            // Cargo's, which is none of what acts do: a detector looks for it.
+            .env_remove("LD_LIBRARY_PATH")
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();

@@ -176,14 +176,11 @@ fn replaced(_: &str) {
     fs::write(&mark, "").unwrap();
     let mark = mark.to_str().unwrap();
     // The watch stands still while it happens.
-    let mut act = Act::new(
-        "commands",
-        &[
-            format!("{program} {mark}"),
-            format!("/bin/cp /bin/cat {program}.new"),
-            format!("/bin/mv {program}.new {program}"),
-        ],
-    );
+    let script = dir.path().join("script");
+    let one_after_another =
+        format!("set -e\n{program} {mark}\ncp /bin/cat {program}.new\nmv {program}.new {program}\n");
+    fs::write(&script, one_after_another).unwrap();
+    let mut act = Act::new("commands", &[format!("/bin/sh {}", script.display())]);
     let scope = format!("tree={}", act.pid());
     let watch =
         Watch::start(&["--events", "security_file_open", "--scope", &scope, "--enrichment", "user-stack"]);
