@@ -143,6 +143,17 @@ impl Watch {
         Watch { child, stderr, dir, said }
     }
 
+    /// Waits until it has said that on standard error.
+    pub fn wait_for(&mut self, text: &str) {
+        while !self.said.contains(text) {
+            assert!(
+                self.stderr.read_line(&mut self.said).unwrap() > 0,
+                "it never said {text}: {}",
+                self.said
+            );
+        }
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
