@@ -18,6 +18,9 @@ use crate::input::{In, Inputs, OfFields};
 /// The tag of what Sigma's rules find.
 pub const SIGMA: &str = "sigma";
 
+/// Options by which fields are taken that a rule asks for.
+type Requests = RefCell<BTreeSet<&'static str>>;
+
 /// A rule that finds nothing here, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {title}: {why}")]
@@ -59,11 +62,12 @@ impl Library {
                 idle.push(Idle { place: place.clone(), title: rule.title.clone(), why, unsupported });
             };
             let mut not = |why: String, unsupported: bool| not_at(&rule.place, why, unsupported);
+            let requests = RefCell::default();
             let made = match &rule.kind {
                 Kind::Single { .. } if quiet.contains(&n) => continue,
                 Kind::Filter { .. } => continue,
-                Kind::Single { .. } => looks(rule, 0, None).map(|looks| (looks, None)),
-                Kind::Correlation(of) => correlation(of, rules),
+                Kind::Single { .. } => looks(rule, 0, None, &requests).map(|looks| (looks, None)),
+                Kind::Correlation(of) => correlation(of, rules, &requests),
                 Kind::NoSource { why } => {
                     not(why.clone(), false);
                     continue;
@@ -84,7 +88,10 @@ impl Library {
                     names.insert(Arc::clone(&name));
                     let id: Arc<str> = rule.id.as_str().into();
                     ids.insert(Arc::clone(&id));
-                    self.detectors.push(detector(rule, id, name, looks, correlation));
+                    self.detectors.push(Detector {
+                        requests: requests.take(),
+                        ..detector(rule, id, name, looks, correlation)
+                    });
                 }
             }
         }
@@ -164,13 +171,18 @@ fn unique(name: &str, names: &FxHashSet<Arc<str>>) -> Arc<str> {
 }
 
 /// What a rule of single events looks at, as that part of a correlation by those keys.
-fn looks(rule: &Rule, part: usize, keys: Option<&[::sigma::Keys]>) -> Result<Vec<Look>, String> {
+fn looks(
+    rule: &Rule,
+    part: usize,
+    keys: Option<&[::sigma::Keys]>,
+    requests: &Requests,
+) -> Result<Vec<Look>, String> {
     let Kind::Single { sources } = &rule.kind else { return Ok(vec![]) };
-    let (lists, requests) = (FxHashMap::default(), RefCell::default());
+    let lists = FxHashMap::default();
     let look = |source: &::sigma::Event| {
         let event =
             catalogue::event(source.event).ok_or_else(|| format!("there is no event {}", source.event))?;
-        let inputs = Inputs { of: OfFields::Event(Fields { event }), lists: &lists, requests: &requests };
+        let inputs = Inputs { of: OfFields::Event(Fields { event }), lists: &lists, requests };
         let wrong = |e: expr::Error| format!("{}: {e}", event.name);
         let condition =
             expr::parse(&source.condition).and_then(|e| expr::compile(&e, &inputs)).map_err(wrong)?;
@@ -192,11 +204,15 @@ fn looks(rule: &Rule, part: usize, keys: Option<&[::sigma::Keys]>) -> Result<Vec
     sources.iter().map(look).collect()
 }
 
-fn correlation(of: &OfRules, rules: &[Rule]) -> Result<(Vec<Look>, Option<Correlation>), String> {
+fn correlation(
+    of: &OfRules,
+    rules: &[Rule],
+    requests: &Requests,
+) -> Result<(Vec<Look>, Option<Correlation>), String> {
     let mut all = vec![];
     for (part, member) in of.members.iter().enumerate() {
         let rule = rules.get(member.rule).ok_or("a rule of it is missing")?;
-        all.extend(looks(rule, part, Some(&member.keys))?);
+        all.extend(looks(rule, part, Some(&member.keys), requests)?);
     }
     // Counts are looked at as events come: what must stay below one is so from the first event on.
     let grows = |(comparison, _): &(Comparison, i128)| {
