@@ -81,3 +81,43 @@ count_tests() {
         for (name in reason) print name ": " (reason[name] == "" ? "ignored" : reason[name]) | "sort"
     }' "$1"
 }
+
+# failed_tests LOG: a line for each test that failed, in a guest or not: "WHERE/NAME", and below it the beginning of what it said.
+#
+# A harness says what a failed test printed between two lines "failures:", and names them all after the second; torture says it below the
+# test's line.
+failed_tests() {
+    awk '{
+        where = ""
+        if (match($0, /^\[[^]]*\] /)) { # a guest
+            where = substr($0, 2, RLENGTH - 3) "/"
+            $0 = substr($0, RLENGTH + 1)
+        }
+    }
+    /^test / { left = 0 }
+    /^test torture.* \.\.\. FAILED$/ {
+        sub(/^test /, "")
+        sub(/ \.\.\. FAILED$/, "")
+        print where $0
+        left = 6
+        next
+    }
+    /^failures:$/ { within = 1 }
+    /^test result: / {
+        # Neither of a harness nor of torture: in brackets is what it was.
+        if (/FAILED/ && match($0, /\(.*\)$/) && !/\(torture\)$/) print where substr($0, RSTART + 1, RLENGTH - 2)
+        within = left = 0
+    }
+    within && /^---- .* ----$/ {
+        print where $2
+        left = 12
+        next
+    }
+    within && /^failures:$/ { left = 0 }
+    /^stack backtrace:$/ { left = 0 }
+    left > 0 && NF && !/^thread .* panicked at/ && !/^proptest: / {
+        print "    " $0
+        left--
+    }
+    !within && !/^    / { left = 0 }' "$1"
+}
