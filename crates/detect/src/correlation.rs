@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hash as _, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use ::sigma::{Comparison, Measure};
+pub use ::sigma::Comparison;
 use event::Output;
 use rustc_hash::FxHashMap;
 
@@ -15,17 +15,45 @@ const GROUPS: usize = 4096;
 const BYTES: usize = 8 << 20;
 /// Most that a correlation can count up to: each is remembered.
 pub(crate) const MOST: u32 = 4096;
+/// What a value takes of which it is counted how often it was there.
+const VALUE: usize = size_of::<(u64, u32)>() + 1;
 /// Of so many events the records are kept, the last ones, to be told of with the finding.
 const KEPT: usize = 16;
-/// Longer records are counted, but not kept.
-const LONGEST: usize = 4096;
+/// Longer ones are counted, but not kept. A line of a recording is longer than the record was.
+const LONGEST: usize = 16 << 10;
+
+/// What is counted of events that have something in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Events.
+    Events,
+    /// Different values.
+    Values,
+    /// Parts of which there is an event, in whatever order.
+    Together,
+    /// The same, in their order.
+    InOrder,
+    /// How often the value was there before, by those who are known for so long as `within`: what is seldom, or new.
+    Unusual,
+}
+
+impl From<::sigma::Measure> for Measure {
+    fn from(measure: ::sigma::Measure) -> Measure {
+        match measure {
+            ::sigma::Measure::Events => Measure::Events,
+            ::sigma::Measure::Values => Measure::Values,
+            ::sigma::Measure::Together => Measure::Together,
+            ::sigma::Measure::InOrder => Measure::InOrder,
+        }
+    }
+}
 
 /// Several events that have something in common, within a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correlation {
     /// What is counted.
     pub measure: Measure,
-    /// From the first to the last.
+    /// From the first to the last; of [`Measure::Unusual`], for how long nothing is told.
     pub within: Duration,
     /// All of these hold of the count.
     pub condition: Vec<(Comparison, i128)>,
@@ -42,7 +70,7 @@ impl Correlation {
 /// Events that a finding is about together with its own: those before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Before {
-    /// What was counted, the finding's own event among it: events, different values, or parts.
+    /// What was counted, the finding's own event among it: events, different values, or parts; or how often what is unusual was there before.
     pub count: usize,
     /// Records of the events before, the oldest first; the last ones, if there were many or long ones.
     pub records: Vec<Arc<[u8]>>,
@@ -83,6 +111,8 @@ enum Group {
     Marks(VecDeque<Kept>),
     /// The parts up to each one, in their order: of several such, the one that began last.
     Chains(Vec<Vec<Kept>>),
+    /// Since when, and each value with how often it was there.
+    Usual(u64, FxHashMap<u64, u32>),
 }
 
 #[derive(Debug, Clone)]
@@ -110,10 +140,11 @@ impl Groups {
         let kept = Kept {
             time: mark.time,
             which: match (correlation.measure, mark.value) {
-                (Measure::Values, Some(value)) => self.hash(std::slice::from_ref(value)),
+                (Measure::Values | Measure::Unusual, Some(value)) => self.hash(std::slice::from_ref(value)),
                 _ => mark.part as u64,
             },
-            record: (mark.record.len() <= LONGEST).then(|| mark.record.into()),
+            record: (correlation.measure != Measure::Unusual && mark.record.len() <= LONGEST)
+                .then(|| mark.record.into()),
         };
         if !self.groups.contains_key(&key) {
             // What does not begin an order needs no place.
@@ -127,13 +158,14 @@ impl Groups {
             let group = match correlation.measure {
                 Measure::InOrder => Group::Chains(vec![vec![]; correlation.parts]),
                 Measure::Events | Measure::Values | Measure::Together => Group::Marks(VecDeque::new()),
+                Measure::Unusual => Group::Usual(mark.time, FxHashMap::default()),
             };
             self.groups.insert(key, group);
         }
         let group = self.groups.get_mut(&key)?;
         self.bytes -= group.bytes();
-        let count = group.count(correlation.measure, kept, oldest);
-        let reached = correlation.holds(count).then(|| group.take(count));
+        let count = group.count(correlation.measure, kept, window);
+        let reached = count.filter(|&count| correlation.holds(count)).map(|count| group.take(count));
         self.bytes += group.bytes();
         while self.bytes > BYTES && !self.groups.is_empty() {
             self.forget_one(oldest);
@@ -156,8 +188,9 @@ impl Groups {
 }
 
 impl Group {
-    /// Counts one more; what there is now, without what is too old.
-    fn count(&mut self, measure: Measure, kept: Kept, oldest: u64) -> usize {
+    /// Counts one more; what there is now, without what is too old, if that says something.
+    fn count(&mut self, measure: Measure, kept: Kept, window: u64) -> Option<usize> {
+        let oldest = kept.time.saturating_sub(window);
         match self {
             Group::Marks(marks) => {
                 while marks.front().is_some_and(|first| first.time < oldest) {
@@ -175,7 +208,7 @@ impl Group {
                 if let Some(mark) = marks.len().checked_sub(KEPT + 1).and_then(|at| marks.get_mut(at)) {
                     mark.record = None;
                 }
-                marks.len()
+                Some(marks.len())
             }
             Group::Chains(chains) => {
                 let part = usize::try_from(kept.which).unwrap_or(usize::MAX);
@@ -184,12 +217,19 @@ impl Group {
                     Some(Some(before)) if before.first().is_some_and(|first| first.time >= oldest) => {
                         before.iter().cloned().chain([kept]).collect()
                     }
-                    Some(_) => return 0,
+                    Some(_) => return None,
                 };
                 if let Some(place) = chains.get_mut(part) {
                     *place = chain;
                 }
-                part + 1
+                Some(part + 1)
+            }
+            Group::Usual(since, values) => {
+                let times = values.entry(kept.which).or_default();
+                let before = *times;
+                // No detector asks whether it was there more often.
+                *times = before.saturating_add(1).min(MOST);
+                (kept.time.saturating_sub(*since) >= window).then_some(before as usize)
             }
         }
     }
@@ -203,6 +243,8 @@ impl Group {
                 chains.iter_mut().for_each(Vec::clear);
                 reached.unwrap_or_default()
             }
+            // What is usual stays so.
+            Group::Usual(..) => vec![],
         };
         // The last is the finding's own event.
         let before = marks.split_last().map_or(&[][..], |(_, before)| before);
@@ -213,6 +255,7 @@ impl Group {
         let (marks, chains) = match self {
             Group::Marks(marks) => (Some(marks), None),
             Group::Chains(chains) => (None, Some(chains)),
+            Group::Usual(..) => (None, None),
         };
         marks.into_iter().flatten().chain(chains.into_iter().flatten().flatten())
     }
@@ -226,12 +269,13 @@ impl Group {
                 marks.len() * size_of::<Kept>() + records.sum::<usize>()
             }
             Group::Chains(_) => self.marks().map(Kept::bytes).sum(),
+            Group::Usual(_, values) => values.capacity() * VALUE,
         }
     }
 
     /// Whether there is something in it that is not too old.
     fn lives(&self, oldest: u64) -> bool {
-        self.marks().any(|m| m.time >= oldest)
+        matches!(self, Group::Usual(..)) || self.marks().any(|m| m.time >= oldest)
     }
 }
 
@@ -329,6 +373,25 @@ mod tests {
         assert_eq!(groups.evicted, evicted);
     }
 
+    #[test]
+    fn what_was_seldom_before_is_unusual() {
+        let of = correlation(Measure::Unusual, 1, (Comparison::Less, 2));
+        let mut groups = Groups::default();
+        // Nothing is told in the first ten seconds, in which 5 becomes usual; 6 is after its second time, 7 was never there.
+        let told: Vec<_> =
+            [(0, 5), (1, 5), (2, 6), (9, 8), (10, 5), (11, 6), (12, 6), (13, 7), (14, 7), (15, 7)]
+                .into_iter()
+                .map(|(at, value)| add(&mut groups, &of, at, 0, value).is_some())
+                .collect();
+        assert_eq!(told, [false, false, false, false, false, true, false, true, true, false]);
+        assert_eq!(groups.evicted, 0);
+        // Too many values: what is usual is forgotten, which is counted, and learnt again before anything is told.
+        let many = (BYTES / VALUE) as i128;
+        let told = (0..many).filter(|n| add(&mut groups, &of, 16, 0, 1000 + n).is_some()).count();
+        assert!(groups.evicted == 1 && told < many as usize && groups.bytes <= BYTES);
+        assert_eq!(add(&mut groups, &of, 17, 0, 9), None);
+    }
+
     proptest! {
         /// What is counted is what a list of all that came, looked through each time, would say.
         #[test]
@@ -336,9 +399,13 @@ mod tests {
             events in prop::collection::vec((0u64..4, 0usize..3, 0i128..3), 0..60),
             need in 2i128..5,
         ) {
-            for measure in [Measure::Events, Measure::Values, Measure::Together, Measure::InOrder] {
+            for measure in
+                [Measure::Events, Measure::Values, Measure::Together, Measure::InOrder, Measure::Unusual]
+            {
                 let need = if measure == Measure::InOrder { need.min(3) } else { need };
-                let of = correlation(measure, 3, (Comparison::GreaterOrEqual, need));
+                let comparison =
+                    if measure == Measure::Unusual { Comparison::Less } else { Comparison::GreaterOrEqual };
+                let of = correlation(measure, 3, (comparison, need));
                 let mut groups = Groups::default();
                 let mut all: Vec<(u64, usize, i128)> = vec![];
                 let mut now = 0;
@@ -359,10 +426,15 @@ mod tests {
                             }
                             end.is_some() && part as i128 + 1 >= need
                         }
+                        Measure::Unusual => {
+                            let (_, before) = all.split_last().expect("this one");
+                            let times = before.iter().filter(|e| e.2 == value).count() as i128;
+                            all[0].0 + 10 <= now && times < need
+                        }
                     };
                     let told = add(&mut groups, &of, now, part, value).is_some();
                     prop_assert_eq!(told, expected, "{:?} of {:?}", measure, all);
-                    if told {
+                    if told && measure != Measure::Unusual {
                         all.clear();
                     }
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use catalogue::Event;
 use event::Threat;
 use expr::{Condition, Term, Type};
-use policy::{Place, Scope};
+use policy::Place;
 
 use crate::correlation::Correlation;
 use crate::input::In;
@@ -50,9 +50,7 @@ pub struct Produced {
 pub struct Look {
     /// At which events.
     pub of: Of,
-    /// Of whom.
-    pub scope: Scope,
-    /// What must hold; nothing if anything is found.
+    /// What must hold, of whom among it; nothing if anything is found.
     pub condition: Option<Condition<In>>,
     /// What is told, for each of the fields that are produced; `None` where this event does not say.
     pub outputs: Vec<Option<Term<In>>>,

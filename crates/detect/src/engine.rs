@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use catalogue::EVENTS;
-use context::Context;
-use event::{Event, Finding, Output};
+use event::{Finding, Output};
 use expr::{Index, Term, Truth};
-use policy::{Facts, Selection};
+use policy::{Evidence, Selection};
 use rustc_hash::FxHashMap;
 
 use crate::correlation::{Before, Groups, Mark};
@@ -134,12 +133,11 @@ impl Detectors {
         self.too_deep
     }
 
-    /// Looks at an event, which `ctx` must have observed; `found` gets what they find, in the order in which it is found.
-    pub fn look(&mut self, event: &Event<'_>, ctx: &Context, found: &mut Vec<Found>) {
+    /// Looks at an event; `found` gets what they find, in the order in which it is found.
+    pub fn look<E: Evidence>(&mut self, event: &E, found: &mut Vec<Found>) {
         found.clear();
-        let facts = Facts { event, ctx };
-        let Some(looks) = self.by_event.get(usize::from(event.definition.id)) else { return };
-        let input = Input { facts, outputs: &[] };
+        let Some(looks) = self.by_event.get(usize::from(event.definition().id)) else { return };
+        let input = Input { event, outputs: &[] };
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
         looks.candidates(&input, &mut candidates);
@@ -167,7 +165,7 @@ impl Detectors {
                 .collect();
             let through: Vec<usize> =
                 std::iter::once(last.detector).chain(last.through.iter().copied()).collect();
-            let input = Input { facts, outputs: &outputs };
+            let input = Input { event, outputs: &outputs };
             candidates.clear();
             looks.candidates(&input, &mut candidates);
             for (detector, look) in candidates.iter().filter_map(|&at| self.looks.get(at).copied()) {
@@ -180,15 +178,22 @@ impl Detectors {
         self.candidates = candidates;
     }
 
-    /// Tells of what was found in an event.
-    pub fn tell(&self, found: &Found, event: &Event<'_>, degraded: bool, tell: impl FnOnce(&Finding<'_>)) {
+    /// Tells of what was found in an event; `read` gives one of those before it from what it was kept as.
+    pub fn tell<'f, E>(
+        &self,
+        found: &'f Found,
+        event: &E,
+        read: impl Fn(&'f [u8]) -> Option<E>,
+        degraded: bool,
+        tell: impl FnOnce(&Finding<'_, E>),
+    ) {
         let Some(detector) = self.get(found.detector) else { return };
         let names = detector.produced.fields.iter().map(|(name, _)| name.as_str());
         let fields: Vec<(&str, Output)> = names.zip(found.outputs.iter().cloned()).collect();
         let through: Vec<&str> =
             found.through.iter().filter_map(|&d| self.get(d)).map(|d| &*d.produced.name).collect();
         let records = found.before.iter().flat_map(|b| &b.records);
-        let events: Vec<Event<'_>> = records.filter_map(|record| Event::decode(record).ok()).collect();
+        let events: Vec<E> = records.filter_map(|record| read(record)).collect();
         let correlated = found.before.as_ref().map(|b| event::Correlated { count: b.count, events: &events });
         tell(&Finding {
             name: &detector.produced.name,
@@ -205,25 +210,27 @@ impl Detectors {
 
 impl InForce {
     /// What is told, if this look finds something.
-    fn look(&mut self, look: usize, input: &Input<'_>) -> Option<(Vec<Output>, Option<Before>)> {
+    fn look<E: Evidence>(
+        &mut self,
+        look: usize,
+        input: &Input<'_, E>,
+    ) -> Option<(Vec<Output>, Option<Before>)> {
         if !self.counts.looked_at.is_multiple_of(TIMED) {
             return self.ask(look, input);
         }
-        let (begun, before) = (Instant::now(), self.counts.looked_at);
+        let begun = Instant::now();
         let found = self.ask(look, input);
-        // One that was out of scope is none.
-        if self.counts.looked_at > before {
-            self.counts.timed += 1;
-            self.counts.nanoseconds += u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        }
+        self.counts.timed += 1;
+        self.counts.nanoseconds += u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         found
     }
 
-    fn ask(&mut self, look: usize, input: &Input<'_>) -> Option<(Vec<Output>, Option<Before>)> {
+    fn ask<E: Evidence>(
+        &mut self,
+        look: usize,
+        input: &Input<'_, E>,
+    ) -> Option<(Vec<Output>, Option<Before>)> {
         let look = self.detector.looks.get(look)?;
-        if !look.scope.matches(input.facts.event, input.facts.ctx) {
-            return None;
-        }
         self.counts.looked_at += 1;
         match look.condition.as_ref().map_or(Truth::True, |c| c.of(input)) {
             Truth::True => {}
@@ -235,7 +242,6 @@ impl InForce {
         }
         let mut before = None;
         if let Some(correlation) = &self.detector.correlation {
-            let event = input.facts.event;
             let alike: Vec<Output> = look.by.iter().map(|term| output(&term.value(input))).collect();
             let value = look.value.as_ref().map(|term| output(&term.value(input)));
             // With whom it is alike is not known: it is alike with nobody.
@@ -247,8 +253,8 @@ impl InForce {
                 alike: &alike,
                 part: look.part,
                 value: value.as_ref(),
-                time: event.header.time,
-                record: event.record(),
+                time: input.event.time(),
+                record: input.event.record(),
             };
             before = Some(self.groups.add(correlation, &mark)?);
         }

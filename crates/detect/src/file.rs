@@ -9,7 +9,7 @@ use std::time::Duration;
 use catalogue::Event;
 use event::{Severity, Threat};
 use expr::{Binary, Expr, Span, Type};
-use policy::{Fields, FileError, Place, Scope, Source};
+use policy::{Fields, FileError, Place, Source};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -210,6 +210,7 @@ struct Document {
     threshold: Option<ThresholdText>,
     sequence: Option<PartsText>,
     together: Option<PartsText>,
+    unusual: Option<UnusualText>,
     #[serde(default)]
     false_positives: Vec<String>,
 }
@@ -357,6 +358,19 @@ struct PartsText {
     by: Vec<Spanned<String>>,
 }
 
+/// What was seldom there before, or never.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnusualText {
+    of: Spanned<String>,
+    /// For how long nothing is told of those who are new.
+    learn: Spanned<String>,
+    /// It was there less often than that.
+    times: Option<Spanned<u32>>,
+    #[serde(default)]
+    by: Vec<Spanned<String>>,
+}
+
 /// Several events, as it is written.
 struct Several {
     measure: Measure,
@@ -440,20 +454,27 @@ impl<'t> Written<'t> {
             by: text.by,
             distinct: None,
         };
-        let several = match (d.threshold, d.sequence, d.together) {
-            (None, None, None) => None,
-            (Some(t), None, None) => Some(Several {
+        let several = match (d.threshold, d.sequence, d.together, d.unusual) {
+            (None, None, None, None) => None,
+            (Some(t), None, None, None) => Some(Several {
                 measure: if t.distinct.is_some() { Measure::Values } else { Measure::Events },
                 count: t.count,
                 window: t.window,
                 by: t.by,
                 distinct: t.distinct,
             }),
-            (None, Some(text), None) => Some(of_parts(Measure::InOrder, text)),
-            (None, None, Some(text)) => Some(of_parts(Measure::Together, text)),
+            (None, Some(text), None, None) => Some(of_parts(Measure::InOrder, text)),
+            (None, None, Some(text), None) => Some(of_parts(Measure::Together, text)),
+            (None, None, None, Some(u)) => Some(Several {
+                measure: Measure::Unusual,
+                count: u.times.unwrap_or_else(|| Spanned::new(1, u.learn.referenced, u.learn.defined)),
+                window: u.learn,
+                by: u.by,
+                distinct: Some(u.of),
+            }),
             _ => {
-                errors
-                    .push(source.wrong(&id, "of 'threshold', 'sequence' and 'together', a detector has one"));
+                let message = "of 'threshold', 'sequence', 'together' and 'unusual', a detector has one";
+                errors.push(source.wrong(&id, message));
                 None
             }
         };
@@ -524,8 +545,10 @@ impl<'t> Written<'t> {
             let message = format!("'{}' is no time: a number and s, m, h or d, such as 30s", window.value);
             errors.push(self.source.wrong(window, message));
         }
-        if !(2..=MOST).contains(&count.value) {
+        let least = if several.measure == Measure::Unusual { 1 } else { 2 };
+        if !(least..=MOST).contains(&count.value) {
             let message = match several.measure {
+                Measure::Unusual => format!("'times' is 1 to {MOST}: it was there less often before"),
                 Measure::Events | Measure::Values => format!("a threshold is 2 to {MOST}"),
                 Measure::InOrder | Measure::Together => "one event alone is in no order".into(),
             };
@@ -544,7 +567,14 @@ impl<'t> Written<'t> {
         Correlation {
             measure: several.measure,
             within: within.unwrap_or(Duration::ZERO),
-            condition: vec![(Comparison::GreaterOrEqual, count.value.into())],
+            condition: vec![(
+                if several.measure == Measure::Unusual {
+                    Comparison::Less
+                } else {
+                    Comparison::GreaterOrEqual
+                },
+                count.value.into(),
+            )],
             parts: self.looks.len(),
         }
     }
@@ -574,7 +604,6 @@ impl<'t> Written<'t> {
                 }
             },
         };
-        let scope = self.scope(&look.value.scope_filters, errors);
         of.into_iter()
             .filter_map(|(of, fields)| {
                 let inputs = Inputs { of: fields, lists: reading.lists, requests: reading.requests };
@@ -604,29 +633,9 @@ impl<'t> Written<'t> {
                 let by =
                     look.value.by.as_ref().or(of_all).into_iter().flatten().filter_map(&mut value).collect();
                 let value = self.several.iter().find_map(|s| s.distinct.as_ref()).and_then(value);
-                Some(Look { of, scope: scope.clone(), condition, outputs, part, by, value })
+                Some(Look { of, condition, outputs, part, by, value })
             })
             .collect()
-    }
-
-    fn scope(&self, filters: &[Spanned<String>], errors: &mut Vec<FileError>) -> Scope {
-        let mut good = vec![];
-        for filter in filters {
-            let name = filter.value.trim().trim_start_matches("not-");
-            if name.starts_with("tree") || name == "follow" {
-                let message = "a detector follows no processes: the scope of the policy that selects it does";
-                errors.push(self.source.wrong(filter, message));
-                continue;
-            }
-            match Scope::parse(&[filter.value.as_str()]) {
-                Ok(_) => good.push(filter.value.as_str()),
-                Err(e) => {
-                    let message = e.to_string();
-                    errors.push(self.source.wrong(filter, message.strip_prefix("--").unwrap_or(&message)));
-                }
-            }
-        }
-        Scope::parse(&good).unwrap_or_default()
     }
 
     /// What must hold; `None` if something is wrong with it.
@@ -653,6 +662,12 @@ impl<'t> Written<'t> {
             }
         }
         let mut all: Vec<Expr> = policy::together(filters);
+        for filter in &look.scope_filters {
+            match policy::in_scope(filter.value.trim(), &inputs.who()) {
+                Ok(expr) => all.push(expr),
+                Err(e) => errors.push(self.source.wrong_in(filter, &e)),
+            }
+        }
         for text in look.condition.iter().chain(&self.conditions) {
             // Each alone, so that what is wrong is said with its place; then together.
             let parsed = expr::parse(&text.value).and_then(|e| expr::compile(&e, inputs).map(|_| e));

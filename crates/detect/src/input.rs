@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use event::Output;
 use expr::{Field, List, Schema, Subject, Text, Type, Value};
-use policy::{Facts, Fields, Slot};
+use policy::{Evidence, Fields, Slot};
 use rustc_hash::FxHashMap;
 
 /// What a field is found by.
@@ -29,6 +29,14 @@ pub(crate) struct Inputs<'d> {
 }
 
 impl Inputs<'_> {
+    /// What can be asked of who did it, which is the same of all events, and of findings.
+    pub(crate) fn who(&self) -> Fields {
+        match self.of {
+            OfFields::Event(fields) => fields,
+            OfFields::Finding(..) => Fields { event: &catalogue::EVENTS[0] },
+        }
+    }
+
     fn data(&self, name: &str) -> Option<Field<In>> {
         let field = self.of.data(name)?;
         if let OfFields::Event(fields) = self.of {
@@ -76,8 +84,7 @@ impl Schema for Inputs<'_> {
             OfFields::Event(fields) => of_event(fields.field(path)?),
             // Who did it is asked in the same way, whatever the event.
             OfFields::Finding(..) => {
-                let any = Fields { event: catalogue::EVENTS.first()? };
-                any.field(path).filter(|f| matches!(f.slot, Slot::About(_))).and_then(of_event)
+                self.who().field(path).filter(|f| matches!(f.slot, Slot::About(_))).and_then(of_event)
             }
         }
     }
@@ -107,21 +114,21 @@ impl Schema for Inputs<'_> {
 }
 
 /// What a detector looks at: an event, or a finding of one.
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
+#[derive(Debug)]
+pub struct Input<'a, E> {
     /// The event.
-    pub facts: Facts<'a>,
+    pub event: &'a E,
     /// The finding's fields.
     pub outputs: &'a [(&'a str, Output)],
 }
 
-impl Subject for Input<'_> {
+impl<E: Evidence> Subject for Input<'_, E> {
     type Slot = In;
 
     #[inline]
     fn get(&self, slot: &In) -> Value<'_> {
         match slot {
-            In::Event(slot) => self.facts.get(slot),
+            In::Event(slot) => self.event.get(slot),
             In::Output(at) => {
                 self.outputs.get(usize::from(*at)).map_or(Value::Unknown, |(_, output)| value(output))
             }

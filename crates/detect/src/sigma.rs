@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ::sigma::{Comparison, Correlation as OfRules, Kind, Level, Measure, Rule};
 use event::{Severity, Threat};
 use expr::Term;
-use policy::{Fields, Place, Scope};
+use policy::{Fields, Place};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Library;
@@ -193,7 +193,6 @@ fn looks(
         let keys = keys.and_then(|keys| keys.iter().find(|k| k.event == event.name));
         Ok(Look {
             of: Of::Event(event),
-            scope: Scope::default(),
             condition: Some(condition),
             outputs: vec![],
             part,
@@ -229,7 +228,7 @@ fn correlation(
         return Err(format!("no more than {MOST} events are counted"));
     }
     let correlation = Correlation {
-        measure: of.measure,
+        measure: of.measure.into(),
         within: of.within,
         condition: of.condition.clone(),
         parts: of.members.len(),

@@ -4,6 +4,7 @@ use catalogue::Quality;
 use context::Context;
 use event::build::RecordBuilder;
 use event::{Event, Header, Output};
+use policy::Facts;
 use proptest::prelude::*;
 
 use crate::{Detectors, Found, parse, shipped};
@@ -50,7 +51,7 @@ fn exec(pid: u32, time: u64, path: &str) -> Vec<u8> {
 /// What is found in an execution.
 fn found(detectors: &mut Detectors, ctx: &Context, record: &[u8]) -> Vec<Found> {
     let mut found = vec![];
-    detectors.look(&Event::decode(record).unwrap(), ctx, &mut found);
+    detectors.look(&Facts { event: &Event::decode(record).unwrap(), ctx }, &mut found);
     found
 }
 
@@ -195,7 +196,17 @@ fn what_is_wrong_and_where() {
         ),
         (
             detector("requirements:\n  events: [{name: openat, scope_filters: ['tree=5']}]\n"),
-            "x.yaml:5:43: a detector follows no processes",
+            "x.yaml:5:44: scope 'tree=5' is known while watching only",
+        ),
+        (
+            detector(
+                "requirements: {events: [{name: openat}]}\nunusual: {of: data.pathname, learn: 1h, times: 0}\n",
+            ),
+            "x.yaml:5:48: 'times' is 1 to 4096",
+        ),
+        (
+            detector("requirements: {events: [{name: openat}]}\nunusual: {of: data.pathnam, learn: 1h}\n"),
+            "x.yaml:5:15: ",
         ),
         (detector(&events("b")), "looks at what it finds itself"),
         (detector("colour: red\n"), "colour"),
@@ -206,6 +217,23 @@ fn what_is_wrong_and_where() {
         let errors = of(&text);
         assert!(errors.contains(expected), "{expected}: {errors}\n{text}");
     }
+}
+
+#[test]
+fn what_was_never_there_is_unusual() {
+    let text = "type: detector\nid: a\nproduced_event: {name: b}\nrequirements: {events: [{name: sched_process_exec}]}\n\
+                unusual: {of: data.pathname, learn: 10s, by: [hostPid]}\n";
+    let mut detectors = Detectors::new(parse(Path::new("x.yaml"), text).unwrap().detectors);
+    let ctx = Context::new().unwrap();
+    let mut run =
+        |pid, at: u64, path| !found(&mut detectors, &ctx, &exec(pid, at * 1_000_000_000, path)).is_empty();
+    assert!(!run(7, 0, "/bin/a"));
+    assert!(!run(8, 9, "/bin/a"));
+    // Known for long enough: what it did before is usual, the first time of another is not; the other process is new.
+    assert!(!run(7, 11, "/bin/a"));
+    assert!(run(7, 11, "/bin/b"));
+    assert!(!run(7, 12, "/bin/b"));
+    assert!(!run(8, 12, "/bin/b"));
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub enum Output {
 
 /// What a detector has found. It is told as an event of who did the event that led to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Finding<'a> {
+pub struct Finding<'a, E = Event<'a>> {
     /// Its name, as that of an event.
     pub name: &'a str,
     /// The detector's id.
@@ -85,18 +85,18 @@ pub struct Finding<'a> {
     /// The findings between, the last first: of a detector that looks at findings.
     pub through: &'a [&'a str],
     /// The events that it is about together with that one.
-    pub before: Option<&'a Correlated<'a>>,
+    pub before: Option<&'a Correlated<'a, E>>,
     /// The event that led to it; of several, the last.
-    pub event: &'a Event<'a>,
+    pub event: &'a E,
     /// Events were lost since a while before it: there may be more to it.
     pub degraded: bool,
 }
 
 /// Several events of one finding.
 #[derive(Debug, Clone, Copy)]
-pub struct Correlated<'a> {
+pub struct Correlated<'a, E = Event<'a>> {
     /// What was counted: events, different values, or parts of a sequence.
     pub count: usize,
     /// The events before the last one, the oldest first. Of many they are the last ones, and those that are long are not kept.
-    pub events: &'a [Event<'a>],
+    pub events: &'a [E],
 }

@@ -410,6 +410,30 @@ fn texts(list: impl Iterator<Item = String>, quality: Quality) -> Value<'static>
     Value::List(List::Values(list.map(owned).chain(more).collect()))
 }
 
+/// An event of which conditions are asked: one of the stream, with what is known of who did it, or one that was recorded.
+pub trait Evidence: Subject<Slot = Slot> {
+    /// Its entry in the catalogue.
+    fn definition(&self) -> &'static catalogue::Event;
+    /// When, in nanoseconds by the same clock for all of them.
+    fn time(&self) -> u64;
+    /// What it is kept as.
+    fn record(&self) -> &[u8];
+}
+
+impl Evidence for Facts<'_> {
+    fn definition(&self) -> &'static catalogue::Event {
+        self.event.definition
+    }
+
+    fn time(&self) -> u64 {
+        self.event.header.time
+    }
+
+    fn record(&self) -> &[u8] {
+        self.event.record()
+    }
+}
+
 impl Subject for Facts<'_> {
     type Slot = Slot;
 

@@ -73,6 +73,30 @@ pub fn translate(text: &str, fields: &Fields) -> Result<Expr, expr::Error> {
     Ok(if *op == Binary::Ne { any.negated() } else { any })
 }
 
+/// A scope as a condition: one that a single event can be asked for.
+///
+/// # Errors
+///
+/// A scope that is known while watching only; a value that it can not have.
+pub fn in_scope(token: &str, fields: &Fields) -> Result<Expr, FilterError> {
+    let end = token.find(['=', '!', '<', '>']).unwrap_or(token.len());
+    let (key, rest) = token.split_at(end);
+    // A scope asks for the host's ids, and for beginnings of containers' ids.
+    let text = match (key, rest) {
+        ("follow" | "tree", _) | ("pid" | "container", "=new" | "!=new" | "=started") => {
+            let message = format!("scope '{token}' is known while watching only, not of an event alone");
+            return Err(FilterError { message, at: Span { start: 0, end: token.len() }, suggestion: None });
+        }
+        ("pid", rest) => format!("hostPid{rest}"),
+        ("tid", rest) => format!("hostTid{rest}"),
+        ("not-container", _) => "host".to_owned(),
+        ("container", "") => "container".to_owned(),
+        ("container", rest) => format!("containerId{}*", rest.replace(',', "*,")),
+        _ => token.to_owned(),
+    };
+    translate(&text, fields)
+}
+
 /// Filters that stand together, each with its text: of one field that is to be one of several values, one must fit; all others must.
 pub fn together<'t>(filters: impl IntoIterator<Item = (&'t str, Expr)>) -> Vec<Expr> {
     let mut by_key: Vec<(&str, Expr)> = vec![];

@@ -12,6 +12,7 @@ mod fields;
 mod file;
 mod filter;
 mod pattern;
+mod recorded;
 mod replay;
 mod schema;
 mod scope;
@@ -19,13 +20,14 @@ mod selection;
 mod set;
 
 pub use error::Error;
-pub use fields::{ABOUT, About, Facts, Fields, Part, Slot};
+pub use fields::{ABOUT, About, Evidence, Facts, Fields, Part, Slot};
 pub use file::{
     Action, Dedupe, FileError, Limit, Place, Policy, Rule, Source, file_names, files, load, parse, read_text,
     seconds,
 };
-pub use filter::{together, translate as filter};
-pub use replay::{Expectations, Expected, LineError, Outcome, Recorded, replay};
+pub use filter::{in_scope, together, translate as filter};
+pub use recorded::{Line, LineError, Recorded, Seen, recorded};
+pub use replay::{Expectations, Expected, Outcome, replay};
 pub use schema::schema;
 pub use scope::{KernelScope, List, Scope};
 pub use selection::{ALIASES, Selection};

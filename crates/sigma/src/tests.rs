@@ -316,7 +316,7 @@ fn event(event: &'static catalogue::Event, log: &Log) -> Option<(Vec<Log>, Json)
         log
     });
     let json = json!({
-        "name": event.name, "data": data,
+        "name": event.name, "timestamp": { "seconds": 1 }, "data": data,
         "workload": { "process": {
             "executable": { "path": image }, "real_user": { "name": user }, "effective_user": { "id": euid },
             "thread": { "name": comm },
@@ -365,7 +365,9 @@ fn judge(draft: &Draft) -> Judged {
         for log in &logs {
             let Some((records, json)) = event(definition, log) else { continue };
             let plain = records.iter().any(|r| plainly(tree, r));
-            let truth = condition.of(&Recorded { event: definition, json: &json });
+            let text = json.to_string();
+            let recorded = Recorded::parse(&text).expect("an event").expect("no finding");
+            let truth = condition.of(&recorded);
             judged.compared += 1;
             match (plain, truth) {
                 (true, Truth::True) if !judged.found.contains(&source.event) => {

@@ -40,6 +40,11 @@ pub(crate) enum Command {
     /// Check rules of Sigma: which load, and which no event of the kernel's can answer
     #[command(subcommand)]
     Sigma(SigmaCommand),
+    /// Have detectors look at recorded events (JSON lines), and give out what they find, as JSON lines too
+    ///
+    /// A recording is what `tarsius watch --output json` gave out. What detectors ask that was not recorded is undecided, and said on
+    /// standard error: a recording with `--enrichment` has more.
+    Replay(Replay),
     /// Ask the running watch what it knows: processes, containers, names of addresses, users; and the kernel for its symbols
     Query(Query),
     /// Print the JSON Schema of the event lines
@@ -351,6 +356,35 @@ pub(crate) enum RulesCommand {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Have detectors look at recorded events (JSON lines), and compare what they find with what is expected
+    ///
+    /// FILE is YAML: `detectors` and `sigma`, files or directories of them, beside it; `events`, the recording; and `expect`, for each
+    /// name of what is found the lines, from 1, or how many there are. Detectors of the files that are not named must find nothing.
+    Test {
+        /// What is expected
+        file: PathBuf,
+    },
+}
+
+/// Options of `tarsius replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Recordings, one after another as one stream; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Which detectors: by what they find, or by id, with wildcards (TRC-1*); several by comma [default: those of --rules and --sigma; or
+    /// all that come with Tarsius]
+    #[arg(short, long, value_name = "EVENTS", allow_hyphen_values = true)]
+    pub(crate) events: Vec<String>,
+
+    /// Detectors beside those that come with Tarsius: a file, or a directory of them
+    #[arg(short = 'd', long, visible_alias = "detectors", value_name = "PATH", value_parser = crate::detectors::path)]
+    pub(crate) rules: Vec<PathBuf>,
+
+    /// Rules of Sigma: a file, or a directory of them
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sigma: Vec<PathBuf>,
 }
 
 /// Options of `tarsius query`.

@@ -10,7 +10,7 @@ use policy::FileError;
 
 use crate::cli::{DetectorsOptions, Kind, Query, RulesCommand};
 use crate::events::{print, table};
-use crate::query;
+use crate::{query, replay};
 
 /// What stands for all of them where events are selected.
 const ALL: [&str; 2] = ["detectors", "tag=detectors"];
@@ -149,15 +149,22 @@ pub(crate) fn run(options: &DetectorsOptions) -> anyhow::Result<ExitCode> {
 
 /// What several events must be together.
 fn several(correlation: &Correlation) -> String {
+    let how_many: Vec<String> =
+        correlation.condition.iter().map(|(comparison, than)| format!("{comparison} {than}")).collect();
+    let how_many = how_many.join(" and ");
     let what = match correlation.measure {
+        Measure::Unusual => {
+            return format!(
+                "how often a value was there before: {how_many}, once {:?} have passed",
+                correlation.within
+            );
+        }
         Measure::Events => "events",
         Measure::Values => "different values",
         Measure::Together => "of what it looks at",
         Measure::InOrder => "of what it looks at, in this order",
     };
-    let how_many: Vec<String> =
-        correlation.condition.iter().map(|(comparison, than)| format!("{comparison} {than}")).collect();
-    format!("{} {what}, within {:?}", how_many.join(" and "), correlation.within)
+    format!("{how_many} {what}, within {:?}", correlation.within)
 }
 
 fn technique(detector: &Detector) -> Option<&str> {
@@ -213,9 +220,15 @@ fn describe(out: &mut impl std::io::Write, detector: &Detector) -> std::io::Resu
     writeln!(out, "from           {}", detector.place)
 }
 
+/// Whether a detector stands in one of these files, or in a file of one of these directories.
+pub(crate) fn own(detector: &Detector, files: &[PathBuf]) -> bool {
+    files.iter().any(|path| detector.place.file.starts_with(path))
+}
+
 /// `tarsius rules`.
 pub(crate) fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
     match command {
+        RulesCommand::Test { file } => replay::test(file),
         RulesCommand::Check { paths } => {
             let (shipped, all) = (library(&[], &[])?, library(paths, &[])?);
             let more = all.detectors.len() - shipped.detectors.len();

@@ -14,6 +14,7 @@ mod policies;
 mod policy;
 mod ps;
 mod query;
+mod replay;
 mod resolved;
 mod scope;
 mod sigma;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Some(Command::Detectors(options)) => detectors::run(options),
         Some(Command::Rules(command)) => detectors::rules(command),
         Some(Command::Sigma(command)) => sigma::run(command),
+        Some(Command::Replay(options)) => replay::run(options),
         Some(Command::Query(options)) => query::run(options),
         Some(Command::Schema) => schema(),
         Some(Command::Torture(options)) => torture::run(options),

@@ -22,11 +22,9 @@ pub(crate) fn load(options: &Watch) -> anyhow::Result<(Policies, Detectors)> {
     let library = detectors::library(&options.detectors, &options.sigma)?;
     let mut all = read(&options.policy, &library)?;
     let mut selected = detectors::select(&library, &options.events);
-    let own = |place: &policy::Place| {
-        options.detectors.iter().chain(&options.sigma).any(|p| place.file.starts_with(p))
-    };
     if options.events.is_empty() && all.is_empty() {
-        let theirs = library.detectors.iter().filter(|d| own(&d.place));
+        let files = [options.detectors.as_slice(), &options.sigma].concat();
+        let theirs = library.detectors.iter().filter(|d| detectors::own(d, &files));
         selected.findings = theirs.map(|d| d.produced.name.to_string()).collect();
     }
     if all.is_empty() || !options.events.is_empty() || !options.scope.is_empty() {

@@ -1,15 +1,18 @@
 //! `tarsius policy`: policies looked at without watching.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use ::control::{Client, Request, Row};
 use anyhow::Context as _;
 use kernel::Features;
-use policy::{Expectations, Expected, Policies};
+use policy::{Expectations, Expected, Outcome, Policies};
 use sensor::Planner;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::{PolicyCommand, PolicyPaths};
@@ -128,24 +131,47 @@ fn of_scope(policies: usize, token: &str) -> &'static str {
 }
 
 fn test(file: &Path) -> anyhow::Result<ExitCode> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let expected: Expectations = serde_saphyr::from_str(&text).map_err(|e| {
-        let (line, column) = e.location().map_or((1, 1), |l| (l.line(), l.column()));
-        anyhow::anyhow!("{}:{line}:{column}: {}", file.display(), e.without_snippet())
-    })?;
-    let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
-    let policies = read(&expected.policies.iter().map(beside).collect::<Vec<_>>(), &library(&[], &[])?)?;
-    let events = beside(&expected.events);
+    let expected: Expectations = expectations(file)?;
+    let paths: Vec<PathBuf> = expected.policies.iter().map(|path| beside(file, path)).collect();
+    let policies = read(&paths, &library(&[], &[])?)?;
+    let events = beside(file, &expected.events);
     let lines = File::open(&events).with_context(|| events.display().to_string())?;
     let outcomes = policy::replay(&policies, &events, BufReader::new(lines))?;
+    report("policy", &outcomes, &expected.expect)
+}
+
+/// What a file of expectations says.
+///
+/// # Errors
+///
+/// It can not be read; or what is wrong with it, and where.
+pub(crate) fn expectations<T: DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    serde_saphyr::from_str(&text).map_err(|e| {
+        let (line, column) = e.location().map_or((1, 1), |l| (l.line(), l.column()));
+        anyhow::anyhow!("{}:{line}:{column}: {}", file.display(), e.without_snippet())
+    })
+}
+
+/// A path that stands in a file, and means what is beside that.
+pub(crate) fn beside(file: &Path, path: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
+}
+
+/// Says of each policy, or detector, whether it is as expected; what is not named is to match nothing.
+pub(crate) fn report(
+    what: &str,
+    outcomes: &BTreeMap<Arc<str>, Outcome>,
+    expected: &BTreeMap<String, Expected>,
+) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let mut failed = 0;
-    for name in expected.expect.keys().filter(|name| !outcomes.contains_key(name.as_str())) {
+    for name in expected.keys().filter(|name| !outcomes.contains_key(name.as_str())) {
         failed += 1;
-        writeln!(out, "FAIL {name}: there is no such policy")?;
+        writeln!(out, "FAIL {name}: there is no such {what}")?;
     }
-    for (name, outcome) in &outcomes {
-        let wanted = expected.expect.get(&**name).cloned().unwrap_or(Expected::Count(0));
+    for (name, outcome) in outcomes {
+        let wanted = expected.get(&**name).cloned().unwrap_or(Expected::Count(0));
         let well = match &wanted {
             Expected::Lines(lines) => *lines == outcome.matched,
             Expected::Count(count) => *count == outcome.matched.len(),

@@ -20,7 +20,7 @@ use event::{Event, Origin};
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use packet::Dissector;
-use policy::{Matched, Policies, Selection, Whose};
+use policy::{Facts, Matched, Policies, Selection, Whose};
 use sensor::{Ledger, Loss, Sensor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use stacks::Stacks;
@@ -430,7 +430,7 @@ impl Pipeline {
     /// Has detectors look at an event, and gives out what they find and a policy wants.
     fn detect(&mut self, event: &Event<'_>, whose: Whose) {
         let mut found = std::mem::take(&mut self.found);
-        self.detectors.look(event, &self.context, &mut found);
+        self.detectors.look(&Facts { event, ctx: &self.context }, &mut found);
         let degraded = self.last_loss.is_some_and(|at| event.header.time.saturating_sub(at) < DEGRADED);
         for one in &found {
             let Some(name) = self.detectors.get(one.detector).map(|d| Arc::clone(&d.produced.name)) else {
@@ -442,8 +442,10 @@ impl Pipeline {
             if wanted {
                 *self.told_found.entry(name).or_default() += 1;
                 let outputs = &mut self.outputs;
-                self.detectors
-                    .tell(one, event, degraded, |finding| outputs.write_finding(finding, &self.context));
+                let read = |record| Event::decode(record).ok();
+                self.detectors.tell(one, event, read, degraded, |finding| {
+                    outputs.write_finding(finding, &self.context);
+                });
             }
         }
         self.found = found;

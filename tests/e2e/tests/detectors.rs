@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use e2e::{Act, Line, Watch, run};
 use serde_json::json;
@@ -14,6 +16,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("detectors_are_selected_by_policies", selected_by_policies),
     ("detector_errors_name_the_place", errors_name_the_place),
     ("detectors_say_what_they_cost", say_what_they_cost),
+    ("detectors_find_what_is_unusual", find_what_is_unusual),
+    ("detectors_find_the_same_in_a_recording", find_the_same_in_a_recording),
 ];
 
 fn finding<'a>(lines: &'a [Line], name: &str) -> Vec<&'a Line> {
@@ -134,6 +138,156 @@ fn selected_by_policies(_: &str) {
     assert_eq!(found[1].0["detected_from"]["parent"]["name"], "sched_process_exec");
     account.assert_clean();
     crate::session::validate(&account);
+}
+
+/// What a user has never executed, once it is known what it executes.
+fn find_what_is_unusual(_: &str) {
+    let dir = tempfile::Builder::new().prefix("tarsius-unusual-").tempdir_in("/tmp").unwrap();
+    let [usual, other] = ["usual", "other"].map(|name| dir.path().join(name));
+    fs::copy("/bin/true", &usual).unwrap();
+    fs::copy("/bin/true", &other).unwrap();
+    let file = dir.path().join("d.yaml");
+    fs::write(
+        &file,
+        format!(
+            "type: detector\nid: unusual-1\nproduced_event: {{name: unusual_program, fields: [{{name: what, type: string}}]}}\n\
+             requirements:\n  events: [{{name: sched_process_exec, data_filters: ['pathname={}/*']}}]\n\
+             unusual: {{of: data.pathname, learn: 1s, by: [uid]}}\n\
+             output: {{fields: [{{name: what, expression: data.pathname}}]}}\n",
+            dir.path().display()
+        ),
+    )
+    .unwrap();
+    let (status, out, err) = run(&["detectors", "unusual-1", "--detectors", file.to_str().unwrap()]);
+    assert!(
+        status.success() && out.contains("how often a value was there before: < 1, once 1s have passed"),
+        "{out}{err}"
+    );
+    let watch = Watch::start(&["--detectors", file.to_str().unwrap()]);
+    let execute = |path: &Path| assert!(Command::new(path).status().unwrap().success());
+    execute(&usual);
+    // Longer than it learns.
+    std::thread::sleep(Duration::from_millis(1100));
+    execute(&usual);
+    execute(&other);
+    execute(&other);
+    let account = watch.stop();
+    let [found] = finding(&account.lines.0, "unusual_program")[..] else { panic!("not one") };
+    found.assert(&[("what", json!(other))]);
+    assert_eq!(found.0["correlated"]["count"], 0);
+    account.assert_clean();
+    crate::session::validate(&account);
+}
+
+/// What was found while watching is found in what was recorded then: the same lines, of several events too.
+fn find_the_same_in_a_recording(_: &str) {
+    let copy = Copy::at("/dev/shm");
+    let looks = ["id", "whoami", "uname", "groups", "df", "who"].map(|c| format!("/usr/bin/{c}"));
+    let mut act = Act::new("commands", &[std::slice::from_ref(&copy.0), &looks].concat());
+    let scope = format!("tree={}", act.pid());
+    let watch =
+        Watch::start(&["--events", "detectors,sched_process_exec,security_file_open", "--scope", &scope]);
+    act.perform();
+    let account = watch.stop();
+    account.assert_clean();
+    let (found, events): (Vec<&Line>, Vec<&Line>) =
+        account.lines.0.iter().partition(|l| l.0.get("detector").is_some());
+    assert!(
+        ["fileless_execution", "discovery_burst"].iter().all(|n| found.iter().any(|f| f.0["name"] == *n))
+    );
+
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let file = dir.path().join("recorded.jsonl");
+    let write = |lines: &[&Line]| {
+        fs::write(&file, lines.iter().map(|l| format!("{}\n", l.0)).collect::<String>()).unwrap();
+    };
+    let replay = |more: &[&str]| {
+        let (status, out, err) = run(&[&["replay", file.to_str().unwrap()], more].concat());
+        assert!(status.success(), "{err}");
+        let lines = out.lines().map(|l| serde_json::from_str(l).unwrap());
+        (lines.collect::<Vec<serde_json::Value>>(), err)
+    };
+    // A policy matched the event, or the finding: that is another matter.
+    let plain = |line: &serde_json::Value| {
+        let mut line = line.clone();
+        line.as_object_mut().unwrap().remove("policies");
+        line.to_string()
+    };
+    let sorted = |lines: &[&serde_json::Value]| {
+        let mut lines: Vec<String> = lines.iter().map(|l| plain(l)).collect();
+        lines.sort();
+        lines
+    };
+    // Findings among what was recorded are not looked at again.
+    write(&account.lines.0.iter().collect::<Vec<_>>());
+    let (again, err) = replay(&[]);
+    // Of what was not recorded nothing can be found.
+    let of_recorded: Vec<&serde_json::Value> = found
+        .iter()
+        .map(|l| &l.0)
+        .filter(|l| {
+            let of = |mut from: &serde_json::Value| {
+                while let Some(parent) = from.get("parent") {
+                    from = parent;
+                }
+                from["name"].clone()
+            };
+            ["sched_process_exec", "security_file_open"].iter().any(|n| of(&l["detected_from"]) == *n)
+        })
+        .collect();
+    let (again_sorted, live) = (sorted(&again.iter().collect::<Vec<_>>()), sorted(&of_recorded));
+    assert_eq!(again_sorted.len(), live.len());
+    for (again, live) in again_sorted.iter().zip(&live) {
+        let at = again.bytes().zip(live.bytes()).take_while(|(a, b)| a == b).count();
+        let from =
+            |line: &str| line.get(at.saturating_sub(40)..).map(|l| l.chars().take(200).collect::<String>());
+        assert!(again == live, "{:?} but {:?}", from(again), from(live));
+    }
+    assert!(err.contains(&format!("tarsius: {} events in ", events.len())), "{err}");
+    assert!(
+        err.contains(&format!("{} findings among what was recorded were passed over", found.len())),
+        "{err}"
+    );
+    assert!(again.iter().any(|l| l["correlated"]["before"].as_array().is_some_and(|b| b.len() == 4)));
+    // Those that are asked for, and the control: without the event nothing is found.
+    let (memory, _) = replay(&["--events", "TRC-105"]);
+    assert!(memory.len() == 1 && memory[0]["name"] == "fileless_execution", "{memory:?}");
+    let others: Vec<&Line> = events.iter().copied().filter(|l| !l.0.to_string().contains(&copy.0)).collect();
+    write(&others);
+    assert!(replay(&["--events", "TRC-105"]).0.is_empty());
+
+    // The same as a test of rules.
+    write(&events);
+    let at = events
+        .iter()
+        .position(|l| l.0["seq"] == memory[0]["seq"] && l.0["lane"] == memory[0]["lane"])
+        .unwrap()
+        + 1;
+    let rule = "type: detector\nid: x\nproduced_event: {name: run_from_memory}\nrequirements:\n  events: [{name: sched_process_exec, \
+                data_filters: ['pathname=/dev/shm/*'], scope_filters: [not-container, uid=0]}]\n";
+    fs::write(dir.path().join("rule.yaml"), rule).unwrap();
+    let expect = dir.path().join("expect.yaml");
+    let test = |expected: &str| {
+        fs::write(&expect, format!("detectors: [rule.yaml]\nevents: recorded.jsonl\nexpect:\n{expected}"))
+            .unwrap();
+        run(&["rules", "test", expect.to_str().unwrap()])
+    };
+    let (status, out, err) = test(&format!("  run_from_memory: [{at}]\n  fileless_execution: 1\n"));
+    assert!(
+        status.success() && out == "ok   fileless_execution: 1 lines\nok   run_from_memory: 1 lines\n",
+        "{out}{err}"
+    );
+    let (status, out, _) = test("  fileless_execution: 1\n");
+    assert!(!status.success() && out.contains("FAIL run_from_memory: wanted 0 lines, matched ["), "{out}");
+    let (status, out, _) = test("  run_from_memory: 1\n  nothing: 0\n");
+    assert!(!status.success() && out.contains("FAIL nothing: there is no such detector"), "{out}");
+
+    // A line that is none is said with its place, and what is no detector by its name.
+    fs::write(&file, format!("{}\n{{\"name\": \"openat\"\n", events[0].0)).unwrap();
+    let (status, _, err) = run(&["replay", file.to_str().unwrap()]);
+    assert!(!status.success() && err.contains("recorded.jsonl:2: "), "{err}");
+    let (status, _, err) = run(&["replay", file.to_str().unwrap(), "--events", "openat"]);
+    assert!(!status.success() && err.contains("no detector is called 'openat'"), "{err}");
 }
 
 fn errors_name_the_place(_: &str) {

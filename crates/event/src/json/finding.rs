@@ -2,21 +2,78 @@
 
 use super::text::{self, keyed_bytes, name, put, string};
 use super::{Who, data, policies, source, workload};
-use crate::{Finding, Output, Threat};
+use crate::{Event, Finding, Output, Threat};
+
+/// What a finding's line has of an event: each part as it stands in the event's own line, with the comma before it.
+pub trait Parts {
+    /// The event's name.
+    fn name(&self) -> &str;
+    /// When: the value alone.
+    fn timestamp(&self, out: &mut Vec<u8>);
+    /// Policies that it matched, if any.
+    fn policies(&self, out: &mut Vec<u8>);
+    /// Who did it.
+    fn workload(&self, out: &mut Vec<u8>);
+    /// Its fields.
+    fn data(&self, out: &mut Vec<u8>);
+    /// Where it comes from.
+    fn source(&self, out: &mut Vec<u8>);
+}
+
+/// An event of the stream.
+struct Live<'a> {
+    event: &'a Event<'a>,
+    who: &'a dyn Who,
+}
+
+impl Parts for Live<'_> {
+    fn name(&self) -> &str {
+        self.event.definition.name
+    }
+
+    fn timestamp(&self, out: &mut Vec<u8>) {
+        text::time(out, self.who.wall_time(self.event.header.time));
+    }
+
+    fn policies(&self, out: &mut Vec<u8>) {
+        policies(out, self.event, self.who);
+    }
+
+    fn workload(&self, out: &mut Vec<u8>) {
+        workload(out, self.event, self.who);
+    }
+
+    fn data(&self, out: &mut Vec<u8>) {
+        data::write(out, self.event, self.who);
+    }
+
+    fn source(&self, out: &mut Vec<u8>) {
+        source(out, self.event, self.who);
+    }
+}
 
 /// Appends the finding's line, with its newline: that of the event that led to it, with the finding's name and fields, what it means
 /// (`threat`), and what it was found in (`detected_from`), as Tracee's detectors have them; of several events that is the last, and those before
 /// it are in `correlated`.
 pub fn write_finding(out: &mut Vec<u8>, finding: &Finding<'_>, who: &dyn Who) {
-    let event = finding.event;
+    write_finding_of(out, finding, |event| Live { event, who });
+}
+
+/// As [`write_finding`], of events that are not decoded; `parts` gives those of one.
+pub fn write_finding_of<'a, E, P: Parts>(
+    out: &mut Vec<u8>,
+    finding: &Finding<'a, E>,
+    parts: impl Fn(&'a E) -> P,
+) {
+    let event = parts(finding.event);
     out.extend_from_slice(b"{\"timestamp\":");
-    text::time(out, who.wall_time(event.header.time));
+    event.timestamp(out);
     out.extend_from_slice(b",\"id\":");
     string(out, finding.name);
     out.extend_from_slice(b",\"name\":");
     string(out, finding.name);
-    policies(out, event, who);
-    workload(out, event, who);
+    event.policies(out);
+    event.workload(out);
     out.extend_from_slice(b",\"data\":[");
     for (n, (field, value)) in finding.fields.iter().enumerate() {
         out.extend_from_slice(if n > 0 { b",{\"name\":" } else { b"{\"name\":" });
@@ -38,19 +95,19 @@ pub fn write_finding(out: &mut Vec<u8>, finding: &Finding<'_>, who: &dyn Who) {
         out.extend_from_slice(b",\"parent\":");
     }
     out.extend_from_slice(b"{\"name\":");
-    string(out, event.definition.name);
-    data::write(out, event, who);
+    string(out, event.name());
+    event.data(out);
     out.extend(std::iter::repeat_n(b'}', finding.through.len() + 1));
     if let Some(correlated) = finding.before {
         put(out, ",\"correlated\":{\"count\":", correlated.count);
         out.extend_from_slice(b",\"before\":[");
-        for (n, before) in correlated.events.iter().enumerate() {
+        for (n, before) in correlated.events.iter().map(parts).enumerate() {
             out.extend_from_slice(if n > 0 { b",{\"timestamp\":" } else { b"{\"timestamp\":" });
-            text::time(out, who.wall_time(before.header.time));
+            before.timestamp(out);
             out.extend_from_slice(b",\"name\":");
-            string(out, before.definition.name);
-            workload(out, before, who);
-            data::write(out, before, who);
+            string(out, before.name());
+            before.workload(out);
+            before.data(out);
             out.push(b'}');
         }
         out.extend_from_slice(b"]}");
@@ -58,7 +115,7 @@ pub fn write_finding(out: &mut Vec<u8>, finding: &Finding<'_>, who: &dyn Who) {
     if finding.degraded {
         out.extend_from_slice(b",\"confidence\":\"degraded\"");
     }
-    source(out, event, who);
+    event.source(out);
     out.extend_from_slice(b"}\n");
 }
 

@@ -14,7 +14,7 @@ mod stack;
 mod text;
 mod who;
 
-pub use finding::write_finding;
+pub use finding::{Parts, write_finding, write_finding_of};
 pub use schema::schema;
 pub use who::{Ancestor, ContainerRef, LabelsRef, PackageRef, PodRef, SymbolRef, UNRESOLVED, Who};
 

@@ -1,0 +1,162 @@
+//! `tarsius replay` and `tarsius rules test`: detectors on recorded events.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use detect::{Detector, Detectors, Library, Of};
+use event::json::write_finding_of;
+use policy::{Evidence as _, Expected, Line, Outcome, Recorded, Seen};
+use serde::Deserialize;
+
+use crate::cli::Replay;
+use crate::detectors::{library, own, say_undecided, select};
+use crate::policy::{beside, expectations, report};
+
+/// Lines of a recording are long.
+const BUFFER: usize = 1 << 20;
+
+/// `tarsius replay`: gives out what is found, as lines of JSON.
+pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
+    let library = library(&options.rules, &options.sigma)?;
+    let mut detectors = Detectors::new(wanted(options, &library)?);
+    let mut out = std::io::BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
+    let mut line = vec![];
+    let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    let mut seen = Seen::default();
+    let begun = Instant::now();
+    for file in &options.files {
+        let mut failed = None;
+        let of_file = find(&mut detectors, file, open(file)?, |_, recorded, found, detectors| {
+            let Some(detector) = detectors.get(found.detector) else { return Ok(()) };
+            *counts.entry(Arc::clone(&detector.produced.name)).or_default() += 1;
+            line.clear();
+            let read = |kept| Line::parse(std::str::from_utf8(kept).ok()?).ok();
+            detectors.tell(found, recorded.line(), read, false, |finding| {
+                write_finding_of(&mut line, finding, |line| line);
+            });
+            out.write_all(&line).map_err(|error| {
+                let message = error.to_string();
+                failed = Some(error);
+                message
+            })
+        });
+        // A full disk is not the recording's fault.
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let of_file = of_file?;
+        seen.events += of_file.events;
+        seen.findings += of_file.findings;
+        seen.kinds.extend(of_file.kinds);
+    }
+    out.flush()?;
+    let took = begun.elapsed().as_secs_f64();
+    let per_second = if took > 0.0 { (seen.events as f64 / took).round() } else { 0.0 };
+    eprintln!(
+        "tarsius: {} events in {took:.3} s, {per_second} a second; {} findings by {} of {} detectors",
+        seen.events,
+        counts.values().sum::<u64>(),
+        counts.len(),
+        detectors.iter().count()
+    );
+    for (name, count) in &counts {
+        eprintln!("tarsius: {name}: {count}");
+    }
+    if seen.findings > 0 {
+        eprintln!("tarsius: {} findings among what was recorded were passed over", seen.findings);
+    }
+    let is_blind = |d: &&Detector| {
+        d.looks.iter().all(|look| matches!(&look.of, Of::Event(event) if !seen.kinds.contains(&event.id)))
+    };
+    let blind = detectors.iter().map(|(d, _)| d).filter(is_blind).count();
+    if blind > 0 {
+        eprintln!("tarsius: {blind} detectors look only at events of which none was recorded");
+    }
+    say_undecided(&detectors);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The detectors that are asked for; by default those of the files alone if there are any, or else all.
+fn wanted(options: &Replay, library: &Library) -> anyhow::Result<Vec<Detector>> {
+    if options.events.is_empty() {
+        let files = [options.rules.as_slice(), &options.sigma].concat();
+        return Ok(library.select(|d| files.is_empty() || own(d, &files)));
+    }
+    let selected = select(library, &options.events);
+    if let Some(other) = selected.events.first() {
+        bail!("no detector is called '{other}', or finds it; `tarsius detectors` lists them");
+    }
+    Ok(library.select(|d| selected.findings.iter().any(|f| **f == *d.produced.name)))
+}
+
+fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin().lock()));
+    }
+    let opened = File::open(file).with_context(|| file.display().to_string())?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER, opened)))
+}
+
+/// Has detectors look at a recording; `tell` gets all that they find, with the line's number, from 1.
+fn find(
+    detectors: &mut Detectors,
+    file: &Path,
+    lines: impl BufRead,
+    mut tell: impl FnMut(usize, &Recorded<'_>, &detect::Found, &Detectors) -> Result<(), String>,
+) -> Result<Seen, policy::LineError> {
+    let mut found = vec![];
+    policy::recorded(file, lines, |number, recorded| {
+        if detectors.look_at(recorded.definition().id) {
+            detectors.look(recorded, &mut found);
+            found.iter().try_for_each(|one| tell(number, recorded, one, detectors))?;
+        }
+        Ok(())
+    })
+}
+
+/// What a test expects: the YAML file that `tarsius rules test` takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expectations {
+    /// Files or directories of detectors, beside this file.
+    #[serde(default)]
+    detectors: Vec<PathBuf>,
+    /// The same of rules of Sigma.
+    #[serde(default)]
+    sigma: Vec<PathBuf>,
+    /// The recorded events, beside this file.
+    events: PathBuf,
+    /// In what each detector must find something, by what it finds; those of the files that are not named must find nothing.
+    #[serde(default)]
+    expect: BTreeMap<String, Expected>,
+}
+
+/// `tarsius rules test`.
+pub(crate) fn test(file: &Path) -> anyhow::Result<ExitCode> {
+    let expected: Expectations = expectations(file)?;
+    let paths = |of: &[PathBuf]| of.iter().map(|path| beside(file, path)).collect::<Vec<_>>();
+    let (rules, sigma) = (paths(&expected.detectors), paths(&expected.sigma));
+    let library = library(&rules, &sigma)?;
+    let files = [rules, sigma].concat();
+    let asked =
+        |d: &Detector| files.is_empty() || own(d, &files) || expected.expect.contains_key(&*d.produced.name);
+    let mut detectors = Detectors::new(library.select(asked));
+    let names = detectors.iter().filter(|(d, _)| asked(d)).map(|(d, _)| Arc::clone(&d.produced.name));
+    let mut outcomes: BTreeMap<Arc<str>, Outcome> = names.map(|name| (name, Outcome::default())).collect();
+    let events = beside(file, &expected.events);
+    find(&mut detectors, &events, open(&events)?, |number, _, found, detectors| {
+        if let Some(outcome) = detectors.get(found.detector).and_then(|d| outcomes.get_mut(&d.produced.name))
+        {
+            outcome.matched.push(number);
+        }
+        Ok(())
+    })?;
+    say_undecided(&detectors);
+    report("detector", &outcomes, &expected.expect)
+}
