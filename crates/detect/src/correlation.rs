@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 /// Most groups of one detector at the same time: when there are more, the oldest are forgotten.
 const GROUPS: usize = 4096;
 /// Most bytes that one detector remembers, in all its groups.
-const BYTES: usize = 8 << 20;
+pub(crate) const BYTES: usize = 8 << 20;
 /// Most that a correlation can count up to: each is remembered.
 pub(crate) const MOST: u32 = 4096;
 /// What a value takes of which it is counted how often it was there.
@@ -33,6 +33,8 @@ pub enum Measure {
     Together,
     /// The same, in their order.
     InOrder,
+    /// None: the first part is found, if none of the others comes after it. These are [`Absences`](crate::absence::Absences).
+    Absent,
     /// How often the value was there before, by those who are known for so long as `within`: what is seldom, or new.
     Unusual,
 }
@@ -62,6 +64,11 @@ pub struct Correlation {
 }
 
 impl Correlation {
+    /// Its time, in nanoseconds.
+    pub(crate) fn nanoseconds(&self) -> u64 {
+        u64::try_from(self.within.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     fn holds(&self, count: usize) -> bool {
         self.condition.iter().all(|(comparison, than)| comparison.holds(count as i128, *than))
     }
@@ -90,16 +97,28 @@ pub(crate) struct Mark<'a> {
     pub(crate) record: &'a [u8],
 }
 
+/// Numbers for what is alike, which may be long: keyed, so that nobody makes two of one number.
+#[derive(Debug, Default)]
+pub(crate) struct Keys(RandomState);
+
+impl Keys {
+    pub(crate) fn of(&self, alike: &[Output]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        alike.iter().for_each(|output| feed(output, &mut hasher));
+        hasher.finish()
+    }
+}
+
 /// What a correlation has counted.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    /// By the hash of what is alike, which may be long: keyed, so that nobody makes two of one hash.
+    /// By what is alike.
     groups: FxHashMap<u64, Group>,
     /// Their keys, in the order in which they came.
     order: VecDeque<u64>,
     /// What their marks take.
     bytes: usize,
-    hasher: RandomState,
+    keys: Keys,
     /// Groups forgotten for want of room, that might have come to something.
     pub(crate) evicted: u64,
 }
@@ -134,13 +153,15 @@ impl Groups {
     ///
     /// An event that is several parts is to be counted as the last of them first, so that it does not come after itself.
     pub(crate) fn add(&mut self, correlation: &Correlation, mark: &Mark<'_>) -> Option<Before> {
-        let key = self.hash(mark.alike);
-        let window = u64::try_from(correlation.within.as_nanos()).unwrap_or(u64::MAX);
+        let key = self.keys.of(mark.alike);
+        let window = correlation.nanoseconds();
         let oldest = mark.time.saturating_sub(window);
         let kept = Kept {
             time: mark.time,
             which: match (correlation.measure, mark.value) {
-                (Measure::Values | Measure::Unusual, Some(value)) => self.hash(std::slice::from_ref(value)),
+                (Measure::Values | Measure::Unusual, Some(value)) => {
+                    self.keys.of(std::slice::from_ref(value))
+                }
                 _ => mark.part as u64,
             },
             record: (correlation.measure != Measure::Unusual && mark.record.len() <= LONGEST)
@@ -157,7 +178,9 @@ impl Groups {
             self.order.push_back(key);
             let group = match correlation.measure {
                 Measure::InOrder => Group::Chains(vec![vec![]; correlation.parts]),
-                Measure::Events | Measure::Values | Measure::Together => Group::Marks(VecDeque::new()),
+                Measure::Events | Measure::Values | Measure::Together | Measure::Absent => {
+                    Group::Marks(VecDeque::new())
+                }
                 Measure::Unusual => Group::Usual(mark.time, FxHashMap::default()),
             };
             self.groups.insert(key, group);
@@ -171,12 +194,6 @@ impl Groups {
             self.forget_one(oldest);
         }
         reached
-    }
-
-    fn hash(&self, outputs: &[Output]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        outputs.iter().for_each(|output| feed(output, &mut hasher));
-        hasher.finish()
     }
 
     /// Forgets the group that came first.
@@ -426,6 +443,7 @@ mod tests {
                             }
                             end.is_some() && part as i128 + 1 >= need
                         }
+                        Measure::Absent => unreachable!("it is not counted"),
                         Measure::Unusual => {
                             let (_, before) = all.split_last().expect("this one");
                             let times = before.iter().filter(|e| e.2 == value).count() as i128;

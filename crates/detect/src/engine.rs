@@ -9,7 +9,8 @@ use expr::{Index, Term, Truth};
 use policy::{Evidence, Selection};
 use rustc_hash::FxHashMap;
 
-use crate::correlation::{Before, Groups, Mark};
+use crate::absence::Absences;
+use crate::correlation::{Before, Groups, Mark, Measure};
 use crate::detector::{Detector, Of};
 use crate::input::{In, Input, output};
 
@@ -28,6 +29,8 @@ pub struct Detectors {
     /// Of these, by the number of the event, and by the finding: found by what their conditions want.
     by_event: Vec<Index<In>>,
     by_finding: FxHashMap<Arc<str>, Index<In>>,
+    /// Detectors of what does not come.
+    absences: Vec<usize>,
     /// Those that may find something in the event at hand.
     candidates: Vec<usize>,
     /// Findings that were not looked at, as they came of too many others.
@@ -39,6 +42,7 @@ struct InForce {
     detector: Detector,
     counts: Counts,
     groups: Groups,
+    absences: Absences,
 }
 
 /// What a detector did.
@@ -96,14 +100,24 @@ impl Detectors {
                     set.looks.push((number, n));
                 }
             }
-            set.all.push(InForce { detector, counts: Counts::default(), groups: Groups::default() });
+            if detector.correlation.as_ref().is_some_and(|c| c.measure == Measure::Absent) {
+                set.absences.push(number);
+            }
+            set.all.push(InForce {
+                detector,
+                counts: Counts::default(),
+                groups: Groups::default(),
+                absences: Absences::default(),
+            });
         }
         set
     }
 
     /// Each detector, and what it did.
     pub fn iter(&self) -> impl Iterator<Item = (&Detector, Counts)> {
-        self.all.iter().map(|d| (&d.detector, Counts { evicted: d.groups.evicted, ..d.counts }))
+        self.all
+            .iter()
+            .map(|d| (&d.detector, Counts { evicted: d.groups.evicted + d.absences.evicted, ..d.counts }))
     }
 
     /// The detector at that place.
@@ -146,7 +160,35 @@ impl Detectors {
                 found.push(Found { detector, outputs, through: vec![], before });
             }
         }
-        // Those that look at findings: each finding is looked at once, in the order in which it came.
+        self.candidates = candidates;
+        self.chain(event, found);
+    }
+
+    /// What was found because nothing came within its time, up to `now`, which is on the clock of the events; and what its event was
+    /// kept as. It is to be [followed](Detectors::follow).
+    pub fn due(&mut self, now: u64) -> Option<(Found, Arc<[u8]>)> {
+        self.absences.iter().find_map(|&detector| {
+            let d = self.all.get_mut(detector)?;
+            let correlation = d.detector.correlation.as_ref()?;
+            let waiting = d.absences.due(now, correlation.nanoseconds())?;
+            d.counts.found += 1;
+            Some((
+                Found { detector, outputs: waiting.outputs, through: vec![], before: None },
+                waiting.record,
+            ))
+        })
+    }
+
+    /// Has those look at a finding that look at findings; `found` gets it, and what they find.
+    pub fn follow<E: Evidence>(&mut self, first: Found, event: &E, found: &mut Vec<Found>) {
+        found.clear();
+        found.push(first);
+        self.chain(event, found);
+    }
+
+    /// Those that look at findings: each finding is looked at once, in the order in which it came.
+    fn chain<E: Evidence>(&mut self, event: &E, found: &mut Vec<Found>) {
+        let mut candidates = std::mem::take(&mut self.candidates);
         let mut next = 0;
         while let Some(last) = found.get(next) {
             next += 1;
@@ -240,27 +282,34 @@ impl InForce {
                 return None;
             }
         }
+        let value =
+            |term: &Option<Term<In>>| term.as_ref().map_or(Output::Unknown, |t| output(&t.value(input)));
+        let outputs = || look.outputs.iter().map(value).collect();
         let mut before = None;
         if let Some(correlation) = &self.detector.correlation {
             let alike: Vec<Output> = look.by.iter().map(|term| output(&term.value(input))).collect();
-            let value = look.value.as_ref().map(|term| output(&term.value(input)));
+            let counted = look.value.as_ref().map(|term| output(&term.value(input)));
             // With whom it is alike is not known: it is alike with nobody.
-            if alike.iter().chain(&value).any(|value| *value == Output::Unknown) {
+            if alike.iter().chain(&counted).any(|value| *value == Output::Unknown) {
                 self.counts.undecided += 1;
                 return None;
             }
-            let mark = Mark {
-                alike: &alike,
-                part: look.part,
-                value: value.as_ref(),
-                time: input.event.time(),
-                record: input.event.record(),
-            };
+            let (time, record) = (input.event.time(), input.event.record());
+            match (correlation.measure, look.part) {
+                (Measure::Absent, 0) => {
+                    self.absences.begin(&alike, time, record, outputs());
+                    return None;
+                }
+                (Measure::Absent, _) => {
+                    self.absences.end(&alike, time, correlation.nanoseconds());
+                    return None;
+                }
+                _ => {}
+            }
+            let mark = Mark { alike: &alike, part: look.part, value: counted.as_ref(), time, record };
             before = Some(self.groups.add(correlation, &mark)?);
         }
         self.counts.found += 1;
-        let value =
-            |term: &Option<Term<In>>| term.as_ref().map_or(Output::Unknown, |t| output(&t.value(input)));
-        Some((look.outputs.iter().map(value).collect(), before))
+        Some((outputs(), before))
     }
 }

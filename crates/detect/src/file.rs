@@ -211,6 +211,7 @@ struct Document {
     sequence: Option<PartsText>,
     together: Option<PartsText>,
     unusual: Option<UnusualText>,
+    absence: Option<PartsText>,
     #[serde(default)]
     false_positives: Vec<String>,
 }
@@ -454,18 +455,19 @@ impl<'t> Written<'t> {
             by: text.by,
             distinct: None,
         };
-        let several = match (d.threshold, d.sequence, d.together, d.unusual) {
-            (None, None, None, None) => None,
-            (Some(t), None, None, None) => Some(Several {
+        let several = match (d.threshold, d.sequence, d.together, d.unusual, d.absence) {
+            (None, None, None, None, None) => None,
+            (Some(t), None, None, None, None) => Some(Several {
                 measure: if t.distinct.is_some() { Measure::Values } else { Measure::Events },
                 count: t.count,
                 window: t.window,
                 by: t.by,
                 distinct: t.distinct,
             }),
-            (None, Some(text), None, None) => Some(of_parts(Measure::InOrder, text)),
-            (None, None, Some(text), None) => Some(of_parts(Measure::Together, text)),
-            (None, None, None, Some(u)) => Some(Several {
+            (None, Some(text), None, None, None) => Some(of_parts(Measure::InOrder, text)),
+            (None, None, Some(text), None, None) => Some(of_parts(Measure::Together, text)),
+            (None, None, None, None, Some(text)) => Some(of_parts(Measure::Absent, text)),
+            (None, None, None, Some(u), None) => Some(Several {
                 measure: Measure::Unusual,
                 count: u.times.unwrap_or_else(|| Spanned::new(1, u.learn.referenced, u.learn.defined)),
                 window: u.learn,
@@ -473,7 +475,8 @@ impl<'t> Written<'t> {
                 distinct: Some(u.of),
             }),
             _ => {
-                let message = "of 'threshold', 'sequence', 'together' and 'unusual', a detector has one";
+                let message =
+                    "of 'threshold', 'sequence', 'together', 'unusual' and 'absence', a detector has one";
                 errors.push(source.wrong(&id, message));
                 None
             }
@@ -551,6 +554,7 @@ impl<'t> Written<'t> {
                 Measure::Unusual => format!("'times' is 1 to {MOST}: it was there less often before"),
                 Measure::Events | Measure::Values => format!("a threshold is 2 to {MOST}"),
                 Measure::InOrder | Measure::Together => "one event alone is in no order".into(),
+                Measure::Absent => "an absence is that of events after the first: one at least".into(),
             };
             errors.push(self.source.wrong(count, message));
         }

@@ -12,8 +12,11 @@
 //! - `sequence`: all events of `requirements`, in their order;
 //! - `together`: the same, in any order.
 //!
+//! - `absence`: the first event of `requirements`, and none of the others after it.
+//!
 //! Or it wants one that is unusual: a value that was seldom there before, or never, of those who are known for a while (`unusual`).
 
+mod absence;
 mod correlation;
 mod detector;
 mod engine;

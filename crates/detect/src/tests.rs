@@ -205,6 +205,10 @@ fn what_is_wrong_and_where() {
             "x.yaml:5:48: 'times' is 1 to 4096",
         ),
         (
+            detector("requirements: {events: [{name: openat}]}\nabsence: {window: 1m}\n"),
+            "x.yaml:5:19: an absence is that of events after the first: one at least",
+        ),
+        (
             detector("requirements: {events: [{name: openat}]}\nunusual: {of: data.pathnam, learn: 1h}\n"),
             "x.yaml:5:15: ",
         ),
@@ -234,6 +238,32 @@ fn what_was_never_there_is_unusual() {
     assert!(run(7, 11, "/bin/b"));
     assert!(!run(7, 12, "/bin/b"));
     assert!(!run(8, 12, "/bin/b"));
+}
+
+#[test]
+fn what_does_not_come_is_found_in_what_was_before() {
+    let text = "type: detector\nid: a\nproduced_event: {name: no_b, fields: [{name: path, type: string}]}\n\
+                requirements:\n  events:\n    - {name: sched_process_exec, data_filters: [pathname=/bin/a*]}\n    \
+                - {name: sched_process_exec, data_filters: [pathname=/bin/b]}\nabsence: {window: 10s, by: [hostPid]}\n\
+                output: {fields: [{name: path, expression: data.pathname}]}\n---\n\
+                type: detector\nid: b\nproduced_event: {name: of_it}\nrequirements: {events: [{name: no_b}]}\n";
+    let mut detectors = Detectors::new(parse(Path::new("x.yaml"), text).unwrap().detectors);
+    let ctx = Context::new().unwrap();
+    let second = 1_000_000_000;
+    for (pid, at, path) in
+        [(7, 1, "/bin/a1"), (8, 2, "/bin/a2"), (9, 3, "/bin/b"), (7, 11, "/bin/b"), (8, 13, "/bin/b")]
+    {
+        assert!(found(&mut detectors, &ctx, &exec(pid, at * second, path)).is_empty());
+    }
+    // 8 has had its time, though the other came after it.
+    let (first, kept) = detectors.due(13 * second).unwrap();
+    let event = Event::decode(&kept).unwrap();
+    assert_eq!((event.header.pid, event.header.time), (8, 2 * second));
+    let mut all = vec![];
+    detectors.follow(first, &Facts { event: &event, ctx: &ctx }, &mut all);
+    assert_eq!(names(&detectors, &all), ["no_b", "of_it"]);
+    assert_eq!(all[0].outputs, [Output::Text { bytes: (*b"/bin/a2").into(), cut: false }]);
+    assert!(detectors.due(u64::MAX).is_none());
 }
 
 #[test]

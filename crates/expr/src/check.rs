@@ -379,10 +379,16 @@ impl<S: Schema> Checker<'_, S> {
                 let typed = self.expr(arg)?;
                 Ok(boolean(Test::Known(typed.term), at))
             }
+            // Where it may not be known, that counts as if it did not hold.
+            ("known", [arg]) => {
+                let test = self.test(arg)?;
+                let known = Test::Known(Term::Test(Box::new(test.clone())));
+                Ok(boolean(Test::All([known, test].into()), at))
+            }
             ("size", [arg]) => self.call(Function::Size, arg, &[], at),
             ("int", [arg]) => self.call(Function::Int, arg, &[], at),
             ("string", [arg]) => self.call(Function::Text, arg, &[], at),
-            ("has" | "size" | "int" | "string", _) => {
+            ("has" | "known" | "size" | "int" | "string", _) => {
                 Err(Error::new(at, format!("'{name}' takes one argument, not {}", args.len())))
             }
             ("cidr", _) => Err(Error::new(at, "'cidr' stands behind 'in': address in cidr(\"10.0.0.0/8\")")),
@@ -398,7 +404,8 @@ impl<S: Schema> Checker<'_, S> {
                     }
                     Some(Err(message)) => Err(Error::new(at, message)),
                     None => {
-                        let known = ["has", "size", "int", "string", "cidr"].into_iter().chain(METHODS);
+                        let known =
+                            ["has", "known", "size", "int", "string", "cidr"].into_iter().chain(METHODS);
                         Err(Error::new(at, format!("unknown function '{name}'")).meant(name, known))
                     }
                 }

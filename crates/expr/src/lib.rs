@@ -21,6 +21,7 @@
 //!
 //! - `glob`: `*` and `?` match within a component of a path, `**` any;
 //! - `cidr("10.0.0.0/8")`: `data.ip in cidr("10.0.0.0/8", "::1/128")`;
+//! - `known(condition)`: where it is not known, that counts as if it did not hold, so that what is excepted is excepted for sure;
 //! - names behind numbers: `data.type == "SOCK_STREAM"`, `data.flags.contains("O_CREAT")`;
 //! - `basename`, `dirname`, `lower`, `upper`, `trim`, `replace`, `split`, `join`, as Tracee's detectors have them.
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use event::json::Parts;
@@ -76,7 +77,8 @@ pub struct Recorded<'a> {
     event: &'static catalogue::Event,
     /// Nanoseconds since 1970.
     time: u64,
-    text: &'a str,
+    /// The line, with its number before it.
+    kept: &'a str,
     line: Line<'a>,
     workload: OnceCell<Json<'a>>,
     data: OnceCell<Json<'a>>,
@@ -89,19 +91,35 @@ impl<'a> Recorded<'a> {
     ///
     /// What is wrong with it.
     pub fn parse(text: &'a str) -> Result<Option<Recorded<'a>>, String> {
-        let line = Line::parse(text)?;
+        Recorded::after(text, 0)
+    }
+
+    /// The event that was kept, and the number of its line.
+    pub fn kept(kept: &'a [u8]) -> Option<(usize, Recorded<'a>)> {
+        let kept = std::str::from_utf8(kept).ok()?;
+        let (number, _) = kept.split_once(' ')?;
+        Some((number.parse().ok()?, Recorded::after(kept, number.len()).ok()??))
+    }
+
+    fn after(kept: &'a str, begin: usize) -> Result<Option<Recorded<'a>>, String> {
+        let line = Line::parse(kept.get(begin..).unwrap_or_default())?;
         if line.detector.is_some() {
             return Ok(None);
         }
         let event = catalogue::event(&line.name).ok_or_else(|| format!("unknown event '{}'", line.name))?;
         let time: Time = serde_json::from_str(line.timestamp.get()).map_err(|e| format!("timestamp: {e}"))?;
         let time = time.nanoseconds().ok_or("timestamp: out of range")?;
-        Ok(Some(Recorded { event, time, text, line, workload: OnceCell::new(), data: OnceCell::new() }))
+        Ok(Some(Recorded { event, time, kept, line, workload: OnceCell::new(), data: OnceCell::new() }))
     }
 
     /// Its line.
     pub const fn line(&self) -> &Line<'a> {
         &self.line
+    }
+
+    /// Its line alone.
+    pub fn into_line(self) -> Line<'a> {
+        self.line
     }
 
     fn workload(&self) -> &Json<'a> {
@@ -138,17 +156,19 @@ pub fn recorded(
     mut look: impl FnMut(usize, &Recorded<'_>) -> Result<(), String>,
 ) -> Result<Seen, LineError> {
     let mut seen = Seen::default();
-    let mut text = String::new();
+    let mut kept = String::new();
     for number in 1.. {
         let wrong = |message: String| LineError { file: file.to_owned(), line: number, message };
-        text.clear();
-        if lines.read_line(&mut text).map_err(|e| wrong(e.to_string()))? == 0 {
+        kept.clear();
+        let _ = write!(kept, "{number} ");
+        let begin = kept.len();
+        if lines.read_line(&mut kept).map_err(|e| wrong(e.to_string()))? == 0 {
             break;
         }
-        if text.trim().is_empty() {
+        if kept[begin..].trim().is_empty() {
             continue;
         }
-        match Recorded::parse(&text).map_err(wrong)? {
+        match Recorded::after(&kept, begin).map_err(wrong)? {
             Some(event) => {
                 seen.events += 1;
                 seen.kinds.insert(event.event.id);
@@ -190,7 +210,7 @@ impl Evidence for Recorded<'_> {
     }
 
     fn record(&self) -> &[u8] {
-        self.text.as_bytes()
+        self.kept.as_bytes()
     }
 }
 

@@ -159,6 +159,9 @@ fn several(correlation: &Correlation) -> String {
                 correlation.within
             );
         }
+        Measure::Absent => {
+            return format!("events after the first: none comes within {:?}", correlation.within);
+        }
         Measure::Events => "events",
         Measure::Values => "different values",
         Measure::Together => "of what it looks at",

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use detect::{Detector, Detectors, Library, Of};
 use event::json::write_finding_of;
-use policy::{Evidence as _, Expected, Line, Outcome, Recorded, Seen};
+use policy::{Evidence as _, Expected, Outcome, Recorded, Seen};
 use serde::Deserialize;
 
 use crate::cli::Replay;
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
             let Some(detector) = detectors.get(found.detector) else { return Ok(()) };
             *counts.entry(Arc::clone(&detector.produced.name)).or_default() += 1;
             line.clear();
-            let read = |kept| Line::parse(std::str::from_utf8(kept).ok()?).ok();
+            let read = |kept| Some(Recorded::kept(kept)?.1.into_line());
             detectors.tell(found, recorded.line(), read, false, |finding| {
                 write_finding_of(&mut line, finding, |line| line);
             });
@@ -112,6 +112,13 @@ fn find(
 ) -> Result<Seen, policy::LineError> {
     let mut found = vec![];
     policy::recorded(file, lines, |number, recorded| {
+        // What has waited for too long was found in a line before.
+        while let Some((first, kept)) = detectors.due(recorded.time()) {
+            if let Some((number, recorded)) = Recorded::kept(&kept) {
+                detectors.follow(first, &recorded, &mut found);
+                found.iter().try_for_each(|one| tell(number, &recorded, one, detectors))?;
+            }
+        }
         if detectors.look_at(recorded.definition().id) {
             detectors.look(recorded, &mut found);
             found.iter().try_for_each(|one| tell(number, recorded, one, detectors))?;

@@ -14,7 +14,7 @@ use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_capture, net_packet_dns_response,
     sched_process_exec, sched_process_exit, sched_process_fork,
 };
-use context::{Change, Container, Context};
+use context::{Change, Clock, Container, Context};
 use detect::{Detectors, Found};
 use event::{Event, Origin};
 use kernel::Features;
@@ -44,6 +44,8 @@ const IDENTITY: [u16; 6] = [
 const LOOK: Duration = Duration::from_millis(20);
 /// The same while records wait for a helper.
 const SOON: Duration = Duration::from_millis(1);
+/// No event comes so long after it happened, if it comes: nanoseconds. A ring is looked at more often, and no helper is waited for so long.
+const LATE: u64 = 2_000_000_000;
 /// How often the ledger is read for losses.
 const ACCOUNT: Duration = Duration::from_secs(1);
 /// A finding is less sure for so long after a loss: nanoseconds.
@@ -180,6 +182,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             pipeline.context.clock.measure_again();
             pipeline.context.users.refresh();
             account = pipeline.account(&sensor, account);
+            pipeline.miss(Clock::now().saturating_sub(LATE));
             let asked = again.swap(false, Ordering::Relaxed);
             if files.changed() || asked {
                 match pipeline.change(&mut sensor, options, &taken, &mut hash) {
@@ -191,6 +194,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     sensor.finish(|record| pipeline.take(record));
     pipeline.settle();
+    pipeline.miss(Clock::now());
     pipeline.note_undecoded(&mut sensor);
     for record in pipeline.helpers.finish(&mut pipeline.context) {
         pipeline.made_here(&record);
@@ -431,8 +435,25 @@ impl Pipeline {
     fn detect(&mut self, event: &Event<'_>, whose: Whose) {
         let mut found = std::mem::take(&mut self.found);
         self.detectors.look(&Facts { event, ctx: &self.context }, &mut found);
+        self.tell_found(event, whose, &found);
+        self.found = found;
+    }
+
+    /// Gives out what detectors find because nothing has come after an event, up to that time.
+    fn miss(&mut self, until: u64) {
+        while let Some((first, record)) = self.detectors.due(until) {
+            let Ok(event) = Event::decode(&record) else { continue };
+            let mut found = std::mem::take(&mut self.found);
+            self.detectors.follow(first, &Facts { event: &event, ctx: &self.context }, &mut found);
+            self.tell_found(&event, Whose::Actors, &found);
+            self.found = found;
+        }
+    }
+
+    /// Gives out what was found in an event, and a policy wants.
+    fn tell_found(&mut self, event: &Event<'_>, whose: Whose, found: &[Found]) {
         let degraded = self.last_loss.is_some_and(|at| event.header.time.saturating_sub(at) < DEGRADED);
-        for one in &found {
+        for one in found {
             let Some(name) = self.detectors.get(one.detector).map(|d| Arc::clone(&d.produced.name)) else {
                 continue;
             };
@@ -448,7 +469,6 @@ impl Pipeline {
                 });
             }
         }
-        self.found = found;
     }
 
     /// A container is there, and was not told yet.
@@ -459,7 +479,7 @@ impl Pipeline {
 
     /// Lets these policies judge from the next event on.
     pub(crate) fn replace(&mut self, policies: Policies) {
-        let now = context::Clock::now();
+        let now = Clock::now();
         self.tell_suppressed(now, now);
         self.told_suppressed.clear();
         self.policies.end(&mut self.context);
@@ -495,7 +515,7 @@ impl Pipeline {
         self.selection = selection;
         detectors::say_undecided(&self.detectors);
         self.detectors = new_detectors;
-        self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, context::Clock::now()));
+        self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, Clock::now()));
         *hash = new_hash;
         eprintln!(
             "tarsius: the policies were changed: {}",

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("detector_errors_name_the_place", errors_name_the_place),
     ("detectors_say_what_they_cost", say_what_they_cost),
     ("detectors_find_what_is_unusual", find_what_is_unusual),
+    ("detectors_find_what_does_not_come", find_what_does_not_come),
     ("detectors_find_the_same_in_a_recording", find_the_same_in_a_recording),
 ];
 
@@ -177,6 +178,61 @@ fn find_what_is_unusual(_: &str) {
     assert_eq!(found.0["correlated"]["count"], 0);
     account.assert_clean();
     crate::session::validate(&account);
+}
+
+/// A program that was not followed by another, of the same parent: told as of the first one, and found in the recording, too.
+fn find_what_does_not_come(_: &str) {
+    let dir = tempfile::Builder::new().prefix("tarsius-absent-").tempdir_in("/tmp").unwrap();
+    let [begin, end] = ["begin", "end"].map(|name| dir.path().join(name));
+    fs::copy("/bin/true", &begin).unwrap();
+    fs::copy("/bin/true", &end).unwrap();
+    let file = dir.path().join("d.yaml");
+    let of =
+        |path: &Path| format!("{{name: sched_process_exec, data_filters: ['pathname={}']}}", path.display());
+    fs::write(
+        &file,
+        format!(
+            "type: detector\nid: absent-1\nproduced_event: {{name: no_end}}\nrequirements:\n  events:\n    - {}\n    - {}\n\
+             absence: {{window: 10s, by: [host_ppid]}}\n",
+            of(&begin),
+            of(&end)
+        ),
+    )
+    .unwrap();
+    let watch =
+        Watch::start(&["--detectors", file.to_str().unwrap(), "--events", "no_end,sched_process_exec"]);
+    let shell = |commands: &[&Path]| {
+        let line: String = commands.iter().map(|c| format!("{}; ", c.display())).collect();
+        let mut child = Command::new("sh").args(["-c", &format!("{line} :")]).spawn().unwrap();
+        assert!(child.wait().unwrap().success());
+        child.id()
+    };
+    shell(&[&begin, &end]);
+    let alone = shell(&[&begin]);
+    std::thread::sleep(Duration::from_millis(10_100));
+    // Whose time has not come when the watch ends.
+    shell(&[&begin]);
+    let account = watch.stop();
+    account.assert_clean();
+    let lines = &account.lines.0;
+    let [found] = finding(lines, "no_end")[..] else { panic!("not one") };
+    assert_eq!(found.0["workload"]["process"]["host_ppid"], alone);
+    assert_eq!(found.0["detected_from"]["name"], "sched_process_exec");
+    assert!(found.0.get("confidence").is_none());
+    crate::session::validate(&account);
+
+    let events: Vec<&Line> = lines.iter().filter(|l| l.0["name"] == "sched_process_exec").collect();
+    let is_first = |l: &&Line| {
+        l.0["seq"] == found.0["seq"] && l.0["lane"] == found.0["lane"] && l.0["cpu"] == found.0["cpu"]
+    };
+    let at = events.iter().position(is_first).unwrap() + 1;
+    let text: String = events.iter().map(|l| format!("{}\n", l.0)).collect();
+    fs::write(dir.path().join("recorded.jsonl"), text).unwrap();
+    let expect = dir.path().join("expect.yaml");
+    fs::write(&expect, format!("detectors: [d.yaml]\nevents: recorded.jsonl\nexpect: {{no_end: [{at}]}}\n"))
+        .unwrap();
+    let (status, out, err) = run(&["rules", "test", expect.to_str().unwrap()]);
+    assert!(status.success(), "{out}{err}");
 }
 
 /// What was found while watching is found in what was recorded then: the same lines, of several events too.

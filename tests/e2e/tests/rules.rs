@@ -122,6 +122,7 @@ const ATTACKS: &[(&str, &str)] = &[
         "for n in $(seq 1 12); do echo $n >/tmp/d$n; openssl enc -aes-128-cbc -pbkdf2 -k k -in /tmp/d$n -out /tmp/d$n.locked; done",
     ),
     ("systemd_unit_modification", "mkdir -p /etc/systemd/system; echo >/etc/systemd/system/tarsius.service"),
+    ("kernel_helper_modification", "mkdir /tmp/binfmt_misc; echo >/tmp/binfmt_misc/register"),
     ("history_removed", "echo >/root/.bash_history; rm /root/.bash_history"),
 ];
 
