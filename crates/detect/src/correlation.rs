@@ -33,7 +33,7 @@ pub enum Measure {
     Together,
     /// The same, in their order.
     InOrder,
-    /// None: the first part is found, if none of the others comes after it. These are [`Absences`](crate::absence::Absences).
+    /// None: the first part is found, if none of the others comes after it. It is kept in another way than what is counted.
     Absent,
     /// How often the value was there before, by those who are known for so long as `within`: what is seldom, or new.
     Unusual,

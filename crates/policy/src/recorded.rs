@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::{BufRead, Read as _};
 use std::path::{Path, PathBuf};
 
 use event::json::Parts;
@@ -13,6 +14,9 @@ use serde_json::value::RawValue;
 use serde_json_borrow::Value as Json;
 
 use crate::fields::{ABOUT, About, Evidence, Fields, Part, Slot};
+
+/// Bytes of the longest line that is taken: a recording may be none.
+const LONGEST: u64 = 16 << 20;
 
 /// A line that is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,12 +93,12 @@ impl<'a> Recorded<'a> {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// It is no JSON, or no event of this version's.
     pub fn parse(text: &'a str) -> Result<Option<Recorded<'a>>, String> {
         Recorded::after(text, 0)
     }
 
-    /// The event that was kept, and the number of its line.
+    /// The event that was kept ([`Evidence::record`]), and the number of its line.
     pub fn kept(kept: &'a [u8]) -> Option<(usize, Recorded<'a>)> {
         let kept = std::str::from_utf8(kept).ok()?;
         let (number, _) = kept.split_once(' ')?;
@@ -152,7 +156,7 @@ impl Time {
 /// The first line that can not be read, is no event of this version's, or at which `look` ends it.
 pub fn recorded(
     file: &Path,
-    mut lines: impl std::io::BufRead,
+    mut lines: impl BufRead,
     mut look: impl FnMut(usize, &Recorded<'_>) -> Result<(), String>,
 ) -> Result<Seen, LineError> {
     let mut seen = Seen::default();
@@ -162,8 +166,12 @@ pub fn recorded(
         kept.clear();
         let _ = write!(kept, "{number} ");
         let begin = kept.len();
-        if lines.read_line(&mut kept).map_err(|e| wrong(e.to_string()))? == 0 {
+        let read = lines.by_ref().take(LONGEST).read_line(&mut kept).map_err(|e| wrong(e.to_string()))?;
+        if read == 0 {
             break;
+        }
+        if read as u64 == LONGEST {
+            return Err(wrong(format!("longer than {} MiB", LONGEST >> 20)));
         }
         if kept[begin..].trim().is_empty() {
             continue;

@@ -1,6 +1,6 @@
 //! `tarsius replay` and `tarsius rules test`: detectors on recorded events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,9 @@ const BUFFER: usize = 1 << 20;
 /// `tarsius replay`: gives out what is found, as lines of JSON.
 pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let library = library(&options.rules, &options.sigma)?;
-    let mut detectors = Detectors::new(wanted(options, &library)?);
+    let asked = asked(options, &library)?;
+    // And those whose findings they look at.
+    let mut detectors = Detectors::new(library.select(|d| asked.contains(&d.produced.name)));
     let mut out = std::io::BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
     let mut line = vec![];
     let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
@@ -33,8 +35,9 @@ pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     for file in &options.files {
         let mut failed = None;
         let of_file = find(&mut detectors, file, open(file)?, |_, recorded, found, detectors| {
-            let Some(detector) = detectors.get(found.detector) else { return Ok(()) };
-            *counts.entry(Arc::clone(&detector.produced.name)).or_default() += 1;
+            let name = detectors.get(found.detector).map(|d| &d.produced.name);
+            let Some(name) = name.filter(|name| asked.contains(*name)) else { return Ok(()) };
+            *counts.entry(Arc::clone(name)).or_default() += 1;
             line.clear();
             let read = |kept| Some(Recorded::kept(kept)?.1.into_line());
             detectors.tell(found, recorded.line(), read, false, |finding| {
@@ -63,7 +66,7 @@ pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
         seen.events,
         counts.values().sum::<u64>(),
         counts.len(),
-        detectors.iter().count()
+        asked.len()
     );
     for (name, count) in &counts {
         eprintln!("tarsius: {name}: {count}");
@@ -82,17 +85,21 @@ pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The detectors that are asked for; by default those of the files alone if there are any, or else all.
-fn wanted(options: &Replay, library: &Library) -> anyhow::Result<Vec<Detector>> {
+/// What is asked for, by its name; by default what those of the files alone find if there are any, or else all.
+fn asked(options: &Replay, library: &Library) -> anyhow::Result<BTreeSet<Arc<str>>> {
+    let names = |is_asked: &dyn Fn(&Detector) -> bool| {
+        let asked = library.detectors.iter().filter(|d| is_asked(d));
+        asked.map(|d| Arc::clone(&d.produced.name)).collect()
+    };
     if options.events.is_empty() {
         let files = [options.rules.as_slice(), &options.sigma].concat();
-        return Ok(library.select(|d| files.is_empty() || own(d, &files)));
+        return Ok(names(&|d| files.is_empty() || own(d, &files)));
     }
     let selected = select(library, &options.events);
     if let Some(other) = selected.events.first() {
         bail!("no detector is called '{other}', or finds it; `tarsius detectors` lists them");
     }
-    Ok(library.select(|d| selected.findings.iter().any(|f| **f == *d.produced.name)))
+    Ok(names(&|d| selected.findings.iter().any(|f| **f == *d.produced.name)))
 }
 
 fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead>> {

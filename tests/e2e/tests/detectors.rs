@@ -305,7 +305,15 @@ fn find_the_same_in_a_recording(_: &str) {
         "{err}"
     );
     assert!(again.iter().any(|l| l["correlated"]["before"].as_array().is_some_and(|b| b.len() == 4)));
-    // Those that are asked for, and the control: without the event nothing is found.
+    // Those that are asked for, and not what they look at.
+    fs::write(
+        dir.path().join("outer.yaml"),
+        "type: detector\nid: outer\nproduced_event: {name: outer_finding}\nrequirements: {events: [{name: fileless_execution}]}\n",
+    )
+    .unwrap();
+    let (outer, _) = replay(&["--rules", dir.path().join("outer.yaml").to_str().unwrap()]);
+    assert!(outer.len() == 1 && outer[0]["name"] == "outer_finding");
+    // The control: without the event nothing is found.
     let (memory, _) = replay(&["--events", "TRC-105"]);
     assert!(memory.len() == 1 && memory[0]["name"] == "fileless_execution", "{memory:?}");
     let others: Vec<&Line> = events.iter().copied().filter(|l| !l.0.to_string().contains(&copy.0)).collect();
