@@ -253,7 +253,7 @@ fn what_is_wrong_and_where() {
         ("{'a': 1}", "maps and messages of CEL are not in the language", 1),
         ("uid.startsWith('1')", "'startsWith' is of texts: this is a number", 1),
         ("known(data.pathname)", "a condition is missing: this is a text", 7),
-        ("known()", "'known' takes one argument, not 0", 0),
+        ("known()", "'known' takes one argument, not 0", 1),
         ("data.argv.exists(1, true)", "the first argument of 'exists' is a name: list.exists(x, x == 1)", 1),
         ("has(uid, uid)", "'has' takes one argument, not 2", 1),
         ("", "an expression is missing, found the end", 1),
