@@ -10,8 +10,7 @@
 //!
 //! - `threshold`: so many (`count`), or so many different values of something (`distinct`);
 //! - `sequence`: all events of `requirements`, in their order;
-//! - `together`: the same, in any order.
-//!
+//! - `together`: the same, in any order;
 //! - `absence`: the first event of `requirements`, and none of the others after it.
 //!
 //! Or it wants one that is unusual: a value that was seldom there before, or never, of those who are known for a while (`unusual`).

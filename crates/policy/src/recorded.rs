@@ -71,7 +71,11 @@ impl<'a> Line<'a> {
     ///
     /// It is neither.
     pub fn parse(text: &'a str) -> Result<Line<'a>, String> {
-        serde_json::from_str(text).map_err(|e| e.to_string())
+        serde_json::from_str(text).map_err(|e| {
+            // Of its line there is one; which it is in the file is said before.
+            let (message, place) = (e.to_string(), format!(" at line {} column {}", e.line(), e.column()));
+            format!("column {}: {}", e.column(), message.strip_suffix(&place).unwrap_or(&message))
+        })
     }
 }
 

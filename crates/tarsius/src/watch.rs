@@ -49,7 +49,7 @@ const LATE: u64 = 2_000_000_000;
 /// How often the ledger is read for losses.
 const ACCOUNT: Duration = Duration::from_secs(1);
 /// A finding is less sure for so long after a loss: nanoseconds.
-const DEGRADED: u64 = 60_000_000_000;
+pub(crate) const DEGRADED: u64 = 60_000_000_000;
 /// Exit code of `--fail-on-loss` when anything was lost.
 const LOST: u8 = 3;
 
@@ -194,13 +194,14 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     sensor.finish(|record| pipeline.take(record));
     pipeline.settle();
-    pipeline.miss(Clock::now());
     pipeline.note_undecoded(&mut sensor);
     for record in pipeline.helpers.finish(&mut pipeline.context) {
         pipeline.made_here(&record);
     }
     pipeline.helpers.complain();
     account = pipeline.account(&sensor, account);
+    // Once it is known what was lost: what did not come may be among it.
+    pipeline.miss(Clock::now());
     pipeline.outputs.finish();
     pipeline.say();
     if let Some(path) = &options.ledger {

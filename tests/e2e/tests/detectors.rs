@@ -305,6 +305,16 @@ fn find_the_same_in_a_recording(_: &str) {
         "{err}"
     );
     assert!(again.iter().any(|l| l["correlated"]["before"].as_array().is_some_and(|b| b.len() == 4)));
+    // A loss that was recorded makes less sure what came after it.
+    let mut loss = events[0].0.clone();
+    loss["name"] = "lost_events".into();
+    loss["data"] = json!([]);
+    let text: String = events.iter().map(|l| format!("{}\n", l.0)).collect();
+    assert!(again.iter().all(|l| l.get("confidence").is_none()));
+    fs::write(&file, format!("{loss}\n{text}")).unwrap();
+    let (unsure, _) = replay(&[]);
+    assert!(unsure.len() == again.len() && unsure.iter().all(|l| l["confidence"] == "degraded"));
+
     // Those that are asked for, and not what they look at.
     fs::write(
         dir.path().join("outer.yaml"),
@@ -349,7 +359,7 @@ fn find_the_same_in_a_recording(_: &str) {
     // A line that is none is said with its place, and what is no detector by its name.
     fs::write(&file, format!("{}\n{{\"name\": \"openat\"\n", events[0].0)).unwrap();
     let (status, _, err) = run(&["replay", file.to_str().unwrap()]);
-    assert!(!status.success() && err.contains("recorded.jsonl:2: "), "{err}");
+    assert!(!status.success() && err.contains("recorded.jsonl:2: column "), "{err}");
     let (status, _, err) = run(&["replay", file.to_str().unwrap(), "--events", "openat"]);
     assert!(!status.success() && err.contains("no detector is called 'openat'"), "{err}");
 }
