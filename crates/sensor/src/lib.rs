@@ -167,6 +167,8 @@ impl Default for Options {
 
 /// Bytes taken from one ring in one round, about: bounds the memory of a round.
 const ROUND: usize = 2 << 20;
+/// How long to wait for a record that is being written.
+const WRITTEN: Duration = Duration::from_millis(1);
 
 struct LaneRing {
     lane: Lane,
@@ -261,8 +263,11 @@ impl Sensor {
 
     /// Waits until a ring is filled to its mark, or for `timeout`. An interrupted wait is over.
     pub fn wait(&self, timeout: Duration) {
-        let mut fds: Vec<PollFd<'_>> =
-            self.rings.iter().map(|r| PollFd::new(&r.ring, PollFlags::IN)).collect();
+        // A ring whose oldest record is still being written counts as readable, but nothing can be read. The task that writes it was preempted,
+        // perhaps by this one: looking again at once would keep the CPU from it, and for ever where this one has the higher priority.
+        let open = self.rings.iter().filter(|r| !r.ring.blocked());
+        let mut fds: Vec<PollFd<'_>> = open.map(|r| PollFd::new(&r.ring, PollFlags::IN)).collect();
+        let timeout = if fds.len() < self.rings.len() { timeout.min(WRITTEN) } else { timeout };
         let timeout = rustix::time::Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),

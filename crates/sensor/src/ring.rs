@@ -101,6 +101,20 @@ impl Ring {
         self.mask + 1
     }
 
+    /// Whether the oldest record is still being written, so that nothing can be taken though bytes wait.
+    pub fn blocked(&self) -> bool {
+        let position = self.consumer_position().load(Ordering::Relaxed);
+        position != self.producer_position().load(Ordering::Acquire) && self.head(position) & BUSY != 0
+    }
+
+    /// The head of the record at that position: its length and what became of it.
+    fn head(&self, position: usize) -> u32 {
+        let offset = self.page + (position & self.mask & !(HEAD - 1));
+        // SAFETY: at a multiple of 8 below `size`, within the mapping of a page and twice `size`, which lives as long as `self`; the kernel
+        // writes this word atomically.
+        unsafe { self.producer.start().add(offset).cast::<AtomicU32>().as_ref() }.load(Ordering::Acquire)
+    }
+
     /// Gives each complete record to `take`, oldest first, until there is none, one is still being written, or about `limit` bytes were
     /// taken. Returns whether the ring was emptied.
     pub fn drain(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> bool {
@@ -114,10 +128,7 @@ impl Ring {
                 break;
             }
             let offset = position & self.mask;
-            // SAFETY: the head of a record lies at a multiple of 8 below `size`, within the mapping of a page and twice `size`; the
-            // kernel writes this word atomically.
-            let head = unsafe { self.producer.start().add(self.page + offset).cast::<AtomicU32>().as_ref() };
-            let head = head.load(Ordering::Acquire);
+            let head = self.head(position);
             if head & BUSY != 0 {
                 break;
             }
@@ -153,5 +164,125 @@ impl Ring {
 impl AsFd for Ring {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SIZE: usize = 4096;
+
+    /// The kernel's side of a ring, in memory laid out as the kernel's is, but that what is at its end is not at its start as well.
+    struct Producer {
+        file: std::fs::File,
+        page: u64,
+        position: usize,
+    }
+
+    fn ring() -> (Producer, Ring) {
+        let fd = rustix::fs::memfd_create("ring", rustix::fs::MemfdFlags::empty()).unwrap();
+        let file = std::fs::File::from(fd);
+        let page = rustix::param::page_size();
+        file.set_len((2 * page + 2 * SIZE) as u64).unwrap();
+        let ring = Ring::new(file.try_clone().unwrap().into(), SIZE).unwrap();
+        (Producer { file, page: page as u64, position: 0 }, ring)
+    }
+
+    impl Producer {
+        fn put(&self, offset: u64, bytes: &[u8]) {
+            std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, offset).unwrap();
+        }
+
+        /// Where the head of the record at that position is.
+        fn offset(&self, position: usize) -> u64 {
+            2 * self.page + (position & (SIZE - 1)) as u64
+        }
+
+        /// Has room for a record, which is not written yet; gives its position.
+        fn reserve(&mut self, length: usize) -> usize {
+            let position = self.position;
+            self.put(self.offset(position), &(length as u32 | BUSY).to_ne_bytes());
+            self.position += (length + HEAD).next_multiple_of(8);
+            self.put(self.page, &self.position.to_ne_bytes());
+            position
+        }
+
+        fn commit(&self, position: usize, bytes: &[u8], flag: u32) {
+            self.put(self.offset(position) + HEAD as u64, bytes);
+            self.put(self.offset(position), &(bytes.len() as u32 | flag).to_ne_bytes());
+        }
+    }
+
+    fn taken(ring: &mut Ring) -> Vec<Vec<u8>> {
+        let mut taken = vec![];
+        assert!(ring.drain(usize::MAX, |record| taken.push(record.to_vec())));
+        taken
+    }
+
+    #[test]
+    fn a_record_that_is_being_written_holds_up_the_others() {
+        let (mut producer, mut ring) = ring();
+        assert!(!ring.blocked());
+        let first = producer.reserve(3);
+        let second = producer.reserve(8);
+        producer.commit(second, &[2; 8], 0);
+        assert!(ring.blocked() && ring.waiting() > 0);
+        assert_eq!(taken(&mut ring), [[0u8; 0]; 0]);
+        producer.commit(first, &[1; 3], 0);
+        assert!(!ring.blocked());
+        assert_eq!(taken(&mut ring), [vec![1; 3], vec![2; 8]]);
+        assert!(!ring.blocked() && ring.waiting() == 0);
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_followed() {
+        let (mut producer, mut ring) = ring();
+        let position = producer.reserve(3);
+        // A length beyond what was produced, and beyond the ring.
+        producer.put(producer.offset(position), &(DISCARD - 1).to_ne_bytes());
+        assert_eq!(taken(&mut ring), [[0u8; 0]; 0]);
+        assert_eq!(ring.waiting(), 0);
+    }
+
+    proptest! {
+        /// However records are written, in whatever order they become whole: each comes once, in order, and none that was discarded.
+        #[test]
+        fn each_record_comes_once(
+            records in prop::collection::vec((0usize..300, any::<bool>(), any::<bool>()), 0..12),
+            step in 1usize..4,
+        ) {
+            let (mut producer, mut ring) = ring();
+            let mut open = vec![];
+            let mut expected = vec![];
+            let mut got = vec![];
+            for (n, &(length, discard, later)) in records.iter().enumerate() {
+                let bytes = vec![n as u8; length];
+                let position = producer.reserve(length);
+                if !discard {
+                    expected.push(bytes.clone());
+                }
+                let flag = if discard { DISCARD } else { 0 };
+                if later {
+                    open.push((position, bytes, flag));
+                } else {
+                    producer.commit(position, &bytes, flag);
+                }
+                if n % step == 0 {
+                    got.extend(taken(&mut ring));
+                    prop_assert_eq!(&got[..], &expected[..got.len()]);
+                    prop_assert_eq!(ring.blocked(), ring.waiting() > 0);
+                }
+            }
+            // The youngest first.
+            while let Some((position, bytes, flag)) = open.pop() {
+                producer.commit(position, &bytes, flag);
+            }
+            got.extend(taken(&mut ring));
+            prop_assert_eq!(got, expected);
+            prop_assert_eq!(ring.waiting(), 0);
+        }
     }
 }
