@@ -12,8 +12,10 @@ use crate::correlation::{BYTES, Keys};
 #[derive(Debug, Default)]
 pub(crate) struct Absences {
     groups: FxHashMap<u64, VecDeque<Waiting>>,
-    /// When each began to wait, and for which group, the oldest first.
-    order: VecDeque<(u64, u64)>,
+    /// All that began to wait, also if what they waited for has come, the oldest first: when, its number, and its group.
+    order: VecDeque<(u64, u64, u64)>,
+    /// The number of the next.
+    next: u64,
     keys: Keys,
     bytes: usize,
     /// Those that were forgotten for want of room.
@@ -25,6 +27,8 @@ pub(crate) struct Absences {
 pub(crate) struct Waiting {
     /// When: boot clock, nanoseconds.
     time: u64,
+    /// Tells it from another of the same time.
+    number: u64,
     pub(crate) record: Arc<[u8]>,
     pub(crate) outputs: Vec<Output>,
 }
@@ -41,11 +45,13 @@ impl Absences {
     /// Has an event wait.
     pub(crate) fn begin(&mut self, alike: &[Output], time: u64, record: &[u8], outputs: Vec<Output>) {
         let key = self.keys.of(alike);
-        let waiting = Waiting { time, record: record.into(), outputs };
+        let number = self.next;
+        self.next += 1;
+        let waiting = Waiting { time, number, record: record.into(), outputs };
         self.bytes += waiting.bytes();
         self.groups.entry(key).or_default().push_back(waiting);
-        self.order.push_back((time, key));
-        while self.bytes + self.order.len() * size_of::<(u64, u64)>() > BYTES && !self.order.is_empty() {
+        self.order.push_back((time, number, key));
+        while self.bytes + self.order.len() * size_of::<(u64, u64, u64)>() > BYTES && !self.order.is_empty() {
             self.evicted += u64::from(self.first().is_some());
         }
     }
@@ -64,7 +70,7 @@ impl Absences {
 
     /// One that has waited for longer than `window`.
     pub(crate) fn due(&mut self, now: u64, window: u64) -> Option<Waiting> {
-        while self.order.front().is_some_and(|(time, _)| now.saturating_sub(*time) > window) {
+        while self.order.front().is_some_and(|(time, ..)| now.saturating_sub(*time) > window) {
             let waiting = self.first();
             if waiting.is_some() {
                 return waiting;
@@ -75,9 +81,9 @@ impl Absences {
 
     /// Takes out the one that began first, unless what it waited for has come.
     fn first(&mut self) -> Option<Waiting> {
-        let (time, key) = self.order.pop_front()?;
+        let (_, number, key) = self.order.pop_front()?;
         let group = self.groups.get_mut(&key)?;
-        let waiting = if group.front()?.time == time { group.pop_front() } else { None };
+        let waiting = if group.front()?.number == number { group.pop_front() } else { None };
         if group.is_empty() {
             self.groups.remove(&key);
         }
@@ -134,6 +140,18 @@ mod tests {
             while absences.due(u64::MAX, WINDOW).is_some() {}
             prop_assert!(absences.bytes == 0 && absences.groups.is_empty() && absences.order.is_empty());
         }
+    }
+
+    /// One of the same time that did not wait in vain leaves the others' order alone.
+    #[test]
+    fn at_the_same_time() {
+        let mut absences = Absences::default();
+        absences.begin(&outputs(1), 0, &[0], outputs(0));
+        absences.end(&outputs(1), 0, 5);
+        absences.begin(&outputs(0), 0, &[0], outputs(1));
+        absences.begin(&outputs(1), 0, &[0], outputs(2));
+        let due: Vec<_> = std::iter::from_fn(|| absences.due(6, 5)).map(|w| w.outputs).collect();
+        assert_eq!(due, [outputs(1), outputs(2)]);
     }
 
     #[test]
