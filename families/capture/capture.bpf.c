@@ -11,35 +11,41 @@
 
 _Static_assert(BYTES_bulk >= CAPTURED_BYTES + 256, "a packet fits into a slot with what is said of it");
 
-/* Connections on which a head of HTTP went by, by their socket's cookie. The value is the key, so that it can not be another's. */
+/* Sockets of connections on which a head of HTTP went by. It goes with the socket: no connection is forgotten for another. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__uint(key_size, 8);
-	__uint(value_size, 8);
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, u64);
 } bulk_http SEC(".maps");
 
 /* From the first head of a connection on. */
-static __always_inline bool speaks_http(struct __sk_buff *skb, const struct heads *heads, u64 cookie)
+static __always_inline bool speaks_http(struct __sk_buff *skb, const struct heads *heads)
 {
-	u32 word;
+	struct bpf_sock *sk = skb->sk;
+	bool head = false;
 	u64 *known;
+	u32 word;
 
-	if (skb->len > heads->payload && !bpf_skb_load_bytes(skb, heads->payload, &word, sizeof(word)) && is_http(word)) {
-		bpf_map_update_elem(&bulk_http, &cookie, &cookie, BPF_ANY);
-		return true;
-	}
-	known = bpf_map_lookup_elem(&bulk_http, &cookie);
-	return known && *(volatile u64 *)known == cookie;
+	if (skb->len > heads->payload && !bpf_skb_load_bytes(skb, heads->payload, &word, sizeof(word)))
+		head = is_http(word);
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk)
+		return head;
+	known = bpf_sk_storage_get(&bulk_http, sk, NULL, head ? SK_STORAGE_CREATE : 0);
+	if (known && head)
+		*(volatile u64 *)known = 1;
+	/* Of a socket that is new there may be a value before it is set. */
+	return head || (known && *(volatile u64 *)known);
 }
 
-static __always_inline bool is_captured(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads, u64 cookie)
+static __always_inline bool is_captured(struct __sk_buff *skb, const struct packet_record *packet, const struct heads *heads)
 {
 	u32 kinds = CAPTURED_ALL | (packet->family == AF_INET ? CAPTURED_IPV4 : CAPTURED_IPV6);
 
 	if (heads->over && packet->protocol == IPPROTO_TCP) {
 		kinds |= CAPTURED_TCP;
-		if (cfg.captured & CAPTURED_HTTP && speaks_http(skb, heads, cookie))
+		if (cfg.captured & CAPTURED_HTTP && speaks_http(skb, heads))
 			return true;
 	} else if (heads->over && packet->protocol == IPPROTO_UDP) {
 		kinds |= CAPTURED_UDP;
@@ -76,7 +82,7 @@ static __always_inline void capture_packet(struct run *run, struct __sk_buff *sk
 	if (!read_packet(skb, direction, &packet, &heads))
 		return;
 	cookie = bpf_get_socket_cookie(skb);
-	if (!is_captured(skb, &packet, &heads, cookie))
+	if (!is_captured(skb, &packet, &heads))
 		return;
 	/* Both are less than 2^17. */
 	length = heads.payload + cfg.capture;
