@@ -179,6 +179,11 @@ impl Containers {
         self.by_id.values().filter(|k| k.cgroups > 0).map(|k| &k.container)
     }
 
+    /// The container of that id, also one that is no more but remembered.
+    pub fn by_id(&self, id: &str) -> Option<&Container> {
+        self.by_id.get(id).map(|known| &*known.container)
+    }
+
     /// The runtime has told what a container is called. Gives the container, if it is known and its names were not.
     pub fn named(&self, id: &str, names: Names) -> Option<Arc<Container>> {
         let container = &self.by_id.get(id)?.container;

@@ -13,6 +13,7 @@ mod dns;
 mod error;
 mod executable;
 mod hierarchy;
+mod kernel_symbols;
 mod names;
 mod observe;
 mod process;
@@ -28,6 +29,7 @@ pub use dns::Dns;
 pub use error::Error;
 pub use executable::{Executable, FileHash, FileOwner, Owner, Package, Sha256};
 pub use hierarchy::{Hierarchy, choose_hierarchy};
+pub use kernel_symbols::{KernelSymbol, KernelSymbols};
 pub use names::{LABEL_BYTES, LABELS, Labels, NAME_BYTES, Names, Pod};
 pub use observe::{born, process_of};
 pub use process::{Birth, COMM_BYTES, Called, Mark, Process, ProcessKey, Program, Sighting, comm_bytes};
@@ -35,13 +37,17 @@ pub use processes::{Ancestor, Ancestors, DEFAULT_PROCESSES, Evictions, Processes
 pub use symbols::{Function, Symbol, Symbols, Unresolved};
 pub use users::Users;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use catalogue::fields::net_packet_dns_response;
+use catalogue::fields::{do_init_module, module_free, module_load, net_packet_dns_response};
 use event::Event;
 
 /// How many ancestors an event is written with unless told otherwise.
 pub const DEFAULT_ANCESTORS: usize = 16;
+
+fn unread() -> LazyLock<Option<KernelSymbols>> {
+    LazyLock::new(|| KernelSymbols::read().ok())
+}
 
 /// Processes, containers and host, joined.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ pub struct Context {
     pub dns: Dns,
     /// What the functions of user stacks are called.
     pub symbols: Symbols,
+    /// The kernel's symbols, read when they are first asked for; none where the kernel does not show them.
+    pub kernel_symbols: LazyLock<Option<KernelSymbols>>,
     /// How many ancestors an event is written with.
     pub max_ancestors: usize,
     /// Names of the policies that the event at hand has matched: they stand in its line, beside who did it.
@@ -84,6 +92,7 @@ impl Context {
             users: Users::default(),
             dns: Dns::default(),
             symbols: Symbols::default(),
+            kernel_symbols: unread(),
             max_ancestors: DEFAULT_ANCESTORS,
             matched: vec![],
         }
@@ -92,8 +101,12 @@ impl Context {
     /// Learns what an event tells; gives the container that came or went with it. Allocates nothing but for new processes,
     /// cgroups, programs executed, and names resolved.
     pub fn observe(&mut self, event: &Event<'_>) -> Option<Change> {
-        if event.definition.id == net_packet_dns_response::EVENT_ID {
-            self.dns.learn(event);
+        match event.definition.id {
+            net_packet_dns_response::EVENT_ID => self.dns.learn(event),
+            do_init_module::EVENT_ID | module_load::EVENT_ID | module_free::EVENT_ID => {
+                self.kernel_symbols = unread();
+            }
+            _ => {}
         }
         observe::observe(&mut self.processes, &mut self.containers, event)
     }

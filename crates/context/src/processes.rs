@@ -30,6 +30,8 @@ pub struct Evictions {
 pub struct Processes {
     entries: Vec<Process>,
     index: FxHashMap<ProcessKey, usize>,
+    /// Of each pid, the process that started last.
+    by_pid: FxHashMap<u32, ProcessKey>,
     /// Places of exited processes, oldest exit first: each of them once.
     exited: VecDeque<usize>,
     capacity: usize,
@@ -52,6 +54,7 @@ impl Processes {
         Processes {
             entries: Vec::new(),
             index: FxHashMap::default(),
+            by_pid: FxHashMap::default(),
             exited: VecDeque::new(),
             capacity: capacity.max(1),
             hand: 0,
@@ -66,9 +69,9 @@ impl Processes {
         self.index.get(&key).and_then(|&at| self.entries.get(at))
     }
 
-    /// The process that has that pid now: the living one, or else the one that started last.
+    /// The process that has that pid now, or else the one that had it last.
     pub fn by_pid(&self, pid: u32) -> Option<&Process> {
-        self.iter().filter(|p| p.key.pid == pid).max_by_key(|p| (p.exit_time.is_none(), p.key.start_time))
+        self.get(*self.by_pid.get(&pid)?)
     }
 
     /// All processes, in no order.
@@ -268,6 +271,8 @@ impl Processes {
     }
 
     fn insert(&mut self, process: Process) {
+        let newest = self.by_pid.entry(process.key.pid).or_insert(process.key);
+        newest.start_time = newest.start_time.max(process.key.start_time);
         if self.entries.len() < self.capacity {
             self.index.insert(process.key, self.entries.len());
             self.entries.push(process);
@@ -276,6 +281,9 @@ impl Processes {
         let at = self.victim();
         if let Some(place) = self.entries.get_mut(at) {
             self.index.remove(&place.key);
+            if place.key.pid != process.key.pid && self.by_pid.get(&place.key.pid) == Some(&place.key) {
+                self.by_pid.remove(&place.key.pid);
+            }
             self.index.insert(process.key, at);
             *place = process;
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use catalogue::EVENTS;
 use event::{Finding, Output};
 use expr::{Index, Term, Truth};
-use policy::{Evidence, Selection};
+use policy::{Evidence, Selection, Slot, Store};
 use rustc_hash::FxHashMap;
 
 use crate::absence::Absences;
@@ -128,6 +128,18 @@ impl Detectors {
     /// Whether any of them needs what that option of `--enrichment` takes.
     pub fn request(&self, option: &str) -> bool {
         self.all.iter().any(|d| d.detector.requests.contains(option))
+    }
+
+    /// Whether any of them asks that of a store.
+    pub fn asks(&self, store: Store) -> bool {
+        let mut asked = false;
+        let mut show = |slot: &In| asked |= *slot == In::Event(Slot::Store(store));
+        for look in self.all.iter().flat_map(|d| &d.detector.looks) {
+            look.condition.iter().for_each(|condition| condition.asks(&mut show));
+            let terms = look.outputs.iter().flatten().chain(&look.by).chain(&look.value);
+            terms.for_each(|term| term.asks(&mut show));
+        }
+        asked
     }
 
     /// The events that they look at.

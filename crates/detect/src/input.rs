@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use event::Output;
-use expr::{Field, List, Schema, Subject, Text, Type, Value};
+use expr::{Field, List, Schema, Stored, Subject, Text, Type, Value};
 use policy::{Evidence, Fields, Slot};
 use rustc_hash::FxHashMap;
 
@@ -100,6 +100,15 @@ impl Schema for Inputs<'_> {
         self.lists.get(name).map(Vec::as_slice)
     }
 
+    fn store(&self, path: &str) -> Option<Stored<In>> {
+        let Stored { field, key } = self.who().store(path)?;
+        Some(Stored { field: of_event(field)?, key })
+    }
+
+    fn stores(&self) -> Vec<&'static str> {
+        self.who().stores()
+    }
+
     fn function(&self, name: &str, args: &[&str]) -> Option<Result<Field<In>, String>> {
         if name != "getEventData" {
             return None;
@@ -124,6 +133,13 @@ pub struct Input<'a, E> {
 
 impl<E: Evidence> Subject for Input<'_, E> {
     type Slot = In;
+
+    fn look_up(&self, slot: &In, key: &Value<'_>) -> Value<'_> {
+        match slot {
+            In::Event(slot) => self.event.look_up(slot, key),
+            In::Output(_) => Value::Unknown,
+        }
+    }
 
     #[inline]
     fn get(&self, slot: &In) -> Value<'_> {

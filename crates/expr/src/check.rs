@@ -32,6 +32,16 @@ pub trait Schema {
         None
     }
 
+    /// What a store has under a key, by the store's name and the member's: `process.comm` of `process(7).comm`, `user` of `user(0)`.
+    fn store(&self, _path: &str) -> Option<Stored<Self::Slot>> {
+        None
+    }
+
+    /// All of those names.
+    fn stores(&self) -> Vec<&'static str> {
+        vec![]
+    }
+
     /// A function of the schema's own, of constant texts.
     ///
     /// # Errors
@@ -51,6 +61,15 @@ pub struct Field<S> {
     pub ty: Type,
     /// The names of its numbers.
     pub names: Option<&'static dyn Names>,
+}
+
+/// What a store has under a key.
+#[derive(Debug, Clone)]
+pub struct Stored<S> {
+    /// What it gives.
+    pub field: Field<S>,
+    /// The type of its keys.
+    pub key: Type,
 }
 
 /// Checks and compiles a condition.
@@ -241,9 +260,7 @@ impl<S: Schema> Checker<'_, S> {
     }
 
     fn field(&self, expr: &Expr) -> Result<Typed<S::Slot>, Error> {
-        let Some(path) = expr.as_path() else {
-            return Err(Error::new(expr.at, "only fields have members: this is a value"));
-        };
+        let Some(path) = expr.as_path() else { return self.member(expr) };
         if let Some(found) = self.vars.iter().rev().position(|(name, _)| *name == path) {
             let ty = self.vars[self.vars.len() - 1 - found].1;
             return Ok(Typed::new(Term::Var(found), ty, expr.at));
@@ -253,6 +270,52 @@ impl<S: Schema> Checker<'_, S> {
             return Ok(Typed::new(Term::Const(Value::List(List::Values(values))), Type::Texts, expr.at));
         }
         self.named_field(&path, expr.at)
+    }
+
+    /// `store(key).member`.
+    fn member(&self, expr: &Expr) -> Result<Typed<S::Slot>, Error> {
+        let (mut of, mut members) = (expr, String::new());
+        while let Kind::Member { of: inner, name } = &of.kind {
+            members = format!(".{name}{members}");
+            of = inner;
+        }
+        match &of.kind {
+            Kind::Call { on: None, name, args } if self.is_store(name) => {
+                self.stored(expr.at, &format!("{name}{members}"), args)
+            }
+            _ => Err(Error::new(expr.at, "only fields have members: this is a value")),
+        }
+    }
+
+    fn is_store(&self, name: &str) -> bool {
+        self.schema.stores().iter().any(|path| path.split('.').next() == Some(name))
+    }
+
+    /// What a store has under the one argument.
+    fn stored(&self, at: Span, path: &str, args: &[Expr]) -> Result<Typed<S::Slot>, Error> {
+        let (name, member) = path.split_once('.').unwrap_or((path, ""));
+        let Some(Stored { field, key: wanted }) = self.schema.store(path) else {
+            let all = self.schema.stores();
+            let members = all.iter().filter_map(|path| path.strip_prefix(name)?.strip_prefix('.'));
+            let members: Vec<&str> = members.collect();
+            let what = match member {
+                "" => format!("'{name}(...)' stands before one of: .{}", members.join(", .")),
+                _ => format!("'{name}(...)' has no member '{member}'"),
+            };
+            return Err(Error::new(at, what).meant(member, members));
+        };
+        let [arg] = args else {
+            return Err(Error::new(at, format!("'{name}' takes one argument, not {}", args.len())));
+        };
+        let key = self.expr(arg)?;
+        if key.ty != wanted {
+            return Err(Error::new(
+                arg.at,
+                format!("this is {}, {} is wanted", key.ty.name(), wanted.name()),
+            ));
+        }
+        let term = Term::Stored(field.slot, Box::new(key.term));
+        Ok(Typed { term, ty: field.ty, names: field.names, at })
     }
 
     fn named_field(&self, path: &str, at: Span) -> Result<Typed<S::Slot>, Error> {
@@ -391,6 +454,7 @@ impl<S: Schema> Checker<'_, S> {
             ("has" | "known" | "size" | "int" | "string", _) => {
                 Err(Error::new(at, format!("'{name}' takes one argument, not {}", args.len())))
             }
+            _ if self.is_store(name) => self.stored(at, name, args),
             ("cidr", _) => Err(Error::new(at, "'cidr' stands behind 'in': address in cidr(\"10.0.0.0/8\")")),
             _ => {
                 let texts = args.iter().map(|arg| match &arg.kind {
@@ -404,8 +468,10 @@ impl<S: Schema> Checker<'_, S> {
                     }
                     Some(Err(message)) => Err(Error::new(at, message)),
                     None => {
-                        let known =
-                            ["has", "known", "size", "int", "string", "cidr"].into_iter().chain(METHODS);
+                        let functions = ["has", "known", "size", "int", "string", "cidr"].into_iter();
+                        let stores =
+                            self.schema.stores().into_iter().filter_map(|path| path.split('.').next());
+                        let known = functions.chain(METHODS).chain(stores);
                         Err(Error::new(at, format!("unknown function '{name}'")).meant(name, known))
                     }
                 }

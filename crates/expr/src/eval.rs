@@ -42,6 +42,11 @@ pub trait Subject {
 
     /// The value of a field; [`Value::Unknown`] if it has one that is not known.
     fn get(&self, slot: &Self::Slot) -> Value<'_>;
+
+    /// What a store has under a key; [`Value::Unknown`] if that is not known.
+    fn look_up(&self, _slot: &Self::Slot, _key: &Value<'_>) -> Value<'_> {
+        Value::Unknown
+    }
 }
 
 /// A compiled condition.
@@ -54,6 +59,11 @@ impl<S> Condition<S> {
     /// What it comes to for a subject.
     pub fn of<Q: Subject<Slot = S>>(&self, subject: &Q) -> Truth {
         self.test.of(subject, None)
+    }
+
+    /// Shows each field and store that it asks for.
+    pub fn asks(&self, show: &mut dyn FnMut(&S)) {
+        self.test.asks(show);
     }
 
     /// Whether it is the same for every subject, and what.
@@ -78,6 +88,8 @@ pub enum Term<S> {
     Test(Box<Test<S>>),
     /// The name of a number.
     Named(Box<Term<S>>, &'static dyn Names),
+    /// What a store has under a key.
+    Stored(S, Box<Term<S>>),
     /// A function of values.
     Call(Function, Box<[Term<S>]>),
     /// Arithmetic, or texts joined.
@@ -178,6 +190,34 @@ struct Loop<'l> {
 }
 
 impl<S> Test<S> {
+    fn asks(&self, show: &mut dyn FnMut(&S)) {
+        match self {
+            Test::Const(_) => {}
+            Test::All(all) | Test::Any(all) => all.iter().for_each(|test| test.asks(show)),
+            Test::Not(test) => test.asks(show),
+            Test::Bool(term)
+            | Test::Known(term)
+            | Test::Text(term, _)
+            | Test::Ints(term, _)
+            | Test::Range(term, ..)
+            | Test::Bits(term, _)
+            | Test::Nets(term, _) => term.asks(show),
+            Test::Compare(_, pair) | Test::Affix(_, pair) | Test::Within(pair) => {
+                pair.0.asks(show);
+                pair.1.asks(show);
+            }
+            Test::Items { of, test, .. } => {
+                of.asks(show);
+                test.asks(show);
+            }
+            Test::If(parts) => {
+                parts.0.asks(show);
+                parts.1.asks(show);
+                parts.2.asks(show);
+            }
+        }
+    }
+
     fn of<Q: Subject<Slot = S>>(&self, q: &Q, vars: Option<&Loop<'_>>) -> Truth {
         match self {
             Test::Const(truth) => *truth,
@@ -326,6 +366,30 @@ impl<S> Subject for Nothing<S> {
 }
 
 impl<S> Term<S> {
+    /// Shows each field and store that it asks for.
+    pub fn asks(&self, show: &mut dyn FnMut(&S)) {
+        match self {
+            Term::Field(slot) => show(slot),
+            Term::Const(_) | Term::Var(_) => {}
+            Term::Test(test) => test.asks(show),
+            Term::Named(term, _) => term.asks(show),
+            Term::Stored(slot, key) => {
+                show(slot);
+                key.asks(show);
+            }
+            Term::Call(_, args) => args.iter().for_each(|term| term.asks(show)),
+            Term::Arithmetic(_, pair) => {
+                pair.0.asks(show);
+                pair.1.asks(show);
+            }
+            Term::If(parts) => {
+                parts.0.asks(show);
+                parts.1.asks(show);
+                parts.2.asks(show);
+            }
+        }
+    }
+
     /// Its value for a subject.
     pub fn value<'q, Q: Subject<Slot = S>>(&'q self, subject: &'q Q) -> Value<'q> {
         self.of(subject, None)
@@ -348,6 +412,7 @@ impl<S> Term<S> {
                 Value::Int(n) => owned(names.name(n).unwrap_or_else(|| n.to_string())),
                 _ => Value::Unknown,
             },
+            Term::Stored(slot, key) => q.look_up(slot, &key.of(q, vars)),
             Term::Call(function, args) => function.of(args, q, vars),
             Term::Arithmetic(op, pair) => arithmetic(*op, &pair.0.of(q, vars), &pair.1.of(q, vars)),
             Term::If(parts) => match parts.0.of(q, vars) {

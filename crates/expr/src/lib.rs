@@ -22,6 +22,7 @@
 //! - `glob`: `*` and `?` match within a component of a path, `**` any;
 //! - `cidr("10.0.0.0/8")`: `data.ip in cidr("10.0.0.0/8", "::1/128")`;
 //! - `known(condition)`: where it is not known, that counts as if it did not hold, so that what is excepted is excepted for sure;
+//! - `process(data.pid).comm`, `user(0)`: what a store of the schema's has under a key ([`Schema::store`]);
 //! - names behind numbers: `data.type == "SOCK_STREAM"`, `data.flags.contains("O_CREAT")`;
 //! - `basename`, `dirname`, `lower`, `upper`, `trim`, `replace`, `split`, `join`, as Tracee's detectors have them.
 
@@ -41,7 +42,7 @@ mod value;
 mod tests;
 
 pub use ast::{Binary, Expr, Kind, Literal, Span, Unary};
-pub use check::{Field, Schema, compile, compile_value};
+pub use check::{Field, Schema, Stored, compile, compile_value};
 pub use error::Error;
 pub use eval::{Condition, Subject, Term, Truth};
 pub use index::Index;

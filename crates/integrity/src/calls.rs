@@ -1,8 +1,9 @@
 //! The tables of system calls.
 
+use context::KernelSymbols;
+
 use crate::memory::{Memory, word};
 use crate::modules::{Owner, Owners};
-use crate::symbols::Symbols;
 
 /// An entry that leads where none should.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +19,11 @@ const TABLES: [(&str, bool); 2] = [("sys_call_table", false), ("ia32_sys_call_ta
 /// Where the kernel's addresses begin, on every architecture with 48 bits of them or more.
 const KERNEL: u64 = 0xff00_0000_0000_0000;
 
-pub(crate) fn hooked(memory: &Memory, symbols: &Symbols, owners: &Owners) -> Result<Vec<HookedCall>, String> {
+pub(crate) fn hooked(
+    memory: &Memory,
+    symbols: &KernelSymbols,
+    owners: &Owners,
+) -> Result<Vec<HookedCall>, String> {
     let mut found = vec![];
     symbols.address(TABLES[0].0)?;
     for (table, compat) in TABLES {
@@ -41,7 +46,7 @@ pub(crate) fn hooked(memory: &Memory, symbols: &Symbols, owners: &Owners) -> Res
             }
             let number = u32::try_from(number).unwrap_or(0);
             let name = catalogue::syscall_name(number, compat).map_or(number.to_string(), String::from);
-            let function = symbols.function(address, &owner);
+            let function = owner.function(symbols, address);
             found.push(HookedCall {
                 syscall: if compat { format!("compat_{name}") } else { name },
                 address,
@@ -54,6 +59,6 @@ pub(crate) fn hooked(memory: &Memory, symbols: &Symbols, owners: &Owners) -> Res
 }
 
 /// A function begins there that is a system call by its name: `__x64_sys_read`, `__ia32_compat_sys_...`, `sys_ni_syscall`.
-fn is_call(symbols: &Symbols, address: u64) -> bool {
+fn is_call(symbols: &KernelSymbols, address: u64) -> bool {
     symbols.at(address).any(|s| s.name.contains("sys_"))
 }

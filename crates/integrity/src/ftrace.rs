@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use context::KernelSymbols;
+
 use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::modules::{Owner, Owners};
-use crate::symbols::Symbols;
 
 /// A function of the kernel that is hooked by code which is not the kernel's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,7 +118,7 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    pub(crate) fn new(layout: &Layout, symbols: &Symbols) -> Result<Self, String> {
+    pub(crate) fn new(layout: &Layout, symbols: &KernelSymbols) -> Result<Self, String> {
         Ok(Self {
             list: symbols.address("ftrace_ops_list")?,
             function: layout.offset("ftrace_ops", "func")?,
@@ -126,7 +127,7 @@ impl Users {
     }
 
     /// Callbacks that are not the kernel's.
-    pub(crate) fn foreign(&self, memory: &Memory, symbols: &Symbols, owners: &Owners) -> Vec<Hook> {
+    pub(crate) fn foreign(&self, memory: &Memory, symbols: &KernelSymbols, owners: &Owners) -> Vec<Hook> {
         let mut found = vec![];
         let mut seen = BTreeSet::new();
         let mut at = memory.word(self.list).unwrap_or(0);
@@ -140,7 +141,7 @@ impl Users {
             if function == 0 || owner == Owner::Kernel {
                 continue;
             }
-            let symbol = symbols.function(function, &owner);
+            let symbol = owner.function(symbols, function);
             found.push(Hook {
                 callback: symbol.map_or_else(|| format!("{function:#x}"), |s| s.name.to_string()),
                 offset: symbol.map_or(0, |s| function.wrapping_sub(s.address).cast_signed()),

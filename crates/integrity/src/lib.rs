@@ -14,7 +14,6 @@ mod memory;
 mod modules;
 mod proc;
 mod record;
-mod symbols;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -27,11 +26,11 @@ use catalogue::fields::{
     ftrace_hook, hidden_kernel_module, hooked_proc_fops, hooked_seq_ops, hooked_syscall, print_mem_dump,
 };
 
+use context::KernelSymbols;
 use layout::Layout;
 use memory::Memory;
 use modules::{Owners, Tree};
 pub use record::{info, init_namespaces};
-pub use symbols::{Symbol, Symbols};
 
 /// How often is looked without a cause.
 const OFTEN: Duration = Duration::from_secs(10);
@@ -80,7 +79,7 @@ pub struct Options {
     pub events: Vec<u16>,
     /// Where the file system of the tracepoints is mounted.
     pub tracefs: Option<PathBuf>,
-    /// Symbols to show.
+    /// KernelSymbols to show.
     pub dumps: Vec<Dump>,
 }
 
@@ -145,7 +144,7 @@ impl Tools {
     }
 
     /// One look, by those symbols.
-    fn look(&self, symbols: &Result<Symbols, String>) -> (Found, Missing) {
+    fn look(&self, symbols: &Result<KernelSymbols, String>) -> (Found, Missing) {
         let mut found = Found::default();
         let mut missing = vec![];
         let memory = self.memory.as_ref().map_err(String::clone);
@@ -213,16 +212,16 @@ impl Tools {
     }
 
     /// A look whose findings were confirmed by a second one.
-    fn look_twice(&self, symbols: &mut Option<Result<Symbols, String>>) -> (Found, Missing) {
-        let (first, missing) = self.look(symbols.get_or_insert_with(Symbols::read));
+    fn look_twice(&self, symbols: &mut Option<Result<KernelSymbols, String>>) -> (Found, Missing) {
+        let (first, missing) = self.look(symbols.get_or_insert_with(KernelSymbols::read));
         if first.is_empty() {
             return (first, missing);
         }
-        let (second, missing) = self.look(symbols.insert(Symbols::read()));
+        let (second, missing) = self.look(symbols.insert(KernelSymbols::read()));
         (first.both(&second), missing)
     }
 
-    fn dumps(&self, symbols: &Result<Symbols, String>, time: u64) -> Result<Vec<Vec<u8>>, String> {
+    fn dumps(&self, symbols: &Result<KernelSymbols, String>, time: u64) -> Result<Vec<Vec<u8>>, String> {
         let symbols = symbols.as_ref().map_err(String::clone)?;
         let memory = self.memory.as_ref().map_err(String::clone)?;
         let dump = |dump: &Dump| {
@@ -309,7 +308,7 @@ fn run(tools: &Tools, asked: &Receiver<Message>, tell: &Sender<Vec<u8>>, first: 
         let mut records = record::records(&new);
         if dump && tools.wants(print_mem_dump::EVENT_ID) {
             dumps += 1;
-            match tools.dumps(symbols.get_or_insert_with(Symbols::read), dumps) {
+            match tools.dumps(symbols.get_or_insert_with(KernelSymbols::read), dumps) {
                 Ok(bytes) if bytes.is_empty() => {
                     missing.push(("print_mem_dump", "no --dump names a symbol".into()));
                 }

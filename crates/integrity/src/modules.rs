@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use context::{KernelSymbol, KernelSymbols};
+
 use crate::layout::Layout;
 use crate::memory::{Memory, word};
-use crate::symbols::Symbols;
 
 /// A module's state while it is not formed yet: not shown, and rightly so.
 const UNFORMED: u32 = 3;
@@ -37,7 +38,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new(layout: &Layout, symbols: &Symbols) -> Result<Self, String> {
+    pub(crate) fn new(layout: &Layout, symbols: &KernelSymbols) -> Result<Self, String> {
         let ranges = match layout.array("module", "mem") {
             // 6.4 and later: code, data, read-only data ... each for itself
             Ok((count, size)) => {
@@ -191,7 +192,21 @@ pub(crate) enum Owner {
     Hidden,
 }
 
+/// So many symbols of others may stand between a function's and an address in it.
+const MOST_BETWEEN: usize = 4096;
+
 impl Owner {
+    /// The function of this owner's that an address lies in: by its symbols only, as those of another module's code that was freed after its
+    /// start may be listed still. Code that nobody owns up to has a name only where a symbol stands at just that address.
+    pub(crate) fn function<'s>(&self, symbols: &'s KernelSymbols, address: u64) -> Option<KernelSymbol<'s>> {
+        let module = match self {
+            Owner::Hidden => return symbols.at(address).next(),
+            Owner::Kernel => None,
+            Owner::Module(name) => Some(name.as_str()),
+        };
+        symbols.before(address).take(MOST_BETWEEN).find(|s| s.module == module)
+    }
+
     pub(crate) fn name(&self) -> &str {
         match self {
             Owner::Kernel => "system",
@@ -202,7 +217,7 @@ impl Owner {
 }
 
 impl Owners {
-    pub(crate) fn new(symbols: &Symbols, memory: Option<(&Memory, &Tree)>) -> Result<Self, String> {
+    pub(crate) fn new(symbols: &KernelSymbols, memory: Option<(&Memory, &Tree)>) -> Result<Self, String> {
         let modules = match memory {
             Some((memory, tree)) => tree
                 .walk(memory)

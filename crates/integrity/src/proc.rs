@@ -8,12 +8,12 @@ use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use context::KernelSymbols;
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::modules::{Owner, Owners, pointers};
-use crate::symbols::Symbols;
 
 /// Files that the kernel itself makes, whatever modules there are: their operations are the kernel's.
 const OWN: &[&str] = &[
@@ -113,7 +113,7 @@ impl Proc {
     pub(crate) fn hooked(
         &self,
         memory: &Memory,
-        symbols: &Symbols,
+        symbols: &KernelSymbols,
         owners: &Owners,
     ) -> Result<Hooked, String> {
         let mut look =
@@ -134,7 +134,7 @@ impl Proc {
 struct Look<'a> {
     proc: &'a Proc,
     memory: &'a Memory,
-    symbols: &'a Symbols,
+    symbols: &'a KernelSymbols,
     owners: &'a Owners,
     /// Operations looked at already, and whether only the kernel's own were right.
     seen: BTreeSet<(u64, bool)>,
@@ -218,7 +218,7 @@ impl Look<'_> {
         if owner == Owner::Kernel || (!own && matches!(owner, Owner::Module(_))) {
             return;
         }
-        let symbol = self.symbols.function(function, &owner);
+        let symbol = owner.function(self.symbols, function);
         let symbol = symbol.map_or_else(|| format!("{function:#x}"), |s| s.name.to_string());
         let found = format!("{}.{name}: {symbol} [{}]", path.display(), owner.name());
         if seq { &mut self.found.seq_ops } else { &mut self.found.file_ops }.insert(found);

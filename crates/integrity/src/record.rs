@@ -8,11 +8,11 @@ use catalogue::fields::{
     ftrace_hook, hidden_kernel_module, hooked_proc_fops, hooked_seq_ops, hooked_syscall,
     init_namespaces as namespaces, print_mem_dump, tarsius_info,
 };
+use context::KernelSymbol;
 use event::Header;
 use event::build::RecordBuilder;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::symbols::Symbol;
 use crate::{Found, definition};
 
 /// A module that hides.
@@ -118,7 +118,7 @@ pub(crate) fn records(found: &Found) -> Vec<Vec<u8>> {
 }
 
 /// Memory that was asked for; none if it could not be read.
-pub(crate) fn dump(symbol: &Symbol<'_>, length: u32, bytes: Option<&[u8]>, turn: u64) -> Vec<u8> {
+pub(crate) fn dump(symbol: &KernelSymbol<'_>, length: u32, bytes: Option<&[u8]>, turn: u64) -> Vec<u8> {
     let quality = if bytes.is_some() { Quality::Ok } else { Quality::Faulted };
     Building::new(print_mem_dump::EVENT_ID)
         .with(|r| r.put_bytes(index(print_mem_dump::BYTES), bytes.unwrap_or_default(), quality))

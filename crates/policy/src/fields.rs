@@ -10,6 +10,8 @@ use context::{Called, Context, Labels, Process, comm_bytes};
 use event::{Cred, Event, FieldValue, HttpLine, MemberValue, Origin, SockAddr, UnixName, names};
 use expr::{Field, List, Names, Schema, Subject, Text, Type, Value};
 
+use crate::stores::{self, STORES, Store};
+
 /// The fields of one event of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields {
@@ -29,6 +31,8 @@ pub enum Slot {
     },
     /// Something about the event as a whole, or who did it.
     About(About),
+    /// Something about another, by a key.
+    Store(Store),
 }
 
 /// What of a field is asked for.
@@ -299,6 +303,14 @@ impl Schema for Fields {
         about.chain(data).collect()
     }
 
+    fn store(&self, path: &str) -> Option<expr::Stored<Slot>> {
+        stores::find(path)
+    }
+
+    fn stores(&self) -> Vec<&'static str> {
+        STORES.iter().map(|(_, path, ..)| *path).collect()
+    }
+
     /// Tracee's detectors name fields so.
     fn function(&self, name: &str, args: &[&str]) -> Option<Result<Field<Slot>, String>> {
         if name != "getEventData" {
@@ -389,7 +401,7 @@ const fn whole(ty: catalogue::Type) -> Type {
 }
 
 /// So many ancestors conditions can ask of, however many are written with an event.
-const LINEAGE: usize = 64;
+pub(crate) const LINEAGE: usize = 64;
 
 /// An event, and what is known of who did it: what conditions are asked of.
 #[derive(Debug, Clone, Copy)]
@@ -445,6 +457,14 @@ impl Subject for Facts<'_> {
             }
             Slot::Data { index, part } => self.part(&self.event.field(usize::from(*index)), *part),
             Slot::About(about) => self.about(*about),
+            Slot::Store(_) => Value::Unknown,
+        }
+    }
+
+    fn look_up(&self, slot: &Slot, key: &Value<'_>) -> Value<'_> {
+        match slot {
+            Slot::Store(store) => stores::look_up(self.ctx, self.event, *store, key),
+            Slot::Data { .. } | Slot::About(_) => Value::Unknown,
         }
     }
 }
@@ -696,12 +716,12 @@ fn labels(labels: &Labels) -> Value<'static> {
     Value::List(List::Values(kept.chain(missing).collect()))
 }
 
-fn called(process: Option<&Process>) -> Value<'_> {
+pub(crate) fn called(process: Option<&Process>) -> Value<'_> {
     let path = process.and_then(Process::called).map(Called::path);
     path.filter(|path| !path.is_empty()).map_or(Value::Unknown, Value::text)
 }
 
-fn line(process: Option<&Process>) -> Value<'_> {
+pub(crate) fn line(process: Option<&Process>) -> Value<'_> {
     process
         .and_then(Process::called)
         .map(Called::line)

@@ -18,6 +18,7 @@ mod schema;
 mod scope;
 mod selection;
 mod set;
+mod stores;
 
 pub use error::Error;
 pub use fields::{ABOUT, About, Evidence, Facts, Fields, Part, Slot};
@@ -32,6 +33,7 @@ pub use schema::schema;
 pub use scope::{KernelScope, List, Scope};
 pub use selection::{ALIASES, Selection};
 pub use set::{Cause, Matched, Policies, Suppressed, Whose};
+pub use stores::{STORES, Store};
 
 /// The events that a name stands for: one, those that are like it, or those of a tag.
 ///

@@ -265,6 +265,7 @@ impl Subject for Recorded<'_> {
     fn get(&self, slot: &Slot) -> Value<'_> {
         match *slot {
             Slot::About(about) => self.about(about).unwrap_or(Value::Unknown),
+            Slot::Store(_) => Value::Unknown,
             Slot::Data { index, part } => {
                 let field = self.event.fields.get(usize::from(index));
                 field.and_then(|f| self.field(f.name, part)).unwrap_or(Value::Unknown)

@@ -11,7 +11,7 @@ use expr::{Condition, Index, Truth, Value};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::file::{Dedupe, Limit};
-use crate::{Error, Facts, KernelScope, Policy, Scope, Selection, Slot};
+use crate::{Error, Facts, KernelScope, Policy, Scope, Selection, Slot, Store};
 
 /// Most events that [`Dedupe`] of one rule remembers: when there are more, the oldest are forgotten, and told again.
 const REMEMBERED: usize = 4096;
@@ -245,6 +245,17 @@ impl Policies {
     pub fn selection(&self) -> Selection {
         let wanted = self.by_event.iter().enumerate().filter(|(_, rules)| !rules.is_empty());
         Selection::of(wanted.filter_map(|(id, _)| u16::try_from(id).ok()))
+    }
+
+    /// Whether any of them asks that of a store.
+    pub fn asks(&self, store: Store) -> bool {
+        let mut asked = false;
+        let mut show = |slot: &Slot| asked |= *slot == Slot::Store(store);
+        for rule in &self.rules {
+            rule.condition.iter().for_each(|condition| condition.asks(&mut show));
+            rule.by.iter().for_each(|term| term.asks(&mut show));
+        }
+        asked
     }
 
     /// What the kernel can decide for all of them together: see [`Scope::kernel`].

@@ -200,6 +200,11 @@ fn fields(event: Option<&str>) -> anyhow::Result<ExitCode> {
     for (_, names, ty, doc) in policy::ABOUT {
         writeln!(out, "{}\n    {}: {}", names.join(", "), ty.name(), doc.trim())?;
     }
+    for (_, path, key, ty, doc) in policy::STORES {
+        let (name, member) =
+            path.split_once('.').map_or((*path, String::new()), |(n, m)| (n, format!(".{m}")));
+        writeln!(out, "{name}(KEY){member}\n    {}, by {}: {}", ty.name(), key.name(), doc.trim())?;
+    }
     if let Some(name) = event {
         let event = catalogue::event(name).with_context(|| format!("unknown event '{name}'"))?;
         for field in event.fields {

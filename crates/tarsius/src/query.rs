@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Query) -> anyhow::Result<ExitCode> {
 fn symbols(filters: &[String]) -> anyhow::Result<Vec<Row>> {
     let filters = filters.iter().map(|f| Filter::parse(f, OF_SYMBOLS)).collect::<Result<Vec<_>, _>>();
     let filters = filters.map_err(anyhow::Error::msg)?;
-    let symbols = integrity::Symbols::read().map_err(anyhow::Error::msg)?;
+    let symbols = context::KernelSymbols::read().map_err(anyhow::Error::msg)?;
     let rows = symbols.iter().map(|s| {
         let address = format!("{:#x}", s.address);
         row([("address", address.into()), ("name", s.name.into()), ("module", s.module.into())])

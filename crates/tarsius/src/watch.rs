@@ -20,7 +20,7 @@ use event::{Event, Origin};
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use packet::Dissector;
-use policy::{Facts, Matched, Policies, Selection, Whose};
+use policy::{Facts, Matched, Policies, Selection, Store, Whose};
 use sensor::{Ledger, Loss, Sensor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use stacks::Stacks;
@@ -103,9 +103,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     };
     let captures = |event: u16| event == net_packet_capture::EVENT_ID && artifacts.is_some();
     // Answers tell what addresses are called.
-    let answers = |event: u16| {
-        event == net_packet_dns_response::EVENT_ID && resolved::NAMED.iter().any(|&e| selection.contains(e))
-    };
+    let named = resolved::NAMED.iter().any(|&e| selection.contains(e))
+        || policies.asks(Store::Dns)
+        || in_force.asks(Store::Dns);
+    let answers = |event: u16| event == net_packet_dns_response::EVENT_ID && named;
     let wanted = |e: &catalogue::Event| {
         needed.contains(e.id)
             || IDENTITY.contains(&e.id)

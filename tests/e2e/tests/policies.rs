@@ -12,6 +12,7 @@ use crate::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("policies_match_what_they_say", match_what_they_say),
+    ("policies_ask_stores", ask_stores),
     ("policies_are_changed_while_watching", changed_while_watching),
     ("policies_are_read_again_on_request", read_again),
     ("policies_hold_back", hold_back),
@@ -156,7 +157,45 @@ fn match_what_they_say(_: &str) {
     assert!(account.lines.of("security_inode_rename").is_empty());
 }
 
-/// Files are opened all the while; each is told by the policy that was in force.
+/// What conditions ask of others than who acts.
+fn ask_stores(_: &str) {
+    let dir = temporary();
+    let us = std::process::id();
+    let policy = |name: &str, event: &str, condition: &str| {
+        let condition = condition.replace("PID", &us.to_string());
+        let text = format!(
+            "type: policy\nname: {name}\nscope: [global]\nrules:\n  - event: {event}\n    condition: hostPid == {us} && {condition}\n"
+        );
+        fs::write(dir.path().join(format!("{name}.yaml")), text).unwrap();
+    };
+    policy("kills-sleep", "kill", "process(data.pid).comm == 'sleep' && process(data.pid).ppid == PID");
+    policy("kills-program", "kill", "process(data.pid).executable.endsWith('/sleep')");
+    policy("kills-arguments", "kill", "process(data.pid).command_line.endsWith('sleep 3456')");
+    policy("kills-cat", "kill", "process(data.pid).comm == 'cat'");
+    policy("to-nobody", "chown_common", "user(data.uid) == 'nobody'");
+    policy("to-root", "chown_common", "user(data.uid) == 'root'");
+    let watch = Watch::start(&["--policy", dir.path().to_str().unwrap()]);
+    let mut child = Command::new("/usr/bin/sleep").arg("3456").spawn().unwrap();
+    // The kernel lets go of us before the program runs.
+    let status = format!("/proc/{}/status", child.id());
+    wait_until("sleep to sleep", || {
+        let status = fs::read_to_string(&status).unwrap();
+        status.contains("Name:\tsleep\n") && status.contains("State:\tS")
+    });
+    signal(child.id(), libc::SIGTERM);
+    child.wait().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    std::os::unix::fs::chown(&file, Some(65534), None).unwrap();
+    let account = watch.stop();
+    account.assert_clean();
+    let kill = account.lines.one("kill", "pid", child.id());
+    let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<String>>();
+    assert_eq!(matched(kill), set(&["kills-arguments", "kills-program", "kills-sleep"]));
+    let chown = account.lines.one("chown_common", "pathname", file.to_str().unwrap());
+    assert_eq!(matched(chown), set(&["to-nobody"]));
+}
+
 /// Asked over the control socket: what is in force once the answer has come.
 fn read_again(_: &str) {
     let dir = temporary();
@@ -194,6 +233,7 @@ fn read_again(_: &str) {
     drop(watch.stop());
 }
 
+/// Files are opened all the while; each is told by the policy that was in force.
 fn changed_while_watching(_: &str) {
     let dir = temporary();
     let policy = dir.path().join("policy.yaml");

@@ -2,21 +2,16 @@
 
 use std::fs;
 
-use crate::modules::Owner;
-
-/// So many symbols of others may stand between a function's and an address in it.
-const MOST_BETWEEN: usize = 4096;
-
 /// `/proc/kallsyms`: the file's text, and where each symbol stands in it, by address.
 #[derive(Debug)]
-pub struct Symbols {
+pub struct KernelSymbols {
     text: String,
     sorted: Vec<(u64, u32)>,
 }
 
 /// A symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Symbol<'a> {
+pub struct KernelSymbol<'a> {
     /// Where it stands.
     pub address: u64,
     /// What it is called.
@@ -25,7 +20,7 @@ pub struct Symbol<'a> {
     pub module: Option<&'a str>,
 }
 
-impl Symbols {
+impl KernelSymbols {
     /// Reads them.
     ///
     /// # Errors
@@ -41,7 +36,7 @@ impl Symbols {
         Ok(symbols)
     }
 
-    fn parse(text: String) -> Self {
+    pub(crate) fn parse(text: String) -> Self {
         let mut sorted = vec![];
         let mut at = 0;
         for line in text.split_inclusive('\n') {
@@ -56,47 +51,45 @@ impl Symbols {
         Self { text, sorted }
     }
 
-    fn symbol(&self, entry: &(u64, u32)) -> Option<Symbol<'_>> {
+    fn symbol(&self, entry: &(u64, u32)) -> Option<KernelSymbol<'_>> {
         let line = self.text.get(entry.1 as usize..)?.lines().next()?;
         let mut words = line.split_ascii_whitespace().skip(2);
         let name = words.next()?;
         let module = words.next().map(|m| m.trim_matches(['[', ']']));
-        Some(Symbol { address: entry.0, name, module })
+        Some(KernelSymbol { address: entry.0, name, module })
     }
 
     /// All of them, by address.
-    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = KernelSymbol<'_>> {
         self.sorted.iter().filter_map(|entry| self.symbol(entry))
     }
 
     /// The symbols of exactly that address.
-    pub(crate) fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
+    pub fn at(&self, address: u64) -> impl Iterator<Item = KernelSymbol<'_>> {
         let from = self.sorted.partition_point(|s| s.0 < address);
         let same = self.sorted.get(from..).unwrap_or_default().iter().take_while(move |s| s.0 == address);
         same.filter_map(|s| self.symbol(s))
     }
 
-    /// The function that an address lies in, which is `owner`'s: its symbols only, as those of another module's code that was freed after its
-    /// start may be listed still. Code that nobody owns up to has a name only where a
-    /// symbol stands at just that address.
-    pub(crate) fn function(&self, address: u64, owner: &Owner) -> Option<Symbol<'_>> {
-        let module = match owner {
-            Owner::Hidden => return self.at(address).next(),
-            Owner::Kernel => None,
-            Owner::Module(name) => Some(name.as_str()),
-        };
+    /// The symbols at that address and before it, the nearest first.
+    pub fn before(&self, address: u64) -> impl Iterator<Item = KernelSymbol<'_>> {
         let behind = self.sorted.partition_point(|s| s.0 <= address);
-        let before = self.sorted.get(behind.saturating_sub(MOST_BETWEEN)..behind)?;
-        before.iter().rev().filter_map(|entry| self.symbol(entry)).find(|s| s.module == module)
+        self.sorted.get(..behind).unwrap_or_default().iter().rev().filter_map(|entry| self.symbol(entry))
+    }
+
+    /// The function or object that an address of the kernel's lies in, or lies behind.
+    pub fn nearest(&self, address: u64) -> Option<KernelSymbol<'_>> {
+        // The kernel has the upper half of what there is; symbols below are offsets, of what each CPU has of its own.
+        self.before(address).next().filter(|s| s.address >= 1 << 63)
     }
 
     /// The next address behind that one at which a symbol stands.
-    pub(crate) fn next(&self, address: u64) -> Option<u64> {
+    pub fn next(&self, address: u64) -> Option<u64> {
         self.sorted.get(self.sorted.partition_point(|s| s.0 <= address)).map(|s| s.0)
     }
 
     /// The symbol of that name, of the kernel itself if it has one.
-    pub(crate) fn find(&self, name: &str) -> Option<Symbol<'_>> {
+    pub fn find(&self, name: &str) -> Option<KernelSymbol<'_>> {
         let mut of_module = None;
         let needle = format!(" {name}");
         for (at, _) in self.text.match_indices(&needle) {
@@ -116,7 +109,12 @@ impl Symbols {
         of_module
     }
 
-    pub(crate) fn address(&self, name: &str) -> Result<u64, String> {
+    /// The address of the kernel's own symbol of that name.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn address(&self, name: &str) -> Result<u64, String> {
         let found = self.find(name).filter(|s| s.module.is_none()).map(|s| s.address);
         found.ok_or_else(|| format!("/proc/kallsyms has no {name}"))
     }
@@ -128,21 +126,25 @@ mod tests {
 
     #[test]
     fn finds_by_name_and_address() {
-        let symbols = Symbols::parse(
-            "ffffffff81000000 T _stext\nffffffff81000010 t do_it\nffffffff81000010 T alias\nffffffffc0000000 t do_it_not\t[m]\n"
+        let symbols = KernelSymbols::parse(
+            "0000000000000000 A fixed\nffffffff81000000 T _stext\nffffffff81000010 t do_it\nffffffff81000010 T alias\nffffffffc0000000 t do_it_not\t[m]\n"
                 .into(),
         );
         assert_eq!(
             symbols.iter().map(|s| s.name).collect::<Vec<_>>(),
-            ["_stext", "do_it", "alias", "do_it_not"]
+            ["fixed", "_stext", "do_it", "alias", "do_it_not"]
         );
         assert_eq!(symbols.find("do_it").map(|s| s.address), Some(0xffff_ffff_8100_0010));
         assert_eq!(symbols.at(0xffff_ffff_8100_0010).count(), 2);
-        assert_eq!(symbols.function(0xffff_ffff_8100_000f, &Owner::Kernel).map(|s| s.name), Some("_stext"));
-        let of = |owner| symbols.function(0xffff_ffff_c000_0004, &owner).map(|s| s.name);
-        assert_eq!(of(Owner::Module("m".into())), Some("do_it_not"));
-        assert_eq!(of(Owner::Module("other".into())), None, "what another module had there");
-        assert_eq!(of(Owner::Hidden), None);
+        assert_eq!(
+            symbols.before(0xffff_ffff_8100_000f).map(|s| s.name).collect::<Vec<_>>(),
+            ["_stext", "fixed"]
+        );
+        assert_eq!(
+            symbols.nearest(0xffff_ffff_c000_0004).map(|s| (s.name, s.module)),
+            Some(("do_it_not", Some("m")))
+        );
+        assert_eq!(symbols.nearest(0x1000), None, "an address of user space");
         assert_eq!(symbols.next(0xffff_ffff_8100_0000), Some(0xffff_ffff_8100_0010));
         assert!(symbols.address("do_it_not").is_err());
     }
