@@ -15,6 +15,7 @@ mod lines;
 mod network;
 pub mod objects;
 pub mod rings;
+pub mod servers;
 mod structures;
 pub mod traffic;
 pub mod trigger;

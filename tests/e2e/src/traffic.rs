@@ -10,10 +10,12 @@ use std::process::{Child, Command, Stdio};
 
 use crate::acts::{Act, c, check};
 use crate::endure::{in_child, wait_for};
+use crate::servers::{dnsmasq, nginx, output_of, sshd};
 
 /// Every act of this file by name.
 pub(crate) const ACTS: &[(&str, Act)] = &[
     ("beside_tcpdump", beside_tcpdump),
+    ("mixed", mixed),
     ("talk", talk),
     ("flood_tcp", flood_tcp),
     ("bridge", bridge),
@@ -121,6 +123,28 @@ fn beside_tcpdump(dir: &Path, _: &[String]) {
     let ping = Command::new("busybox").args(["ping", "-c", "2", "127.0.0.1"]).stdout(Stdio::null()).status();
     assert!(ping.unwrap().success());
     tcpdump.stop();
+}
+
+/// What real programs say to each other, which a tcpdump writes to `tcpdump.pcap`.
+fn mixed(dir: &Path, _: &[String]) {
+    own_network();
+    let servers = [nginx(dir, [80, 443]), dnsmasq("127.0.0.1", 53), sshd(dir, 22)];
+    let tcpdump = Tcpdump::start(&dir.join("tcpdump.pcap"));
+    let expect = |what: &str, program: &str, args: &str| {
+        let (_, text) = output_of(Command::new(program).args(args.split(' ')));
+        assert!(text.contains(what), "{program} {args}: {text}");
+    };
+    expect("what the page says", "curl", "-s http://127.0.0.1/page");
+    expect("404 Not Found", "curl", "-s --user-agent other http://127.0.0.1/none");
+    expect("what the page says", "curl", "-sk https://127.0.0.1/page");
+    expect("192.0.2.7", "dig", "+short +tries=1 @127.0.0.1 dns.tarsius A");
+    expect("192.0.2.7", "dig", "+short +tries=1 +tcp @127.0.0.1 dns.tarsius A");
+    expect("REFUSED", "dig", "+tries=1 @127.0.0.1 other.tarsius AAAA");
+    expect("ssh-ed25519", "ssh-keyscan", "-t ed25519 127.0.0.1");
+    expect("2 packets received", "busybox", "ping -c 2 127.0.0.1");
+    datagrams("::1", 8);
+    tcpdump.stop();
+    drop(servers);
 }
 
 /// A child sends to its parent and back, and the parent to itself. The child's id is left in `child`.

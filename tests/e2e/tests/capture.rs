@@ -61,15 +61,24 @@ pub(crate) fn tshark(file: &Path, args: &[&str]) -> String {
 /// Packets, and how often each is there.
 type Packets = BTreeMap<Vec<u8>, usize>;
 
-/// The packets of a file of libpcap's format, from their IP headers on.
-fn packets(file: &Path, link_header: usize) -> Packets {
+/// The packets of a file of libpcap's format, from their IP headers on, in their order.
+pub(crate) fn in_order(file: &Path, link_header: usize) -> Vec<Vec<u8>> {
     let bytes = fs::read(file).unwrap();
     assert_eq!(bytes[..2], [0xd4, 0xc3], "{}", file.display());
-    let (mut rest, mut packets) = (&bytes[24..], Packets::new());
+    let (mut rest, mut packets) = (&bytes[24..], vec![]);
     while !rest.is_empty() {
         let length = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
-        *packets.entry(rest[16 + link_header..16 + length].to_vec()).or_default() += 1;
+        packets.push(rest[16 + link_header..16 + length].to_vec());
         rest = &rest[16 + length..];
+    }
+    packets
+}
+
+/// How often each packet is in a file.
+fn packets(file: &Path, link_header: usize) -> Packets {
+    let mut packets = Packets::new();
+    for packet in in_order(file, link_header) {
+        *packets.entry(packet).or_default() += 1;
     }
     packets
 }

@@ -18,6 +18,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("containers_of_runc", of_runc),
     ("containers_packets", of_packets),
     ("containers_of_containerd", of_containerd),
+    ("containers_of_podman", of_podman),
+    ("containers_packets_of_containerd", of_containerd_packets),
 ];
 
 /// A container's cgroup; gone with it.
@@ -285,14 +287,18 @@ fn of_packets(test: &str) {
     let more: Vec<&str> = options.iter().map(String::as_str).collect();
     let (account, _act) = watch_act("speak", &[port.to_string(), command], "net_packet_tcp", &more);
     account.assert_clean();
-    let id = container_id(n);
+    assert_packets(&account, &captured, "docker", &container_id(n), port);
+}
+
+/// What the container sent to that port is told as its own, in the events and in the file of its packets; what came back at the port is not.
+fn assert_packets(account: &Account, captured: &crate::capture::Folder, runtime: &str, id: &str, port: u16) {
     let mut words = 0;
     for line in account.lines.of("net_packet_tcp") {
         let metadata = line.get("metadata");
         let theirs = if metadata["direction"] == "EGRESS" { "dst_port" } else { "src_port" };
         let container = &line.0["workload"]["container"];
         if metadata[theirs] == port {
-            assert_eq!((&container["id"], &container["runtime"]), (&json!(id), &json!("docker")), "{line:?}");
+            assert_eq!((&container["id"], &container["runtime"]), (&json!(id), &json!(runtime)), "{line:?}");
             words += usize::from(line.get("proto_tcp")["psh_flag"] == 1);
         } else {
             // The control: the other end is not the container's.
@@ -410,6 +416,154 @@ fn of_containerd(test: &str) {
             ("container_image_digest", json!(digest)),
             ("pod_name", json!("web")),
             ("pod_sandbox", json!(false)),
+        ]);
+    }
+    account.assert_clean();
+}
+
+/// What a container of containerd's sends is its own.
+fn of_containerd_packets(test: &str) {
+    const IMAGE: &str = "localhost/tiny:1";
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("rootfs");
+    let _above = Above("/default".into());
+    let (port, id) = (23108, container_id(0));
+    let made = (|| {
+        root_fs(&root)?;
+        for name in ["sh", "nc"] {
+            fs::copy(root.join("bin/true"), root.join("bin").join(name)).unwrap();
+        }
+        let containerd = Containerd::start(folder.path())?;
+        let tar = image(folder.path(), &root, IMAGE)?;
+        containerd.ctr(&["images", "import", "--snapshotter", "native", tar.to_str().unwrap()])?;
+        containerd.ctr(&["run", "--rm", "--snapshotter", "native", IMAGE, "trial", "/bin/true"])?;
+        Ok::<_, String>(containerd)
+    })();
+    let containerd = match made {
+        Ok(containerd) => containerd,
+        Err(why) => return println!("SKIP {test}: no container runs here: {why}"),
+    };
+    // It shares this machine's network.
+    let command = format!(
+        "ctr --address {} run --rm --net-host --snapshotter native {IMAGE} {id} \
+         /bin/sh -c 'echo question | /bin/nc 127.0.0.1 {port}'",
+        containerd.socket.display()
+    );
+    let captured = crate::capture::Folder::new();
+    let options = captured.options(&["network.pcap.split=container", "network.pcap.snaplen=max"]);
+    let mut act = Act::new("speak", &[port.to_string(), command]);
+    let all: Vec<&str> =
+        ["--events", "net_packet_tcp"].into_iter().chain(options.iter().map(String::as_str)).collect();
+    // Not of the act's descendants only: the container is a child of containerd's.
+    let watch = Watch::start(&all);
+    act.perform();
+    let mut account = watch.stop();
+    account.assert_clean();
+    account.lines.0.retain(|l| {
+        l.0["name"] != "net_packet_tcp" || {
+            let metadata = l.get("metadata");
+            metadata["dst_port"] == port || metadata["src_port"] == port
+        }
+    });
+    assert_packets(&account, &captured, "containerd", &id, port);
+}
+
+/// A podman of our own, which answers at its socket; ended with it.
+struct Podman {
+    folder: PathBuf,
+    service: Option<Child>,
+}
+
+impl Podman {
+    fn command(&self) -> Command {
+        let mut command = Command::new("podman");
+        for (option, folder) in [("--root", "store"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+            command.arg(option).arg(self.folder.join(folder));
+        }
+        command.args(["--cgroup-manager", "cgroupfs", "--storage-driver", "vfs"]);
+        command.args(["--runtime", "runc", "--events-backend", "none"]);
+        command
+    }
+
+    fn podman(&self, args: &[&str]) -> Result<String, String> {
+        output(self.command().args(args))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("podman.sock")
+    }
+
+    /// Runs `true` with its number; gives the container's id.
+    fn run(&self, name: &str, options: &[&str], image: &str, n: &str) -> Result<String, String> {
+        // What this machine may not let be raised.
+        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=100:100"];
+        let run = ["run", "--network", "none", "--name", name];
+        self.podman(&[&run[..], &limits, options, &[image, "/bin/true", n]].concat())?;
+        let id = self.podman(&["inspect", "--format", "{{.Id}}", name])?;
+        Ok(id.trim().to_owned())
+    }
+
+    fn serve(&mut self) -> Result<(), String> {
+        let address = format!("unix://{}", self.socket().display());
+        let mut command = self.command();
+        command
+            .args(["system", "service", "--time", "0", &address])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.service = Some(command.spawn().map_err(|e| format!("podman: {e}"))?);
+        wait_until("podman", || std::os::unix::net::UnixStream::connect(self.socket()).is_ok());
+        Ok(())
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        if let Some(service) = &mut self.service {
+            e2e::signal(service.id(), libc::SIGTERM);
+            let _ = service.wait();
+        }
+        let _ = self.podman(&["rm", "--all", "--force"]);
+    }
+}
+
+/// A real podman tells what its containers are called.
+fn of_podman(test: &str) {
+    const IMAGE: &str = "localhost/tiny:1";
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("rootfs");
+    let _above = Above("/libpod_parent/conmon".into());
+    let mut podman = Podman { folder: folder.path().into(), service: None };
+    let made = (|| {
+        root_fs(&root)?;
+        let tar = folder.path().join("image.tar");
+        output(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg("."))?;
+        podman.podman(&["import", tar.to_str().unwrap(), IMAGE])?;
+        podman.run("trial", &[], IMAGE, "trial")?;
+        podman.serve()
+    })();
+    if let Err(why) = made {
+        return println!("SKIP {test}: no container runs here: {why}");
+    }
+    let digest = podman.podman(&["image", "inspect", "--format", "{{.Digest}}", IMAGE]).unwrap();
+    let socket = format!("container.podman.socket={}", podman.socket().display());
+    let watch = Watch::start(&["--events", "tag=containers,sched_process_exec", "--enrichment", &socket]);
+    let ids: Vec<(usize, String)> = (0..3)
+        .map(|n| {
+            let (name, label) = (format!("server-{n}"), format!("shelf={n}"));
+            (n, podman.run(&name, &["--label", &label], IMAGE, &n.to_string()).unwrap())
+        })
+        .collect();
+    let events = watch.events_file();
+    let told = || fs::read_to_string(&events).unwrap().matches("\"id\":\"container_enriched\"").count();
+    wait_until("the names", || told() == ids.len());
+    let account = watch.stop();
+    assert_attributed(&account, "podman", &ids);
+    for (n, id) in &ids {
+        account.lines.one("container_enriched", "container_id", id.as_str()).assert(&[
+            ("runtime", json!("podman")),
+            ("container_name", json!(format!("server-{n}"))),
+            ("container_image", json!(IMAGE)),
+            ("container_image_digest", json!(digest.trim())),
         ]);
     }
     account.assert_clean();

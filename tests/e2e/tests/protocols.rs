@@ -1,17 +1,20 @@
 //! What real programs say to each other, as it is told of their packets.
 
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Account, Line, Watch};
+use e2e::servers::{Server, certificate, dnsmasq, free, nginx, output_of, sshd};
+use e2e::{Account, Act, Line, Watch};
 use serde_json::{Value, json};
 
 use crate::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("tls_of_openssl", |_| tls()),
+    ("http_of_nginx", |_| http()),
+    ("packets_of_all_kinds_changed", |_| changed()),
     ("ssh_of_openssh", |_| ssh()),
     ("dns_of_dnsmasq", |_| dns()),
     ("udp_flows", |_| flows()),
@@ -19,68 +22,11 @@ pub(crate) const TESTS: &[Test] = &[
     ("connect_vsock", vsock),
 ];
 
-/// A program that serves until the test ends.
-struct Server(Child);
-
-impl Server {
-    fn start(command: &mut Command) -> Server {
-        Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Waits until it takes connections.
-    fn wait(self, address: &str) -> Server {
-        while TcpStream::connect(address).is_err() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// What a program says, and its number.
-fn run(command: &mut Command) -> (u32, String) {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let pid = child.id();
-    (pid, String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned())
-}
-
-/// A port that nobody has.
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// What was told of packets between that port and others, as they left or arrived.
 fn of<'a>(account: &'a Account, event: &str, end: &str, port: u16, direction: &str) -> Vec<&'a Line> {
     let mut lines = account.lines.of(event);
     lines.retain(|l| l.get("metadata")[end] == port && l.get("metadata")["direction"] == direction);
     lines
-}
-
-fn certificate(dir: &Path) -> [String; 2] {
-    let [key, own] = ["key.pem", "cert.pem"].map(|name| dir.join(name).to_str().unwrap().to_string());
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=tls.tarsius", "-keyout", &key, "-out", &own])
-        .stderr(Stdio::null())
-        .status();
-    assert!(made.unwrap().success());
-    [key, own]
 }
 
 fn tls() {
@@ -98,15 +44,23 @@ fn tls() {
     .wait(&address);
     let client = |args: &[&str]| {
         let with = ["s_client", "-connect", &address, "-servername", "tls.tarsius", "-alpn", "http/1.1"];
-        run(Command::new("openssl").args(with).args(args))
+        output_of(Command::new("openssl").args(with).args(args))
     };
     let (third, said) = client(&["-tls1_3"]);
     assert!(said.contains("TLSv1.3"), "{said}");
     let (second, said) = client(&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"]);
     assert!(said.contains("TLSv1.2"), "{said}");
-    let (curl, said) = run(Command::new("curl")
-        .args(["--insecure", "--silent", "--http1.1", "--resolve", &format!("curl.tarsius:{port}:127.0.0.1")])
-        .arg(format!("https://curl.tarsius:{port}/")));
+    let (curl, said) = output_of(
+        Command::new("curl")
+            .args([
+                "--insecure",
+                "--silent",
+                "--http1.1",
+                "--resolve",
+                &format!("curl.tarsius:{port}:127.0.0.1"),
+            ])
+            .arg(format!("https://curl.tarsius:{port}/")),
+    );
     assert!(said.contains("s_server"), "{said}");
     let server_pid = server.0.id();
     drop(server);
@@ -142,33 +96,177 @@ fn tls() {
     assert_eq!(of(&account, "net_packet_tls_server_hello", "src_port", port, "INGRESS").len(), 3);
 }
 
+/// Requests of curl, which the workers of a server answer; the same over TLS, where there is no HTTP to be seen.
+fn http() {
+    let dir = tempfile::tempdir().unwrap();
+    let [port, secret] = [free(), free()];
+    let watch =
+        Watch::start(&["--events", "net_packet_http,net_packet_http_request,net_packet_http_response"]);
+    let server = nginx(dir.path(), [port, secret]);
+    let page = format!("http://127.0.0.1:{port}/page");
+    let secret_page = format!("https://127.0.0.1:{secret}/page");
+    // A head that is longer than a segment of most networks, and that nginx takes.
+    let long = format!("X-Long: {}", "l".repeat(6000));
+    let curl = |args: &[&str]| output_of(Command::new("curl").args(["--silent", "--insecure"]).args(args));
+    let (first, answer) = curl(&["--header", &long, &page]);
+    assert_eq!(answer, "what the page says\n");
+    let (second, answer) =
+        curl(&["--request", "DELETE", "--user-agent", "tarsius/1", &format!("{page}/none?a=b")]);
+    assert!(answer.contains("405 Not Allowed"), "{answer}");
+    assert_eq!(curl(&[&secret_page]).1, "what the page says\n");
+    let master = server.0.id();
+    let account = watch.stop();
+    account.assert_clean();
+    drop(server);
+
+    let requests = of(&account, "net_packet_http_request", "dst_port", port, "EGRESS");
+    let asked: Vec<(Value, Value, Value)> = requests
+        .iter()
+        .map(|l| {
+            let request = l.get("http_request");
+            (l.process("/host_pid").clone(), request["method"].clone(), request["uri_path"].clone())
+        })
+        .collect();
+    let expected = [(first, "GET", "/page"), (second, "DELETE", "/page/none?a=b")];
+    assert_eq!(asked, expected.map(|(pid, method, path)| (json!(pid), json!(method), json!(path))));
+    assert_eq!(requests[0].get("http_request")["headers"]["X-Long"]["header"][0], "l".repeat(6000));
+    assert_eq!(requests[1].get("http_request")["headers"]["User-Agent"]["header"][0], "tarsius/1");
+    // It arrives at a worker, which answers.
+    let arrived = of(&account, "net_packet_http_request", "dst_port", port, "INGRESS");
+    let answers = of(&account, "net_packet_http_response", "src_port", port, "EGRESS");
+    let codes: Vec<Value> = answers.iter().map(|l| l.get("http_response")["status_code"].clone()).collect();
+    assert_eq!((arrived.len(), codes), (2, vec![json!(200), json!(405)]), "{answers:?}");
+    for line in answers {
+        assert_eq!(
+            (line.process("/thread/name"), line.process("/host_ppid")),
+            (&json!("nginx"), &json!(master))
+        );
+    }
+    // What comes before a worker has accepted the connection is the listening socket's, which the master made.
+    assert!(arrived.iter().all(|l| *l.process("/thread/name") == "nginx"), "{arrived:?}");
+    for event in ["net_packet_http", "net_packet_http_request", "net_packet_http_response"] {
+        let told = account.lines.of(event);
+        let secret = told.iter().filter(|l| {
+            let metadata = l.get("metadata");
+            metadata["dst_port"] == secret || metadata["src_port"] == secret
+        });
+        assert_eq!(secret.count(), 0, "{event}");
+    }
+}
+
+/// The record of a packet, as the kernel tells it.
+fn raw(data: &[u8]) -> Vec<u8> {
+    let field = |at: usize| data.get(at..at + 2).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+    let six = data.first().is_some_and(|b| b >> 4 == 6);
+    let (protocol, over) =
+        if six { (6, 40) } else { (9, data.first().map_or(0, |b| usize::from(b & 15) * 4)) };
+    let address: std::net::IpAddr = if six { "::1".parse().unwrap() } else { [127, 0, 0, 1].into() };
+    let metadata = event::Packet {
+        src: address,
+        dst: address,
+        src_port: field(over),
+        dst_port: field(over + 2),
+        protocol: data.get(protocol).copied().unwrap_or(0),
+        direction: event::Direction::Egress,
+        length: data.len() as u32,
+        ifindex: 1,
+        encapsulation: None,
+    };
+    let definition = catalogue::event("net_packet_raw").unwrap();
+    let at = |name: &str| definition.fields.iter().position(|f| f.name == name).unwrap() as u8;
+    event::build::RecordBuilder::new(definition, event::Header::unknown(5))
+        .put_packet(at("metadata"), &metadata)
+        .put_bytes(at("data"), data, catalogue::Quality::Ok)
+        .finish()
+}
+
+/// What the dissector makes of packets that follow one another, by event; and how many headers were malformed, by protocol.
+fn dissected(packets: &[Vec<u8>]) -> (BTreeMap<&'static str, usize>, BTreeMap<&'static str, u64>) {
+    let (mut dissector, mut events) = (packet::Dissector::new(|_| true), BTreeMap::new());
+    for data in packets {
+        let record = raw(data);
+        dissector.dissect(&event::Event::decode(&record).unwrap(), |made| {
+            *events.entry(event::Event::decode(made).unwrap().definition.name).or_default() += 1;
+        });
+    }
+    let malformed = dissector.malformed().filter(|(_, count)| *count > 0).collect();
+    (events, malformed)
+}
+
+/// Packets of real programs, changed in thousands of ways: none makes the dissector fail, and what is malformed is counted.
+fn changed() {
+    let mut act = Act::new("mixed", &[]);
+    act.perform();
+    let packets = crate::capture::in_order(&act.dir.path().join("tcpdump.pcap"), 14);
+    // The control: as they are, nothing is malformed, and all that was said is there.
+    let (events, malformed) = dissected(&packets);
+    assert!(malformed.is_empty(), "{malformed:?}");
+    for event in [
+        "net_packet_icmp",
+        "net_packet_ipv6",
+        "net_packet_dns_response",
+        "net_packet_http_request",
+        "net_packet_http_response",
+        "net_packet_tls_client_hello",
+        "net_packet_tls_server_hello",
+        "net_packet_ssh_banner",
+    ] {
+        assert!(events.contains_key(event), "{event}: {events:?}");
+    }
+    // The same numbers each time, so that what fails once fails again.
+    let mut state = 0x5eed_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below.max(1) as u64) as usize
+    };
+    let (mut all, mut counts) = (0, BTreeMap::<&str, u64>::new());
+    for _ in 0..100 {
+        let mut stream = vec![];
+        for packet in &packets {
+            let mut packet = packet.clone();
+            match random(8) {
+                0 => packet.truncate(random(packet.len())),
+                // In the headers, mostly.
+                1..=3 => {
+                    for _ in 0..=random(6) {
+                        let within = if random(2) == 0 { 80 } else { packet.len() };
+                        let at = random(within);
+                        if let Some(byte) = packet.get_mut(at) {
+                            *byte = random(256) as u8;
+                        }
+                    }
+                }
+                4 => packet.extend_from_slice(&packets[random(packets.len())]),
+                5 => stream.push(packet.clone()),
+                6 if !stream.is_empty() => {
+                    let at = random(stream.len());
+                    stream.swap_remove(at);
+                }
+                _ => {}
+            }
+            stream.push(packet);
+        }
+        all += stream.len();
+        for (protocol, count) in dissected(&stream).1 {
+            *counts.entry(protocol).or_default() += count;
+        }
+    }
+    println!("{all} packets, malformed headers: {counts:?}");
+    for protocol in ["IP", "TCP", "UDP", "ICMP"] {
+        assert!(counts.contains_key(protocol), "{counts:?}");
+    }
+}
+
 fn ssh() {
     let dir = tempfile::tempdir().unwrap();
-    let key = dir.path().join("key");
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
-    assert!(made.unwrap().success());
-    std::fs::create_dir_all("/run/sshd").unwrap();
     let port = free();
     let watch = Watch::start(&["--events", "net_packet_ssh_banner"]);
-    let server = Server::start(
-        Command::new("/usr/sbin/sshd")
-            .args([
-                "-D",
-                "-e",
-                "-f",
-                "/dev/null",
-                "-o",
-                "ListenAddress=127.0.0.1",
-                "-p",
-                &port.to_string(),
-                "-h",
-            ])
-            .arg(&key),
-    );
     // The control: what waits is a client without a banner, of which nothing is told.
-    let server = server.wait(&format!("127.0.0.1:{port}"));
+    let server = sshd(dir.path(), port);
     let (client, keys) =
-        run(Command::new("ssh-keyscan").args(["-t", "ed25519", "-p", &port.to_string(), "127.0.0.1"]));
+        output_of(Command::new("ssh-keyscan").args(["-t", "ed25519", "-p", &port.to_string(), "127.0.0.1"]));
     assert!(keys.contains("ssh-ed25519"), "{keys}");
     drop(server);
     let account = watch.stop();
@@ -193,33 +291,15 @@ const HOST: &str = "127.83.65.84";
 
 fn dns() {
     let other = free();
-    let serve = |port: u16| {
-        let options = [
-            "--keep-in-foreground",
-            "--no-resolv",
-            "--no-hosts",
-            "--bind-interfaces",
-            "--conf-file=/dev/null",
-        ];
-        let port = port.to_string();
-        let more = [
-            "--user=root",
-            "--pid-file",
-            "--address=/dns.tarsius/192.0.2.7",
-            "--listen-address",
-            HOST,
-            "--port",
-            &port,
-        ];
-        Server::start(Command::new("dnsmasq").args(options).args(more)).wait(&format!("{HOST}:{port}"))
-    };
-    let servers = [serve(53), serve(other)];
+    let servers = [dnsmasq(HOST, 53), dnsmasq(HOST, other)];
     let watch = Watch::start(&["--events", "net_packet_dns,net_packet_dns_response"]);
     let ask = |port: u16, more: &[&str]| {
         let port = port.to_string();
-        let (pid, said) = run(Command::new("dig")
-            .args(["+noedns", "+short", "+tries=1", "-p", &port, &format!("@{HOST}"), "dns.tarsius", "A"])
-            .args(more));
+        let (pid, said) = output_of(
+            Command::new("dig")
+                .args(["+noedns", "+short", "+tries=1", "-p", &port, &format!("@{HOST}"), "dns.tarsius", "A"])
+                .args(more),
+        );
         assert_eq!(said.trim(), "192.0.2.7");
         pid
     };
