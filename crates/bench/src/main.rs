@@ -1,9 +1,11 @@
 //! `./x bench`: what Tarsius costs.
 //!
 //! Every figure is a ratio to empty programs on the same hooks, measured in the same run, in turns, so that a noisy machine disturbs all
-//! alike. Nanoseconds are the load's own CPU time. `./x bench packets`, `./x bench stacks` and `./x bench identity` measure these alone.
+//! alike. Nanoseconds are the load's own CPU time. `./x bench packets`, `./x bench stacks`, `./x bench enrichment` and `./x bench identity`
+//! measure these alone.
 
 mod empty;
+mod enrichment;
 mod identity;
 mod packets;
 mod stacks;
@@ -40,10 +42,14 @@ fn main() -> anyhow::Result<()> {
     if alone.as_deref() == Some("stacks") {
         return stacks::report();
     }
+    if alone.as_deref() == Some("enrichment") {
+        return enrichment::report();
+    }
     println!("{} turns of {OPENS} openat+close of /dev/null on CPU 0; median of the turns\n", TURNS);
     opens()?;
     packets::packets()?;
     stacks::report()?;
+    enrichment::report()?;
     user_side()?;
     identity::report()
 }
