@@ -3,6 +3,8 @@
 //! A log source becomes [`Record`]s: events, and by which names a rule asks their fields. What a rule asks of several records of one event
 //! (auditd writes a SYSCALL, an EXECVE and PATHs for an execution) is asked of each alone, as Sigma does.
 
+use std::borrow::Cow;
+
 use crate::detection::{Op, Tree};
 use crate::pattern::Shape;
 
@@ -36,7 +38,7 @@ type Column = (&'static str, &'static [&'static str]);
 pub(crate) struct Record {
     pub(crate) event: &'static catalogue::Event,
     /// What must hold of the event for it to be what the log would have told.
-    pub(crate) guard: Option<&'static str>,
+    pub(crate) guard: Option<Cow<'static, str>>,
     /// Fields that are the same in each of these.
     pub(crate) constants: Vec<(&'static str, &'static str)>,
     pub(crate) columns: Vec<&'static [Column]>,
@@ -53,6 +55,8 @@ pub(crate) enum Arguments {
     Words,
     /// Arguments of the system call, which a log has in hexadecimal.
     Call,
+    /// There are none; any field is what a line says of it, `FIELD=VALUE`.
+    Keyed,
 }
 
 /// Who did it, of any event.
@@ -148,8 +152,8 @@ fn record(event: &str, columns: &[&'static [Column]], text: &'static [&'static s
 }
 
 impl Record {
-    fn only(self, guard: &'static str) -> Record {
-        Record { guard: Some(guard), ..self }
+    fn only(self, guard: impl Into<Cow<'static, str>>) -> Record {
+        Record { guard: Some(guard.into()), ..self }
     }
 
     fn with(mut self, field: &'static str, value: &'static str) -> Record {
@@ -170,18 +174,11 @@ pub(crate) fn records(source: &LogSource, tree: &Tree) -> Result<Vec<Record>, St
     if let Some(product) = product.filter(|p| p != "linux") {
         return Err(format!("its events are those of the product {product}"));
     }
-    if let Some(definition) = &source.definition
-        && definition.contains("/var/log/")
-    {
-        return Err(format!("it reads a log's text: {}", definition.trim()));
-    }
+    let of_log = source.definition.as_ref().is_some_and(|definition| definition.contains("/var/log/"));
     let found = match (category.as_deref(), service.as_deref()) {
+        (_, None) if of_log => vec![log()],
         (None, Some("auditd")) => audit(tree),
-        (None, Some(service)) => {
-            return Err(format!(
-                "it reads the text that the service {service} logs, which no kernel event carries"
-            ));
-        }
+        (None, Some(service)) => vec![log_of(service)?],
         // Any log of Linux: of these, command lines are what the kernel knows.
         (None, None) => vec![record("sched_process_exec", &[EXECUTION, WHO], COMMAND_LINE)],
         (Some(category), _) => match category_records(category) {
@@ -191,6 +188,37 @@ pub(crate) fn records(source: &LogSource, tree: &Tree) -> Result<Vec<Record>, St
     };
     // An event of that name is in the catalogue: a test says so.
     Ok(found.into_iter().flatten().collect())
+}
+
+/// What stands in a log (`--log-source`).
+fn log() -> Option<Record> {
+    record("log_line", &[], &["data.line"]).map(|r| Record { arguments: Arguments::Keyed, ..r })
+}
+
+/// Where else what is asked for may stand, where no event of the kernel's has it: in the log of auditd.
+pub(crate) fn elsewhere(source: &LogSource) -> Option<Record> {
+    let service = source.service.as_deref()?;
+    // Its lines have nothing before their fields.
+    log()
+        .filter(|_| service.eq_ignore_ascii_case("auditd"))
+        .map(|r| r.only("data.line.startsWith(\"type=\")"))
+}
+
+/// What a service logs, by its name in the line, or in that of the log.
+fn log_of(service: &str) -> Result<Option<Record>, String> {
+    if !service.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
+        return Err(format!("no service is called {service}"));
+    }
+    let guard = match service {
+        // Of any program.
+        "syslog" | "auth" => return Ok(log()),
+        "cron" => r#"data.program.lower() in ["cron", "crond", "crontab", "anacron"]"#.into(),
+        "sshd" => r#"data.program in ["sshd", "sshd-session", "sshd-auth"]"#.into(),
+        _ => format!(
+            r#"(known(data.program.lower() == "{service}") || data.path.lower().contains("{service}"))"#
+        ),
+    };
+    Ok(log().map(|record| record.only(guard)))
 }
 
 fn category_records(category: &str) -> Option<Vec<Option<Record>>> {
@@ -343,11 +371,12 @@ mod tests {
             categories.iter().flat_map(|c| category_records(c).expect("known")).collect();
         records.extend(audit(&tree));
         records.extend([record("security_inode_create", &[AT_PATHNAME, AUDITED], &[])]);
+        records.extend(["syslog", "cron", "sshd", "vsftpd"].map(|service| log_of(service).expect("known")));
         for record in records {
             let record = record.expect("an event of the catalogue");
             let fields = policy::Fields { event: record.event };
             let columns = record.columns.iter().flat_map(|c| c.iter()).flat_map(|(_, paths)| paths.iter());
-            for path in columns.chain(record.text).copied().chain(record.guard) {
+            for path in columns.chain(record.text).copied().chain(record.guard.as_deref()) {
                 let parsed = expr::parse(path.trim_start_matches('?')).expect(path);
                 expr::compile_value(&parsed, &fields)
                     .unwrap_or_else(|e| panic!("{} {path}: {e}", record.event.name));

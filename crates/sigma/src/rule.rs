@@ -333,6 +333,15 @@ fn conditions(detection: &Detection) -> Result<Result<Vec<Found>, String>, Error
             None => found.push(Found { record, cond, text: String::new(), absent }),
         }
     }
+    if found.is_empty()
+        && let Some(record) = logsource::elsewhere(&detection.source)
+    {
+        let mut absent = BTreeSet::new();
+        let cond = translate::condition(&detection.tree, &record, &mut absent)?;
+        if absent.is_empty() {
+            found.push(Found { record, cond, text: String::new(), absent });
+        }
+    }
     if found.is_empty() {
         let never: Vec<String> = never.into_iter().collect();
         return Ok(Err(logsource::blame(&detection.source, &detection.tree, &never)));

@@ -171,8 +171,8 @@ fn as_regex(pattern: &Pattern) -> String {
     }
 }
 
-/// What a log would have of an event that has these values, record by record; and the event, as it is recorded.
-fn event(event: &'static catalogue::Event, log: &Log) -> Option<(Vec<Log>, Json)> {
+/// What a log, of that service, would have of an event that has these values, record by record; and the event, as it is recorded.
+fn event(event: &'static catalogue::Event, service: &str, log: &Log) -> Option<(Vec<Log>, Json)> {
     let get = |field: &str, default: &str| log.get(field).cloned().unwrap_or_else(|| default.to_owned());
     let mut data: Vec<Json> = vec![];
     let mut put = |name: &str, value: Json| data.push(json!({ "name": name, "value": value }));
@@ -274,6 +274,20 @@ fn event(event: &'static catalogue::Event, log: &Log) -> Option<(Vec<Log>, Json)
             }
             logs.push(vec![]);
         }
+        "log_line" => {
+            let fields = log.iter().filter(|(field, _)| *field != "keywords");
+            let fields: String = fields.map(|(field, value)| format!("{field}={value} ")).collect();
+            let kind = if service == "auditd" && !log.contains_key("type") { "type=MADE " } else { "" };
+            let line = format!("{kind}{fields}{}", get("keywords", ""));
+            seen.extend(log.clone());
+            for (name, text) in [("line", &*line), ("program", service), ("path", "/var/log/made")] {
+                put(name, json!(text));
+            }
+            seen.insert("keywords".into(), line);
+            // A line without fields begins otherwise.
+            let audited = service != "auditd" || get("type", "MADE") != "other";
+            logs.extend(audited.then(Vec::new));
+        }
         _ if event.tags.contains(&"syscalls") => {
             let mut fields = vec![];
             for (n, field) in event.fields.iter().enumerate() {
@@ -363,7 +377,8 @@ fn judge(draft: &Draft) -> Judged {
         );
         let condition = condition.expect("a condition");
         for log in &logs {
-            let Some((records, json)) = event(definition, log) else { continue };
+            let service = detection.source.service.as_deref().unwrap_or("made");
+            let Some((records, json)) = event(definition, service, log) else { continue };
             let plain = records.iter().any(|r| plainly(tree, r));
             let text = json.to_string();
             let recorded = Recorded::parse(&text).expect("an event").expect("no finding");
@@ -545,21 +560,87 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
-fn log_text_has_no_source() {
+fn what_no_event_has_no_source() {
     let kind = |log: &str, selection: &str| {
         let text = format!("title: t\nlogsource: {log}\ndetection: {{s: {selection}, condition: s}}");
         parse(Path::new("t.yml"), &text).remove(0).kind
     };
     for (log, selection, why) in [
-        ("{product: linux, service: sshd}", "[x]", "the service sshd logs"),
+        ("{product: linux, service: 'a b'}", "[x]", "no service is called a b"),
         ("{product: windows, category: process_creation}", "[x]", "the product windows"),
         ("{product: linux, category: antivirus}", "[x]", "category antivirus"),
-        ("{product: linux, service: auditd}", "{type: USER_LOGIN}", "audit record of type USER_LOGIN"),
-        ("{product: linux, service: auditd}", "{key: x}", "the field key"),
-        ("{product: linux, definition: /var/log/x is read}", "[x]", "/var/log/x"),
+        (
+            "{product: linux, service: auditd}",
+            "{type: USER_LOGIN, acct|re: x}",
+            "audit record of type USER_LOGIN",
+        ),
+        ("{product: linux, service: auditd}", "{key|re: x}", "the field key"),
+        ("{product: linux, service: sshd}", "{user|re: x}", "the field user"),
     ] {
         let Kind::NoSource { why: found } = kind(log, selection) else { panic!("{log} {selection}") };
         assert!(found.contains(why), "{found}");
+    }
+}
+
+#[test]
+fn fields_of_logs_are_looked_for_in_lines() {
+    let holds = |service: &str, selection: &str, line: &str| {
+        let text = format!(
+            "title: t\nlogsource: {{product: linux, service: {service}}}\ndetection: {{s: {selection}, condition: s}}"
+        );
+        let Kind::Single { sources } = parse(Path::new("t.yml"), &text).remove(0).kind else {
+            panic!("{selection}")
+        };
+        let event = catalogue::event("log_line").unwrap();
+        let condition =
+            expr::compile(&expr::parse(&sources[0].condition).unwrap(), &Fields { event }).unwrap();
+        let json = json!({
+            "name": "log_line", "timestamp": { "seconds": 1 },
+            "data": [{ "name": "line", "value": line }, { "name": "program", "value": service }],
+        });
+        condition.of(&Recorded::parse(&json.to_string()).unwrap().unwrap())
+    };
+    let stop =
+        r#"type=SERVICE_STOP msg=audit(1.2:3): pid=1 uid=0 msg='unit=firewalld comm="systemd" res=success'"#;
+    for (selection, truth) in [
+        ("{type: SERVICE_STOP, unit: [ufw, firewalld]}", Truth::True),
+        ("{type: SERVICE_STOP, unit: firewall}", Truth::False),
+        ("{type: SERVICE_STOP, unit|startswith: FIRE}", Truth::True),
+        ("{type: SERVICE_STOP, comm: systemd}", Truth::True),
+        ("{type: SERVICE_STOP, comm|endswith: 'd'}", Truth::True),
+        ("{type: SERVICE_STOP, comm|contains: 'temd r'}", Truth::False),
+        ("{type: SERVICE_STOP, com: systemd}", Truth::False),
+        ("{type: SERVICE_START}", Truth::False),
+        ("{type: SERVICE_STOP, res: 's?c*ss'}", Truth::True),
+        ("{type: SERVICE_STOP, acct: null}", Truth::True),
+    ] {
+        assert_eq!(holds("auditd", selection, stop), truth, "{selection}");
+    }
+    let sudo = "Nov 28 23:00:01 here sudo: a : TTY=pts/0 ; PWD=/ ; USER=#-1 ; COMMAND=/bin/sh";
+    assert_eq!(holds("sudo", "{USER: '#-*'}", sudo), Truth::True);
+    assert_eq!(holds("sudo", "{USER: '#*4294967295'}", sudo), Truth::False);
+}
+
+#[test]
+fn text_of_logs_is_looked_for_in_lines() {
+    for (log, guard) in [
+        ("service: syslog", ""),
+        ("definition: /var/log/x is read", ""),
+        ("service: sshd", r#"data.program in ["sshd", "sshd-session", "sshd-auth"] && "#),
+        (
+            "service: vsftpd",
+            r#"(known(data.program.lower() == "vsftpd") || data.path.lower().contains("vsftpd")) && "#,
+        ),
+    ] {
+        let text = format!(
+            "title: t\nlogsource: {{product: linux, {log}}}\ndetection: {{s: [Some Words], condition: s}}"
+        );
+        let Kind::Single { sources } = parse(Path::new("t.yml"), &text).remove(0).kind else {
+            panic!("{log}")
+        };
+        let [source] = &sources[..] else { panic!("{sources:?}") };
+        let expected = format!(r#"{guard}data.line.lower().contains("some words")"#);
+        assert_eq!((source.event, source.condition.as_str()), ("log_line", expected.as_str()));
     }
 }
 

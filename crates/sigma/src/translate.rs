@@ -1,5 +1,6 @@
 //! From what a rule asks to a condition on an event, in the expression language.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -20,7 +21,7 @@ pub(crate) enum Cond {
     Not(Box<Cond>),
     Ask(Ask),
     /// A condition as it is written.
-    Guard(&'static str),
+    Guard(Cow<'static, str>),
 }
 
 /// A question about a value.
@@ -71,7 +72,7 @@ pub(crate) enum How {
 pub(crate) fn condition(tree: &Tree, record: &Record, absent: &mut BTreeSet<String>) -> Result<Cond, Error> {
     let fields = Fields { event: record.event };
     let asked = Translator { record, fields }.tree(tree, absent)?;
-    Ok(match record.guard {
+    Ok(match record.guard.clone() {
         Some(guard) => all(vec![Cond::Guard(guard), asked]),
         None => asked,
     })
@@ -167,6 +168,9 @@ impl Translator<'_> {
         let wrong = |why: String| Error { place: test.place.clone(), why };
         let subjects = match &test.field {
             None => self.record.text.iter().map(|path| self.subject(path)).collect::<Result<Vec<_>, _>>(),
+            Some(field) if self.record.arguments == Arguments::Keyed => {
+                return self.keyed(field, &test.op, absent).map_err(wrong);
+            }
             Some(field) => match self.record.constants.iter().find(|(name, _)| name == field) {
                 Some((_, constant)) => {
                     return constant_is(constant, &test.op).map(Cond::Const).map_err(wrong);
@@ -185,6 +189,26 @@ impl Translator<'_> {
         Ok(join(asks.collect::<Result<_, _>>()?))
     }
 
+    /// `FIELD=VALUE` in a line, as auditd and sudo write it.
+    fn keyed(&self, field: &str, op: &Op, absent: &mut BTreeSet<String>) -> Result<Cond, String> {
+        // What belongs to a value, where it may end, and where it may begin.
+        let (of, end, start) = (r#"[^\s;"']*"#, r#"["']?(?:$|[\s;"',)])"#, r#"(?:^|[\s;"'(])"#);
+        let cased = matches!(op, Op::Like { cased: true, .. });
+        let value = match op {
+            Op::Like { pattern, .. } => keyed_value(pattern.shape(), of),
+            Op::Exists | Op::Null => Some(of.to_owned()),
+            Op::Matches(_) | Op::Cidr(_) | Op::Compare(..) | Op::Field { .. } => None,
+        };
+        let Some(value) = value else {
+            absent.insert(field.to_owned());
+            return Ok(Cond::Const(false));
+        };
+        let flag = if cased { "" } else { "(?i)" };
+        let asked = format!(r#"{flag}{start}{}=["']?{value}{end}"#, escaped(field.as_bytes()));
+        let ask = Cond::Ask(Ask { subject: self.subject("data.line")?, what: What::Matches(vec![asked]) });
+        Ok(if *op == Op::Null { negated(ask) } else { ask })
+    }
+
     /// A field's columns, as far as they can be as the rule asks.
     fn subjects(&self, field: &str, op: &Op) -> Result<Vec<Subject>, String> {
         let column = self.record.columns.iter().flat_map(|c| c.iter()).find(|(name, _)| *name == field);
@@ -194,7 +218,7 @@ impl Translator<'_> {
         let place = field.strip_prefix('a').filter(|n| n.len() < 4).and_then(|n| n.parse::<usize>().ok());
         let Some(place) = place else { return Ok(vec![]) };
         match self.record.arguments {
-            Arguments::None => Ok(vec![]),
+            Arguments::None | Arguments::Keyed => Ok(vec![]),
             Arguments::Words => {
                 let mut all = vec![self.subject(&format!("?data.argv[{place}]"))?];
                 // A program is called by its name or by a path, and logs show either.
@@ -333,6 +357,39 @@ fn negated(cond: Cond) -> Cond {
 fn as_net(text: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?;
     text.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_string())
+}
+
+/// The expression of a value; `of` is that of any.
+fn keyed_value(shape: Shape, of: &str) -> Option<String> {
+    Some(match shape {
+        Shape::Any => of.to_owned(),
+        Shape::Is(text) => escaped(&text),
+        Shape::Starts(text) => escaped(&text) + of,
+        Shape::Ends(text) => of.to_owned() + &escaped(&text),
+        Shape::Contains(text) => format!("{of}{}{of}", escaped(&text)),
+        Shape::Like(text) => {
+            let mut out = String::new();
+            let mut bytes = text.iter();
+            while let Some(byte) = bytes.next() {
+                match byte {
+                    b'*' => out.push_str(of),
+                    b'?' => out.push_str(of.strip_suffix('*')?),
+                    b'\\' => out.push_str(&escaped(&[*bytes.next()?])),
+                    byte => out.push_str(&escaped(&[*byte])),
+                }
+            }
+            out
+        }
+    })
+}
+
+/// A text as an expression that is that text.
+fn escaped(text: &[u8]) -> String {
+    let escape = |&byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    text.iter().map(escape).collect()
 }
 
 fn text_like(shape: Shape, cased: bool) -> What {

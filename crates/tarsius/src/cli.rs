@@ -106,6 +106,10 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) symbols: Vec<String>,
 
+    /// Logs whose lines are events, log_line: files, from their ends on, and pipes. Detectors and rules of Sigma look at them
+    #[arg(long = "log-source", value_name = "FILE")]
+    pub(crate) logs: Vec<PathBuf>,
+
     /// The kernel's memory that print_mem_dump shows: a symbol and how many bytes, 256 if not said
     #[arg(long, value_name = "SYMBOL[:BYTES]", value_delimiter = ',')]
     pub(crate) dump: Vec<integrity::Dump>,

@@ -5,7 +5,7 @@
 
 use capture::Capture;
 use catalogue::fields::{
-    module_load, net_packet_capture, sched_process_exec, shared_object_loaded, symbols_loaded,
+    log_line, module_load, net_packet_capture, sched_process_exec, shared_object_loaded, symbols_loaded,
 };
 use catalogue::{Lane, Quality};
 use context::{Container, Context};
@@ -14,6 +14,7 @@ use hashes::Hashes;
 use integrity::Checker;
 use kernel::Features;
 use libraries::Reader;
+use logs::Logs;
 use packages::{Execution, Packages};
 use policy::Selection;
 use runtimes::{Reply, Runtimes};
@@ -124,6 +125,16 @@ impl Helpers {
             let reader = Reader::start(libraries::Options { events, symbols })
                 .context("starting the thread that reads shared objects")?;
             all.push(Box::new(Objects { reader, silent }));
+        }
+        let wanted = selection.contains(log_line::EVENT_ID);
+        if wanted || !options.logs.is_empty() {
+            let logs = Logs::start(&options.logs).context("--log-source")?;
+            let complaint = match (wanted, options.logs.is_empty()) {
+                (true, true) => Some("there will be no log_line (no --log-source names a log)"),
+                (false, false) => Some("--log-source is read for nothing (nobody asks for log_line)"),
+                _ => None,
+            };
+            all.push(Box::new(Lines { logs, complaint }));
         }
         if let Some(options) = artifacts {
             all.push(Box::new(Capture::start(options)?));
@@ -313,6 +324,30 @@ impl Helper for Objects {
             .then(|| "there will be no symbols_loaded (no --symbols names one)".into())
             .into_iter()
             .collect()
+    }
+}
+
+/// Lines of logs.
+struct Lines {
+    logs: Logs,
+    complaint: Option<&'static str>,
+}
+
+impl Helper for Lines {
+    fn records(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.logs.records()
+    }
+
+    fn finish(&mut self, _: &mut Context) -> Vec<Vec<u8>> {
+        self.logs.finish()
+    }
+
+    fn lost(&self) -> Option<Loss> {
+        Some(loss(Lane::Life, "logs", self.logs.lost()))
+    }
+
+    fn complaints(&mut self) -> Vec<String> {
+        self.complaint.take().map(str::to_owned).into_iter().collect()
     }
 }
 

@@ -21,13 +21,14 @@ pub(crate) fn run(command: &SigmaCommand) -> anyhow::Result<ExitCode> {
 /// Each rule with what becomes of it, and the sums.
 fn check(rules: &[Rule], conditions: bool) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
-    let (mut loaded, mut sourceless, mut unsupported) = (0, 0, 0);
+    let (mut loaded, mut of_logs, mut sourceless, mut unsupported) = (0, 0, 0, 0);
     for rule in rules {
         let (place, title) = (&rule.place, &rule.title);
         match &rule.kind {
             Kind::Single { sources } => {
                 loaded += 1;
                 let events: Vec<&str> = sources.iter().map(|s| s.event).collect();
+                of_logs += u64::from(events.contains(&"log_line"));
                 writeln!(out, "loaded       {place}: {title}: {}", events.join(", "))?;
                 for source in sources {
                     if !source.absent.is_empty() {
@@ -55,6 +56,9 @@ fn check(rules: &[Rule], conditions: bool) -> anyhow::Result<ExitCode> {
                 writeln!(out, "unsupported  {}: {title}: {}", error.place, error.why)?;
             }
         }
+    }
+    if of_logs > 0 {
+        writeln!(out, "{of_logs} of them look at what --log-source names")?;
     }
     writeln!(
         out,

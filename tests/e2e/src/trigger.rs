@@ -91,6 +91,7 @@ families!(
     io_uring "../../../families/io_uring/triggers.rs"
     ledger "../../../families/ledger/triggers.rs"
     library "../../../families/library/triggers.rs"
+    log "../../../families/log/triggers.rs"
     memory "../../../families/memory/triggers.rs"
     module "../../../families/module/triggers.rs"
     namespace "../../../families/namespace/triggers.rs"

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use e2e::{Watch, run};
+use serde_json::json;
 
 use crate::Test;
 
@@ -13,6 +14,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("sigma_check_tells_what_becomes_of_rules", check),
     ("sigma_rules_of_the_corpus_load", corpus),
     ("sigma_rules_find_what_is_done", hold),
+    ("sigma_rules_find_what_is_logged", logged),
+    ("log_lines", lines),
 ];
 
 fn temporary() -> tempfile::TempDir {
@@ -26,8 +29,11 @@ fn check(_: &str) {
     assert!(status.success(), "{out}{err}");
     for expected in [
         "execution.yml:1:1: A Made-Up Interpreter Runs a One-Liner: sched_process_exec",
-        "audit.yml:28:1: A Made-Up Service Said Something: it reads the text that the service madeupd logs",
-        "5 rules: 4 loaded, 1 without a source, 0 unsupported",
+        "audit.yml:28:1: A Made-Up Service Said Something: log_line",
+        "2 of them look at what --log-source names",
+        "audit.yml:38:1: A Made-Up Audit Record: log_line",
+        "audit.yml:48:1: An Antivirus: no kernel event is of the category antivirus",
+        "7 rules: 6 loaded, 1 without a source, 0 unsupported",
     ] {
         assert!(out.contains(expected), "{expected} in {out}");
     }
@@ -45,7 +51,7 @@ fn check(_: &str) {
         "unsupported  {}:4:7: Wrong: unknown modifier 'endwith'; did you mean 'endswith'?",
         wrong.display()
     );
-    assert!(out.contains(&said) && out.contains("6 rules: 4 loaded"), "{out}");
+    assert!(out.contains(&said) && out.contains("8 rules: 6 loaded"), "{out}");
 }
 
 fn corpus(name: &str) {
@@ -77,7 +83,7 @@ fn hold(_: &str) {
         group-by: [CurrentDirectory]\n  timespan: 1h\n  condition: {gte: 3}\n---\n\
         title: A shell and then a file\ncorrelation:\n  type: temporal_ordered\n  rules: [a_shell, made]\n  timespan: 1h\n  \
         generate: true\n---\n\
-        title: Said\nlogsource: {product: linux, service: madeupd}\ndetection: {keywords: [x], condition: keywords}\n---\n\
+        title: Said\nlogsource: {product: linux, category: antivirus}\ndetection: {s: {type: MADE_UP}, condition: s}\n---\n\
         title: Wrong\nlogsource: {product: linux, category: process_creation}\n\
         detection: {s: {Image|endwith: x}, condition: s}\n";
     let rules = dir.path().join("rules.yml");
@@ -133,4 +139,77 @@ fn hold(_: &str) {
     ] {
         assert!(account.said.contains(said), "{said} in {}", account.said);
     }
+}
+
+/// A log, to which lines are added; in its folder.
+fn log(dir: &Path) -> std::path::PathBuf {
+    let log = dir.join("auth.log");
+    fs::write(&log, "Nov 28 23:00:00 here sshd[7]: before\n").unwrap();
+    log
+}
+
+fn append(log: &Path, text: &str) {
+    use std::io::Write as _;
+    fs::OpenOptions::new().append(true).create(true).open(log).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Lines of a log and of a pipe, each once, also of a log that is rotated.
+fn lines(_: &str) {
+    let dir = temporary();
+    let log = log(dir.path());
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let [first, second] = [&log, &pipe].map(|path| path.to_str().unwrap().to_string());
+    let watch = Watch::start(&["--events", "log_line", "--log-source", &first, "--log-source", &second]);
+    append(&log, "Nov 28 23:00:01 here sshd[7]: one\nno line of syslog's\n");
+    fs::rename(&log, dir.path().join("auth.log.1")).unwrap();
+    append(&log, "2026-11-28T23:00:02.5+00:00 here sudo: two\n");
+    append(&pipe, "three\n");
+    let account = watch.stop();
+    account.assert_clean();
+    crate::session::validate(&account);
+    let told = |path: &str| {
+        let of = account.lines.with("log_line", "path", path);
+        of.iter().map(|l| (l.get("line"), l.get("program"))).collect::<Vec<_>>()
+    };
+    let [one, none, two, three] = [
+        ("Nov 28 23:00:01 here sshd[7]: one", json!("sshd")),
+        ("no line of syslog's", json!(null)),
+        ("2026-11-28T23:00:02.5+00:00 here sudo: two", json!("sudo")),
+        ("three", json!(null)),
+    ]
+    .map(|(line, program)| (json!(line), program));
+    assert_eq!((told(&first), told(&second)), (vec![one, none, two], vec![three]));
+    assert!(account.lines.0.iter().all(|l| l.0["origin"] == "unknown" && l.0["workload"] == json!({})));
+    // What can not be read is said before anything is loaded.
+    let (status, _, err) = run(&["watch", "--log-source", dir.path().to_str().unwrap()]);
+    assert!(!status.success() && err.contains("is a folder: a log is a file or a pipe"), "{err}");
+}
+
+/// Rules of what services log: of the service, and of no other.
+fn logged(_: &str) {
+    let dir = temporary();
+    let log = log(dir.path());
+    let rules = dir.path().join("rules.yml");
+    fs::write(
+        &rules,
+        "title: Keys\nlevel: high\nlogsource: {product: linux, service: sshd}\n\
+         detection: {keywords: [Failed to generate curve25519 keys], condition: keywords}\n---\n\
+         title: New user\nlogsource: {product: linux, definition: '/var/log/auth.log is collected'}\n\
+         detection:\n  selection_new: ['new user']\n  selection_ids: ['GID=0,', 'UID=0,']\n  condition: all of selection_*\n",
+    )
+    .unwrap();
+    let watch = Watch::start(&["--sigma", rules.to_str().unwrap(), "--log-source", log.to_str().unwrap()]);
+    append(
+        &log,
+        "Nov 28 23:00:01 here sshd[7]: error: Failed to generate Curve25519 keys\n\
+         Nov 28 23:00:02 here other[7]: error: Failed to generate curve25519 keys\n\
+         Nov 28 23:00:03 here useradd[9]: new user: name=a, UID=1000, GID=0, home=/home/a\n\
+         Nov 28 23:00:04 here useradd[9]: new user: name=b, UID=1000, GID=1000, home=/home/b\n",
+    );
+    let account = watch.stop();
+    account.assert_clean();
+    let found: Vec<_> =
+        account.lines.0.iter().map(|l| (l.0["name"].clone(), l.0["detected_from"]["name"].clone())).collect();
+    assert_eq!(found, [(json!("keys"), json!("log_line")), (json!("new_user"), json!("log_line"))]);
 }
