@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use catalogue::{EVENTS, Event, Hook, Program};
+use detect::{Detector, Of};
 
 use crate::seen::Seen;
 
@@ -18,8 +19,17 @@ fn chosen<T>(event: &Event, choice: &catalogue::Choice<T>) -> String {
     format!("{} by {}", choice.name, event.fields.get(choice.by).map_or("", |f| f.name))
 }
 
+/// The detectors that look at an event, by number.
+fn users(event: &Event, detectors: &[Detector]) -> String {
+    let looks = |d: &&Detector| d.looks.iter().any(|l| matches!(l.of, Of::Event(e) if e.id == event.id));
+    let mut users: Vec<String> =
+        detectors.iter().filter(looks).map(|d| format!("{} `{}`", d.id, d.produced.name)).collect();
+    users.sort();
+    if users.is_empty() { "none".into() } else { users.join(", ") }
+}
+
 /// The page.
-pub(crate) fn page(event: &Event, seen: &Seen) -> String {
+pub(crate) fn page(event: &Event, seen: &Seen, detectors: &[Detector]) -> String {
     let mut o = String::from(GENERATED);
     let _ = writeln!(o, "# {}\n\n{}\n", event.name, event.doc);
     let _ = writeln!(o, "- family `{}`, {} lane, number {}", event.family, event.lane.name(), event.id);
@@ -28,7 +38,7 @@ pub(crate) fn page(event: &Event, seen: &Seen) -> String {
         let _ = writeln!(o, "- also called: {}", list(event.aliases));
     }
     let _ = writeln!(o, "- cost: {}", cost(event));
-    let _ = writeln!(o, "- detectors that use it: none yet\n\n## Fields\n");
+    let _ = writeln!(o, "- detectors that look at it: {}\n\n## Fields\n", users(event, detectors));
     if event.fields.is_empty() {
         let _ = writeln!(o, "None.");
     } else {

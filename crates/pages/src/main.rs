@@ -11,7 +11,7 @@ mod syscalls;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use catalogue::EVENTS;
 
 use crate::seen::Seen;
@@ -37,8 +37,10 @@ fn main() -> anyhow::Result<()> {
             fs::remove_file(old)?;
         }
     }
+    let wrong = |wrong: Vec<_>| anyhow!("{} of the detectors' files are wrong", wrong.len());
+    let detectors = detect::shipped().map_err(wrong)?.detectors;
     for event in EVENTS.iter().filter(|e| e.family != "syscall") {
-        fs::write(folder.join(format!("{}.md", event.name)), event::page(event, &seen))?;
+        fs::write(folder.join(format!("{}.md", event.name)), event::page(event, &seen, &detectors))?;
     }
     fs::write(folder.join("syscalls.md"), syscalls::page(&seen))?;
     fs::write(folder.join("README.md"), event::index())?;
