@@ -123,6 +123,14 @@ const ATTACKS: &[(&str, &str)] = &[
     ),
     ("systemd_unit_modification", "mkdir -p /etc/systemd/system; echo >/etc/systemd/system/tarsius.service"),
     ("kernel_helper_modification", "mkdir /tmp/binfmt_misc; echo >/tmp/binfmt_misc/register"),
+    ("users_queried", "who; whoami; id; users; true"),
+    ("service_stopped", "cp /bin/true /usr/local/bin/systemctl; /usr/local/bin/systemctl stop cron"),
+    (
+        "device_mount_from_namespace",
+        "unshare --pid --fork --mount-proc sh -c 'mount -t ext4 /dev/vdz9 /mnt/nowhere; true'",
+    ),
+    ("root_directory_changed_by_script", "perl -e 'chroot(\"/tmp\")'"),
+    ("user_changed_by_script", "perl -MPOSIX -e 'POSIX::setuid(65534); exec(\"sh\", \"-c\", \": x\")'"),
     ("history_removed", "echo >/root/.bash_history; rm /root/.bash_history"),
 ];
 
