@@ -339,6 +339,20 @@ impl Containerd {
         Ok(containerd)
     }
 
+    /// One that has an image, whose program is called so, too; why not, where no container runs.
+    fn with_image(folder: &Path, name: &str, programs: &[&str]) -> Result<Containerd, String> {
+        let root = folder.join("rootfs");
+        root_fs(&root)?;
+        for program in programs {
+            fs::copy(root.join("bin/true"), root.join("bin").join(program)).unwrap();
+        }
+        let containerd = Containerd::start(folder)?;
+        let tar = image(folder, &root, name)?;
+        containerd.ctr(&["images", "import", "--snapshotter", "native", tar.to_str().unwrap()])?;
+        containerd.ctr(&["run", "--rm", "--snapshotter", "native", name, "trial", "/bin/true"])?;
+        Ok(containerd)
+    }
+
     fn ctr(&self, args: &[&str]) -> Result<String, String> {
         output(Command::new("ctr").arg("--address").arg(&self.socket).args(args))
     }
@@ -375,17 +389,8 @@ fn image(folder: &Path, root: &Path, name: &str) -> Result<PathBuf, String> {
 fn of_containerd(test: &str) {
     const IMAGE: &str = "localhost/tiny:1";
     let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("rootfs");
     let _above = Above("/default".into());
-    let made = (|| {
-        root_fs(&root)?;
-        let containerd = Containerd::start(folder.path())?;
-        let tar = image(folder.path(), &root, IMAGE)?;
-        containerd.ctr(&["images", "import", "--snapshotter", "native", tar.to_str().unwrap()])?;
-        containerd.ctr(&["run", "--rm", "--snapshotter", "native", IMAGE, "trial", "/bin/true"])?;
-        Ok::<_, String>(containerd)
-    })();
-    let containerd = match made {
+    let containerd = match Containerd::with_image(folder.path(), IMAGE, &[]) {
         Ok(containerd) => containerd,
         Err(why) => return println!("SKIP {test}: no container runs here: {why}"),
     };
@@ -425,21 +430,9 @@ fn of_containerd(test: &str) {
 fn of_containerd_packets(test: &str) {
     const IMAGE: &str = "localhost/tiny:1";
     let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("rootfs");
     let _above = Above("/default".into());
     let (port, id) = (23108, container_id(0));
-    let made = (|| {
-        root_fs(&root)?;
-        for name in ["sh", "nc"] {
-            fs::copy(root.join("bin/true"), root.join("bin").join(name)).unwrap();
-        }
-        let containerd = Containerd::start(folder.path())?;
-        let tar = image(folder.path(), &root, IMAGE)?;
-        containerd.ctr(&["images", "import", "--snapshotter", "native", tar.to_str().unwrap()])?;
-        containerd.ctr(&["run", "--rm", "--snapshotter", "native", IMAGE, "trial", "/bin/true"])?;
-        Ok::<_, String>(containerd)
-    })();
-    let containerd = match made {
+    let containerd = match Containerd::with_image(folder.path(), IMAGE, &["sh", "nc"]) {
         Ok(containerd) => containerd,
         Err(why) => return println!("SKIP {test}: no container runs here: {why}"),
     };
