@@ -271,22 +271,28 @@ impl Processes {
     }
 
     fn insert(&mut self, process: Process) {
-        let newest = self.by_pid.entry(process.key.pid).or_insert(process.key);
-        newest.start_time = newest.start_time.max(process.key.start_time);
         if self.entries.len() < self.capacity {
             self.index.insert(process.key, self.entries.len());
+            self.has_pid(process.key);
             self.entries.push(process);
             return;
         }
         let at = self.victim();
         if let Some(place) = self.entries.get_mut(at) {
             self.index.remove(&place.key);
-            if place.key.pid != process.key.pid && self.by_pid.get(&place.key.pid) == Some(&place.key) {
+            if self.by_pid.get(&place.key.pid) == Some(&place.key) {
                 self.by_pid.remove(&place.key.pid);
             }
             self.index.insert(process.key, at);
+            let key = process.key;
             *place = process;
+            self.has_pid(key);
         }
+    }
+
+    fn has_pid(&mut self, key: ProcessKey) {
+        let newest = self.by_pid.entry(key.pid).or_insert(key);
+        newest.start_time = newest.start_time.max(key.start_time);
     }
 
     fn victim(&mut self) -> usize {

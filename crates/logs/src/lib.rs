@@ -10,9 +10,9 @@ mod source;
 mod syslog;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const LINE_BYTES: usize = 8192;
 #[non_exhaustive]
 pub enum Error {
     /// It can not be read.
-    #[error("{path}: {source}")]
+    #[error("{path} can not be read")]
     File {
         /// Which.
         path: PathBuf,
@@ -56,6 +56,7 @@ pub enum Error {
 pub struct Logs {
     lines: Receiver<Vec<u8>>,
     lost: Arc<AtomicU64>,
+    complaints: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -71,6 +72,8 @@ impl Logs {
         let (tell, lines) = sync_channel(WAITING);
         let (lost, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (missed, ended) = (Arc::clone(&lost), Arc::clone(&stop));
+        let complaints = Arc::new(Mutex::new(vec![]));
+        let complain = Arc::clone(&complaints);
         let thread = std::thread::Builder::new()
             .name("logs".into())
             .spawn(move || {
@@ -78,16 +81,26 @@ impl Logs {
                     // What was written before the end was asked for is told.
                     let last = ended.load(Ordering::Acquire);
                     let mut give = |path: &Path, line: &[u8], cut| give(&tell, &missed, path, line, cut);
+                    let mut unread = 0;
+                    for source in &mut sources {
+                        if last {
+                            unread += u64::from(!source.finish(&mut give));
+                        } else {
+                            source.read(&mut give);
+                        }
+                        if let Some(complaint) = source.complaint() {
+                            complain.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
+                        }
+                    }
                     if last {
-                        sources.iter_mut().for_each(|source| source.finish(&mut give));
+                        missed.fetch_add(unread, Ordering::Relaxed);
                         return;
                     }
-                    sources.iter_mut().for_each(|source| source.read(&mut give));
                     std::thread::park_timeout(OFTEN);
                 }
             })
             .map_err(Error::Thread)?;
-        Ok(Logs { lines, lost, stop, thread: Some(thread) })
+        Ok(Logs { lines, lost, complaints, stop, thread: Some(thread) })
     }
 
     /// The records of the lines since the last time.
@@ -106,7 +119,12 @@ impl Logs {
         self.records()
     }
 
-    /// Lines for which there was no room.
+    /// What could not be read since the last time, and why.
+    pub fn complaints(&self) -> Vec<String> {
+        std::mem::take(&mut self.complaints.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lines for which there was no room; and one for each log of which there was more than could be read at the end.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
@@ -182,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let is = |path: &Path| Logs::start(&[path.to_path_buf()]).unwrap_err().to_string();
         assert!(is(folder.path()).ends_with("is a folder: a log is a file or a pipe"));
-        assert!(is(&folder.path().join("none")).ends_with("No such file or directory (os error 2)"));
+        assert!(is(&folder.path().join("none")).ends_with("none can not be read"));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(crate) struct Source {
     /// So far it was read.
     position: u64,
     line: Line,
+    /// It could not be read when it was last tried.
+    failing: bool,
+    complaint: Option<String>,
 }
 
 /// A line, as far as it is there.
@@ -50,17 +53,38 @@ impl Source {
         let piped = metadata.file_type().is_fifo() || metadata.file_type().is_char_device();
         let position = if piped { 0 } else { file.seek(SeekFrom::End(0)).map_err(wrong)? };
         let place = (!piped).then(|| place(&metadata));
-        Ok(Source { path: path.to_path_buf(), file, place, position, line: Line::default() })
+        Ok(Source {
+            path: path.to_path_buf(),
+            file,
+            place,
+            position,
+            line: Line::default(),
+            failing: false,
+            complaint: None,
+        })
     }
 
-    /// Gives each line that was added.
-    pub(crate) fn read(&mut self, give: &mut Give<'_>) {
+    /// What is to be said of it since the last time.
+    pub(crate) fn complaint(&mut self) -> Option<String> {
+        self.complaint.take()
+    }
+
+    /// Said once, until it can be read again.
+    fn fail(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            self.complaint = Some(format!("{} can not be read: {error}", self.path.display()));
+        }
+    }
+
+    /// Gives each line that was added; whether that was all.
+    pub(crate) fn read(&mut self, give: &mut Give<'_>) -> bool {
         if self.place.is_some() && self.file.metadata().is_ok_and(|m| m.len() < self.position) {
             // It was cut; what stands there now is new.
             self.line.end(&self.path, give);
             self.position = 0;
-            if self.file.rewind().is_err() {
-                return;
+            if let Err(error) = self.file.rewind() {
+                self.fail(&error);
+                return false;
             }
         }
         let all = self.read_file(give);
@@ -70,19 +94,29 @@ impl Source {
             && let Ok(metadata) = std::fs::metadata(&self.path)
             && metadata.is_file()
             && place(&metadata) != old
-            && let Ok(file) = File::open(&self.path)
-            && let Ok(metadata) = file.metadata()
         {
-            self.line.end(&self.path, give);
-            (self.file, self.place, self.position) = (file, Some(place(&metadata)), 0);
-            self.read_file(give);
+            match File::open(&self.path).and_then(|file| Ok((place(&file.metadata()?), file))) {
+                Ok((place, file)) => {
+                    self.line.end(&self.path, give);
+                    (self.file, self.place, self.position) = (file, Some(place), 0);
+                    return self.read_file(give);
+                }
+                // It is being made anew once more.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.fail(&error);
+                    return false;
+                }
+            }
         }
+        all
     }
 
-    /// Gives the last line, which may have no end.
-    pub(crate) fn finish(&mut self, give: &mut Give<'_>) {
-        self.read(give);
+    /// Gives the last line, which may have no end; whether there is nothing more.
+    pub(crate) fn finish(&mut self, give: &mut Give<'_>) -> bool {
+        let all = self.read(give);
         self.line.end(&self.path, give);
+        all
     }
 
     /// Gives the lines up to the file's end; whether it got there.
@@ -94,9 +128,15 @@ impl Source {
                 Ok(0) => return true,
                 Ok(read) => read,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // Of a pipe, nothing is there for now. What can not be read now may be readable later.
-                Err(_) => return true,
+                // Of a pipe, nothing is there for now.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return true,
+                // What can not be read now may be readable later.
+                Err(e) => {
+                    self.fail(&e);
+                    return false;
+                }
             };
+            self.failing = false;
             seen += read;
             self.position += read as u64;
             self.line.add(piece.get(..read).unwrap_or_default(), &self.path, give);
@@ -184,6 +224,25 @@ mod tests {
         assert_eq!(lines(&mut source), whole(&[]));
         append(&path, "six\n");
         assert_eq!(lines(&mut source), whole(&["six"]));
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_said_once_until_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        append(&path, "");
+        let mut source = Source::open(&path).unwrap();
+        // Reading a folder fails.
+        source.file = File::open(folder.path()).unwrap();
+        let said = format!("{} can not be read: Is a directory (os error 21)", path.display());
+        assert!(!source.read_file(&mut |_, _, _| {}));
+        assert_eq!(source.complaint(), Some(said));
+        assert!(!source.finish(&mut |_, _, _| {}), "what is not read is counted");
+        assert_eq!(source.complaint(), None);
+        source.file = File::open(&path).unwrap();
+        append(&path, "one\n");
+        assert_eq!(lines(&mut source), whole(&["one"]));
+        assert!(!source.failing);
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl Helpers {
         options: &Watch,
         selection: &Selection,
         artifacts: Option<&capture::Options>,
+        lines: Option<Lines>,
         features: &Features,
     ) -> anyhow::Result<Helpers> {
         use anyhow::Context as _;
@@ -126,16 +127,7 @@ impl Helpers {
                 .context("starting the thread that reads shared objects")?;
             all.push(Box::new(Objects { reader, silent }));
         }
-        let wanted = selection.contains(log_line::EVENT_ID);
-        if wanted || !options.logs.is_empty() {
-            let logs = Logs::start(&options.logs).context("--log-source")?;
-            let complaint = match (wanted, options.logs.is_empty()) {
-                (true, true) => Some("there will be no log_line (no --log-source names a log)"),
-                (false, false) => Some("--log-source is read for nothing (nobody asks for log_line)"),
-                _ => None,
-            };
-            all.push(Box::new(Lines { logs, complaint }));
-        }
+        all.extend(lines.map(|lines| Box::new(lines) as Box<dyn Helper>));
         if let Some(options) = artifacts {
             all.push(Box::new(Capture::start(options)?));
         }
@@ -328,9 +320,25 @@ impl Helper for Objects {
 }
 
 /// Lines of logs.
-struct Lines {
+pub(crate) struct Lines {
     logs: Logs,
     complaint: Option<&'static str>,
+}
+
+impl Lines {
+    /// Begins to read those that there are, or says that there are none that could be wanted.
+    pub(crate) fn start(options: &Watch, selection: &Selection) -> anyhow::Result<Option<Lines>> {
+        use anyhow::Context as _;
+        let wanted = selection.contains(log_line::EVENT_ID);
+        let complaint = match (wanted, options.logs.is_empty()) {
+            (false, true) => return Ok(None),
+            (true, true) => Some("there will be no log_line (no --log-source names a log)"),
+            (false, false) => Some("--log-source is read for nothing (nobody asks for log_line)"),
+            (true, false) => None,
+        };
+        let logs = Logs::start(&options.logs).context("--log-source")?;
+        Ok(Some(Lines { logs, complaint }))
+    }
 }
 
 impl Helper for Lines {
@@ -347,7 +355,7 @@ impl Helper for Lines {
     }
 
     fn complaints(&mut self) -> Vec<String> {
-        self.complaint.take().map(str::to_owned).into_iter().collect()
+        self.complaint.take().map(str::to_owned).into_iter().chain(self.logs.complaints()).collect()
     }
 }
 

@@ -26,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use stacks::Stacks;
 
 use crate::cli::{Colour, Enrichment, Watch};
-use crate::helpers::{self, Helpers, Seen};
+use crate::helpers::{self, Helpers, Lines, Seen};
 use crate::policies::{self, Files};
 use crate::{artifacts, container, control, detectors, lost, resolved, scope};
 
@@ -64,6 +64,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // What is shown, and what detectors look at.
     let needed = needed(&policies, &in_force);
     let artifacts = artifacts::options(options, &selection)?;
+    let lines = Lines::start(options, &needed)?;
     let outputs = open_outputs(options)?;
     let control = open_control(options)?;
     // With policies to be read again, a hang-up asks for that; otherwise it ends the watch, as it does everything else.
@@ -116,7 +117,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     };
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
     let dissector = Dissector::new(|event| needed.contains(event) || answers(event));
-    let helpers = Helpers::start(options, &needed, artifacts.as_ref(), &features)?;
+    let helpers = Helpers::start(options, &needed, artifacts.as_ref(), lines, &features)?;
     let mut pipeline = Pipeline {
         context,
         selection,

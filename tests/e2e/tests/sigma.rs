@@ -184,6 +184,7 @@ fn lines(_: &str) {
     // What can not be read is said before anything is loaded.
     let (status, _, err) = run(&["watch", "--log-source", dir.path().to_str().unwrap()]);
     assert!(!status.success() && err.contains("is a folder: a log is a file or a pipe"), "{err}");
+    assert!(!err.contains("watching"), "{err}");
 }
 
 /// Rules of what services log: of the service, and of no other.

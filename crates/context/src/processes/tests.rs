@@ -44,6 +44,26 @@ fn a_child_takes_over_what_fork_copies() {
 }
 
 #[test]
+fn a_pid_is_that_of_who_had_it_last() {
+    let mut t = Processes::new(2);
+    let (first, second, other) = (key(5, 10), key(5, 30), key(6, 20));
+    t.seen(&sighting(first, None, "first"));
+    t.seen(&sighting(second, None, "second"));
+    assert_eq!(t.by_pid(5).map(Process::key), Some(second));
+    // Neither what leaves the table is found, nor is anything kept of it.
+    t.exit(&sighting(second, None, "second"), 40);
+    t.seen(&sighting(other, None, "other"));
+    assert_eq!((t.by_pid(5).is_none(), t.by_pid(6).map(Process::key)), (true, Some(other)));
+    t.exit(&sighting(first, None, "first"), 50);
+    t.seen(&sighting(key(5, 60), None, "third"));
+    assert_eq!(t.by_pid(5).map(Process::key), Some(key(5, 60)));
+    // One that began before and is heard of late, in the place of the newest.
+    t.exit(&sighting(key(5, 60), None, "third"), 70);
+    t.seen(&sighting(key(5, 55), None, "late"));
+    assert_eq!((t.by_pid(5).map(Process::key), t.by_pid.len()), (Some(key(5, 55)), 2));
+}
+
+#[test]
 fn a_program_whose_execution_was_lost_is_unknown() {
     let mut t = Processes::default();
     let (a, b) = (sighting(key(1, 10), None, "sh"), key(2, 20));
