@@ -66,6 +66,26 @@ struct unwind {
 	u32 whole; /* the chain came to its end */
 };
 
+/* Bytes of values that sieves compare (sieve.h): of numbers, addresses and names; of texts from their beginning, and from their end. */
+#define SHORT_BYTES 16
+#define LONG_BYTES 240
+#define SUFFIX_BYTES 64
+
+struct long_key {
+	u32 bits; /* of what follows */
+	u32 column;
+	u8 bytes[LONG_BYTES];
+};
+
+/* Where sifting a record has come to (sieve.h). */
+struct sieving {
+	u64 classes;	     /* that may still be met */
+	u32 at;		     /* the field at hand */
+	u32 place;	     /* of the next column that asks of it, and 1; 0: none has asked yet */
+	u64 end[SUFFIX_BYTES / 8]; /* of a text */
+	struct long_key key;
+};
+
 #define MAX_SLOTS 8
 
 struct slot {
@@ -77,16 +97,10 @@ struct slot {
 	struct walk walk;
 	struct compare compare;
 	struct unwind unwind;
+	struct sieving sieving;
 	u8 path[PATH_BYTES + NAME_BYTES];
 	struct record_header header;
 	u8 data[];
-};
-
-/* Everything that user space decides before the programs are loaded. Mirrored in crates/sensor. */
-enum scope_mode {
-	SCOPE_OFF = 0,
-	SCOPE_ONLY = 1,
-	SCOPE_EXCEPT = 2,
 };
 
 /* Packets of these kinds are captured. */
@@ -102,6 +116,7 @@ enum captured {
 	CAPTURED_HTTP = 1 << 8, /* connections, from their first head on */
 };
 
+/* Everything that user space decides before the programs are loaded. Mirrored in crates/sensor. */
 struct config {
 	u32 self;	  /* process left out, 0: none */
 	u32 slots;	  /* for each CPU, in each lane; at most MAX_SLOTS */
@@ -115,7 +130,6 @@ struct config {
 	u32 capture;	  /* bytes that are captured of what a packet carries, behind its headers */
 	u32 captured;	  /* which packets are captured: enum captured */
 	u32 unclaimed;	  /* 1: slots are used without a claim, as the controls of `tarsius torture` do */
-	u32 uid, pid, tid, comm, mnt_ns, pid_ns; /* enum scope_mode */
 	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
 };
 const volatile struct config cfg;
@@ -295,12 +309,13 @@ static __always_inline enum outcome slot_submit(struct run *run)
 }
 
 static __always_inline void put_user_stack(struct run *run);
+static __always_inline bool is_wanted(struct run *run);
 
 /* Ends a run: submits what is to be submitted, gives the slot back, counts the outcome. Every entry ends with it. */
 static __always_inline void run_end(struct run *run)
 {
 	if (run->slot) {
-		if (run->submit) {
+		if (run->submit && is_wanted(run)) {
 			/* The verifier sees the constant: without the option nothing of it is there. */
 			if (cfg.user_stack)
 				put_user_stack(run);

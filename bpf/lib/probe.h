@@ -25,8 +25,9 @@
 #include "record.h"
 #include "lane.h"
 #include "task.h"
-#include "scope.h"
 #include "field.h"
+#include "sieve.h"
+#include "scope.h"
 #include "path.h"
 #include "syscall.h"
 #include "caller.h"
@@ -75,7 +76,7 @@ static __always_inline bool claim(struct run *run, u16 event)
 {
 	struct task_struct *task = current_task();
 
-	if (!in_scope(task) || !slot_claim(run))
+	if (!in_scope(task, event, 0, false) || !slot_claim(run))
 		return false;
 	put_header(run, event);
 	put_current(run, task);
@@ -106,31 +107,48 @@ static __always_inline bool claim_anyone(struct run *run, u16 event)
 
 #define MAX_ERRNO 4095
 
-/* The same for an event of a system call: with the call's number, and its return value at its exit. */
-static __always_inline bool claim_call(struct run *run, const struct call *call, u16 event)
+/* What the caller sees of what its call returned: of one of 32 bits so many, negative only where it is an error. */
+static __always_inline s64 told_return(const struct call *call)
+{
+	if (call->number < COMPAT_BASE)
+		return call->ret;
+	return (u32)call->ret >= (u32)-MAX_ERRNO ? (s64)(s32)call->ret : (u32)call->ret;
+}
+
+/* At a call's entry: what it will return is not known. */
+static __always_inline bool entry_in_scope(const struct call *call, u16 event)
+{
+	return in_scope(call->task, event, 0, false);
+}
+
+/* A record of a system call, of which it was asked whether it is in scope. */
+static __always_inline bool claim_record(struct run *run, const struct call *call, u16 event)
 {
 	struct record_header *header;
 
-	if (!in_scope(call->task) || !slot_claim(run))
+	if (!slot_claim(run))
 		return false;
 	put_header(run, event);
 	header = &run->slot->header;
 	put_current(run, call->task);
 	header->syscall = call->number & (COMPAT_BASE - 1);
 	header->flags |= RECORD_SYSCALL | RECORD_RETURN;
-	header->ret = call->ret;
-	if (call->number >= COMPAT_BASE) {
+	header->ret = told_return(call);
+	if (call->number >= COMPAT_BASE)
 		header->flags |= RECORD_COMPAT;
-		/* What the caller sees: 32 bits, negative only where it is an error. */
-		header->ret = (u32)call->ret >= (u32)-MAX_ERRNO ? (s64)(s32)call->ret : (u32)call->ret;
-	}
 	return true;
+}
+
+/* The same for an event of a system call: with the call's number, and its return value at its exit. */
+static __always_inline bool claim_call(struct run *run, const struct call *call, u16 event)
+{
+	return in_scope(call->task, event, told_return(call), true) && claim_record(run, call, event);
 }
 
 /* The same at the call's entry: it has no return value yet. */
 static __always_inline bool claim_entry(struct run *run, const struct call *call, u16 event)
 {
-	if (!claim_call(run, call, event))
+	if (!entry_in_scope(call, event) || !claim_record(run, call, event))
 		return false;
 	run->slot->header.flags &= ~RECORD_RETURN;
 	return true;

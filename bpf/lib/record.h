@@ -8,6 +8,9 @@
 
 #define COMM_BYTES 16
 
+#define AF_INET 2
+#define AF_INET6 10
+
 /* Whose identity the header carries. */
 enum origin {
 	ORIGIN_CURRENT = 0, /* the task that ran when the event happened */

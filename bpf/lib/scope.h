@@ -1,27 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Is this task in scope? Decided before a slot is claimed. Only what is necessary is asked here: user space checks the whole scope
- * again, so what a list here can not say costs a record, never an event.
+ * May this be wanted? Decided before a slot is claimed as far as the task decides it. Only what is necessary is asked here: user space checks
+ * all of it again, so what can not be said here costs a record, never an event.
  */
 #pragma once
-
-/* clang-format off */
-#define DEFINE_LIST(name, bytes)                                                                   \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(map_flags, BPF_F_RDONLY_PROG);                                              \
-		__uint(max_entries, 1024);                                                         \
-		__uint(key_size, bytes);                                                           \
-		__uint(value_size, 1);                                                             \
-	} name SEC(".maps")
-/* clang-format on */
-
-DEFINE_LIST(cfg_uids, 4);
-DEFINE_LIST(cfg_pids, 4);
-DEFINE_LIST(cfg_tids, 4);
-DEFINE_LIST(cfg_comms, COMM_BYTES);
-DEFINE_LIST(cfg_mnt_namespaces, 4);
-DEFINE_LIST(cfg_pid_namespaces, 4);
 
 /*
  * The watched trees that a process is in: by its pid, one word with a bit for each tree, so that a reader in another lane sees it
@@ -81,55 +63,32 @@ static __always_inline bool is_in_trees(u32 pid)
 	return asked && asked->all && (trees_of(pid) & asked->all) == asked->all;
 }
 
-static __always_inline bool list_admits(void *list, const void *key, u32 mode)
+/* The current task is not what Tarsius leaves out, and is in the trees that are watched. */
+static __always_inline bool is_watched(void)
 {
-	if (mode == SCOPE_OFF)
-		return true;
-	return !!bpf_map_lookup_elem(list, key) == (mode == SCOPE_ONLY);
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	return !(pid == cfg.self && cfg.self) && trees_admit(pid);
 }
 
-/* The current task is not what Tarsius leaves out, and may be in scope. */
-static __always_inline bool in_scope(struct task_struct *task)
+/*
+ * An event of the current task may be wanted, for all that can be known before it is looked at; at a call's exit with `returns`, by what it
+ * has returned. In the place of a worker of io_uring stands who submitted (put_submitter): the record says who that is.
+ */
+static __always_inline bool in_scope(struct task_struct *task, u16 event, s64 ret, bool returns)
 {
-	u64 pid_tgid = bpf_get_current_pid_tgid();
-	u32 pid = pid_tgid >> 32;
+	struct sieve *sieve;
 
-	if (pid == cfg.self && cfg.self)
+	if (!is_watched())
 		return false;
-	if (!trees_admit(pid))
-		return false;
-	if (!list_admits(&cfg_pids, &pid, cfg.pid))
-		return false;
-	if (cfg.tid != SCOPE_OFF) {
-		u32 tid = pid_tgid;
+	sieve = sieve_of(event);
+	return !sieve || FROM_TASK(task, flags) & PF_IO_WORKER || classes_of_task(sieve, task, ret, returns);
+}
 
-		if (!list_admits(&cfg_tids, &tid, cfg.tid))
-			return false;
-	}
-	if (cfg.uid != SCOPE_OFF) {
-		u32 uid = bpf_get_current_uid_gid();
+/* The record may be wanted: asked of each before it is submitted. */
+static __always_inline bool is_wanted(struct run *run)
+{
+	struct sieve *sieve = sieve_of(run->slot->header.event);
 
-		if (!list_admits(&cfg_uids, &uid, cfg.uid))
-			return false;
-	}
-	if (cfg.comm != SCOPE_OFF) {
-		char comm[COMM_BYTES] = {};
-
-		bpf_get_current_comm(comm, sizeof(comm));
-		if (!list_admits(&cfg_comms, comm, cfg.comm))
-			return false;
-	}
-	if (cfg.mnt_ns != SCOPE_OFF) {
-		u32 ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
-
-		if (!list_admits(&cfg_mnt_namespaces, &ns, cfg.mnt_ns))
-			return false;
-	}
-	if (cfg.pid_ns != SCOPE_OFF) {
-		u32 ns = pid_namespace_of(BPF_CORE_READ(task, thread_pid));
-
-		if (!list_admits(&cfg_pid_namespaces, &ns, cfg.pid_ns))
-			return false;
-	}
-	return true;
+	return !sieve || may_pass(run->slot, sieve);
 }

@@ -3,8 +3,6 @@
 #pragma once
 
 #define AF_UNIX 1
-#define AF_INET 2
-#define AF_INET6 10
 #define AF_VSOCK 40
 #define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6

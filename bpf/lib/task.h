@@ -2,6 +2,7 @@
 /* Who: the identity of a task, as the kernel has it. */
 #pragma once
 
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 
 /*
@@ -162,8 +163,6 @@ static __always_inline void put_task(struct record_header *header, struct task_s
 	if (FROM_TASK(task, flags) & PF_KTHREAD)
 		header->flags |= RECORD_KTHREAD;
 }
-
-#define PF_IO_WORKER 0x00000010
 
 /*
  * A worker of io_uring is a thread of the process for which it works, of the kernel's making: in its place stands the thread that submitted. The

@@ -443,13 +443,13 @@ static __always_inline void put_kind(struct run *run, u8 index, enum mapping_kin
  * Where a call comes from is not known: another thread changes the mappings. Counted, where it would be told. That nothing is mapped there is known,
  * and told: the kernel does not ask for a stack.
  */
-static __always_inline bool is_lost(struct run *run, const struct call *call, u64 address, struct mapping *found)
+static __always_inline bool is_lost(struct run *run, const struct call *call, u16 event, u64 address, struct mapping *found)
 {
 	long error = find_mapping(address, found);
 
 	if (!error || error == -ENOENT)
 		return false;
-	if (in_scope(call->task))
+	if (entry_in_scope(call, event))
 		ledger_count(run, UNTRACKED);
 	return true;
 }
@@ -461,7 +461,7 @@ SYSCALL_ENTER(suspicious_syscall_source)
 	struct mapping source = {};
 	enum mapping_kind kind;
 
-	if (is_lost(run, call, ip, &source))
+	if (is_lost(run, call, EVENT(suspicious_syscall_source), ip, &source))
 		return;
 	kind = kind_of(&source);
 	if (kind == OF_FILE || kind == VDSO || !claim_entry(run, call, EVENT(suspicious_syscall_source)))
@@ -485,7 +485,7 @@ SYSCALL_ENTER(stack_pivot)
 	if (BPF_CORE_READ(task, vfork_done) ||
 	    (signal_stack && sp - signal_stack <= BPF_CORE_READ(task, sas_ss_size)))
 		return;
-	if (is_lost(run, call, sp, &stack))
+	if (is_lost(run, call, EVENT(stack_pivot), sp, &stack))
 		return;
 	kind = kind_of(&stack);
 	if (kind == MAIN_STACK || kind == THREAD_STACK || kind == GO_HEAP || !claim_entry(run, call, EVENT(stack_pivot)))

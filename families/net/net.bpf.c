@@ -18,12 +18,11 @@ struct {
 
 SYSCALL_ENTER(caller_connect)
 {
-	struct task_struct *task = call->task;
 	struct named_address named = {};
 	u32 tid = bpf_get_current_pid_tgid();
 	u32 length = call_argument(call, 2);
 
-	if (!in_scope(task))
+	if (!entry_in_scope(call, EVENT(security_socket_connect)))
 		return;
 	if (length > ADDRESS_BYTES)
 		length = ADDRESS_BYTES;
@@ -32,7 +31,7 @@ SYSCALL_ENTER(caller_connect)
 		bpf_map_delete_elem(&task_addresses, &tid);
 		return;
 	}
-	named.check = FROM_TASK(task, start_boottime);
+	named.check = FROM_TASK(call->task, start_boottime);
 #pragma clang loop unroll(full)
 	for (u32 i = 0; i < ADDRESS_BYTES / 8; i++)
 		named.check = sum_word(named.check, named.words[i]);
@@ -763,7 +762,7 @@ SYSCALL_EXIT(socket_dup_received)
 {
 	struct received at = {.call = *call};
 
-	if (call->ret < 0 || !in_scope(call->task))
+	if (call->ret < 0 || !in_scope(call->task, EVENT(socket_dup), call->ret, true))
 		return;
 	at.message = call_argument(call, 1);
 	at.messages_left = forget_here(CALL_IS(call, recvmmsg) ? call->ret : 1);

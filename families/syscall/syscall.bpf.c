@@ -453,14 +453,13 @@ SYSCALL_ENTER(syscall_entry)
 	if (!form || !form->event)
 		return;
 	if (form->flags & CALL_NEVER_RETURNS) {
-		if (!claim_call(run, call, form->event))
+		if (!claim_entry(run, call, form->event))
 			return;
-		run->slot->header.flags &= ~RECORD_RETURN;
 		put_arguments(run->slot, call, form, TOO_LATE, ALL_ARGUMENTS);
 		submit(run);
 		return;
 	}
-	if (!(form->flags & CALL_EXECUTES) && !in_scope(call->task))
+	if (!(form->flags & CALL_EXECUTES) && !entry_in_scope(call, form->event))
 		return;
 	if (!slot_claim(run))
 		return;

@@ -8,6 +8,7 @@ use event::{Finding, Output};
 use expr::{Index, Term, Truth};
 use policy::{Evidence, Selection, Slot, Store};
 use rustc_hash::FxHashMap;
+use sieve::Alternative;
 
 use crate::absence::Absences;
 use crate::correlation::{Before, Groups, Mark, Measure};
@@ -140,6 +141,17 @@ impl Detectors {
             terms.for_each(|term| term.asks(&mut show));
         }
         asked
+    }
+
+    /// The ways for an event to be looked at by them, as far as the kernel can look at it.
+    pub fn alternatives(&self, event: &catalogue::Event) -> Vec<Alternative> {
+        let looks = self.all.iter().flat_map(|d| &d.detector.looks);
+        let of_event = looks.filter(|look| matches!(look.of, Of::Event(of) if of.id == event.id));
+        let slot = |slot: &In| match slot {
+            In::Event(slot) => Some(*slot),
+            In::Output(_) => None,
+        };
+        of_event.flat_map(|look| policy::alternatives(event, look.condition.as_ref(), slot).0).collect()
     }
 
     /// The events that they look at.

@@ -27,6 +27,7 @@
 //! - `basename`, `dirname`, `lower`, `upper`, `trim`, `replace`, `split`, `join`, as Tracee's detectors have them.
 
 mod ast;
+mod bounds;
 mod check;
 mod error;
 mod eval;
@@ -42,6 +43,7 @@ mod value;
 mod tests;
 
 pub use ast::{Binary, Expr, Kind, Literal, Span, Unary};
+pub use bounds::{Bounds, Is, Place};
 pub use check::{Field, Schema, Stored, compile, compile_value};
 pub use error::Error;
 pub use eval::{Condition, Subject, Term, Truth};

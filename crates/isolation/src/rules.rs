@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::btf::Definition;
 use crate::image::{Image, Map};
 use crate::reach::{Reach, Way};
 use crate::scope;
@@ -12,6 +13,8 @@ const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 
 const ARRAY: u32 = 2;
 const PROG_ARRAY: u32 = 3;
+/// Which holds maps: the kernel lets no program write to it, and refuses the flag that says so.
+const ARRAY_OF_MAPS: u32 = 12;
 /// `PERCPU_HASH`, `PERCPU_ARRAY`, `LRU_PERCPU_HASH`, `PERCPU_CGROUP_STORAGE`.
 const PER_CPU: [u32; 4] = [5, 6, 10, 21];
 
@@ -91,7 +94,10 @@ fn definition(map: &Map) -> Vec<Rule> {
     if kind == PROG_ARRAY && !config {
         rules.push(Rule::ProgramArrayNotConfig);
     }
-    if config && kind != PROG_ARRAY && every().any(|map| map.flags & BPF_F_RDONLY_PROG == 0) {
+    let writable = |map: &Definition| {
+        map.flags & BPF_F_RDONLY_PROG == 0 && ![PROG_ARRAY, ARRAY_OF_MAPS].contains(&map.kind)
+    };
+    if config && every().any(writable) {
         rules.push(Rule::WritableConfig);
     }
     if name == SCOPE_TREE {

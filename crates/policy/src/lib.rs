@@ -1,7 +1,7 @@
 //! Which events, and of whom.
 //!
 //! [`Selection`] says which events are wanted (`--events`), [`Scope`] whose (`--scope`). Both are parsed once, and give the
-//! kernel what it can decide before a record is built: [`Selection::iter`] and [`Scope::kernel`]. User space decides
+//! kernel what it can decide before a record is built: [`Selection::iter`] and [`Policies::sieve`]. User space decides
 //! again, and wholly: [`Selection::contains`] and [`Scope::matches`].
 //!
 //! A [`Policy`] is a scope and rules: events, with conditions on their fields and on who did it ([`Fields`], in the language
@@ -18,8 +18,10 @@ mod schema;
 mod scope;
 mod selection;
 mod set;
+mod sieve;
 mod stores;
 
+pub use crate::sieve::alternatives;
 pub use error::Error;
 pub use fields::{ABOUT, About, Evidence, Facts, Fields, Part, Slot};
 pub use file::{
@@ -30,7 +32,7 @@ pub use filter::{in_scope, together, translate as filter};
 pub use recorded::{Line, LineError, Recorded, Seen, recorded};
 pub use replay::{Expectations, Expected, Outcome, replay};
 pub use schema::schema;
-pub use scope::{KernelScope, List, Scope};
+pub use scope::{Scope, Trees};
 pub use selection::{ALIASES, Selection};
 pub use set::{Cause, Matched, Policies, Suppressed, Whose};
 pub use stores::{STORES, Store};

@@ -14,6 +14,16 @@ impl Pattern {
         (!self.0.contains(&b'*')).then_some(&self.0)
     }
 
+    /// What a text must begin with, if that is all that is asked.
+    pub(crate) fn start(&self) -> Option<&[u8]> {
+        self.0.strip_suffix(b"*").filter(|start| !start.contains(&b'*'))
+    }
+
+    /// What it begins with, up to its first wildcard.
+    pub(crate) fn literal(&self) -> &[u8] {
+        self.0.split(|&b| b == b'*').next().unwrap_or_default()
+    }
+
     /// Keeps at most so many bytes of a text without wildcard.
     pub(crate) fn cut_exact(mut self, bytes: usize) -> Pattern {
         if self.exact().is_some() {

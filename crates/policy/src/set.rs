@@ -9,9 +9,11 @@ use context::Context;
 use event::Event;
 use expr::{Condition, Index, Truth, Value};
 use rustc_hash::{FxHashMap, FxHasher};
+use sieve::Alternative;
 
 use crate::file::{Dedupe, Limit};
-use crate::{Error, Facts, KernelScope, Policy, Scope, Selection, Slot, Store};
+use crate::sieve::alternatives;
+use crate::{Error, Facts, Policy, Scope, Selection, Slot, Store, Trees};
 
 /// Most events that [`Dedupe`] of one rule remembers: when there are more, the oldest are forgotten, and told again.
 const REMEMBERED: usize = 4096;
@@ -44,6 +46,7 @@ struct InForce {
 #[derive(Debug)]
 struct Compiled {
     policy: usize,
+    event: u16,
     condition: Option<Arc<Condition<Slot>>>,
     /// What makes events alike.
     by: Vec<expr::Term<Slot>>,
@@ -227,7 +230,7 @@ impl Policies {
                     }
                     let by = rule.dedupe.iter().flat_map(|d| &d.by).find(|(e, _)| e.id == event.id);
                     let by = by.map(|(_, terms)| terms.clone()).unwrap_or_default();
-                    set.rules.push(Compiled { policy: number, condition, by, state });
+                    set.rules.push(Compiled { policy: number, event: event.id, condition, by, state });
                 }
             }
             set.policies.push(InForce {
@@ -258,14 +261,26 @@ impl Policies {
         asked
     }
 
-    /// What the kernel can decide for all of them together: see [`Scope::kernel`].
-    pub fn kernel(&self) -> KernelScope {
-        let each = self.policies.iter().map(|p| p.scope.kernel());
-        let union = each.reduce(|mut a, b| {
-            a.or(b);
-            a
-        });
-        union.unwrap_or_default()
+    /// The trees that the kernel must look for, for all of them together.
+    pub fn trees(&self) -> Trees {
+        let each = self.policies.iter().map(|p| p.scope.trees());
+        each.reduce(Trees::or).unwrap_or_default()
+    }
+
+    /// The ways for an event to be wanted, or to be undecided, as far as the kernel can look at them.
+    pub fn alternatives(&self, event: &catalogue::Event) -> Vec<Alternative> {
+        // Whoever meets a scope that follows is followed, by whatever event it is met.
+        if !self.following.is_empty() {
+            return vec![Alternative::default()];
+        }
+        let mut all = vec![];
+        for rule in self.rules.iter().filter(|rule| rule.event == event.id) {
+            let Some(policy) = self.policies.get(rule.policy) else { continue };
+            let scope = policy.scope.sieve();
+            let (ways, _) = alternatives(event, rule.condition.as_deref(), |slot| Some(*slot));
+            all.extend(ways.iter().map(|way| scope.and(way)));
+        }
+        all
     }
 
     /// The words of processes that are in trees that any of them watches: see [`Scope::seeds`].

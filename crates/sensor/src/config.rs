@@ -4,19 +4,6 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use crate::Error;
 
-/// How a list of the kernel's scope is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u32)]
-pub enum Mode {
-    /// The list says nothing.
-    #[default]
-    Off = 0,
-    /// Only what is on the list is in scope.
-    Only = 1,
-    /// What is on the list is not in scope.
-    Except = 2,
-}
-
 /// `struct config`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
@@ -32,12 +19,6 @@ pub(crate) struct Config {
     pub(crate) capture: u32,
     pub(crate) captured: u32,
     pub(crate) unclaimed: bool,
-    pub(crate) uid: Mode,
-    pub(crate) pid: Mode,
-    pub(crate) tid: Mode,
-    pub(crate) comm: Mode,
-    pub(crate) mnt_ns: Mode,
-    pub(crate) pid_ns: Mode,
     pub(crate) events: Vec<u8>,
 }
 
@@ -56,12 +37,6 @@ impl Config {
             self.capture,
             self.captured,
             u32::from(self.unclaimed),
-            self.uid as u32,
-            self.pid as u32,
-            self.tid as u32,
-            self.comm as u32,
-            self.mnt_ns as u32,
-            self.pid_ns as u32,
         ];
         words.iter().flat_map(|w| w.to_ne_bytes()).chain(self.events.iter().copied()).collect()
     }

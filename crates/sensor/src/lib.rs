@@ -10,6 +10,7 @@ mod load;
 pub mod merge;
 pub mod plan;
 pub mod ring;
+mod sieves;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -23,8 +24,8 @@ use libbpf_rs::btf::types::Enum;
 use libbpf_rs::{MapCore as _, MapFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{ClockId, clock_gettime};
+use sieve::Sieve;
 
-pub use config::Mode;
 pub use error::Error;
 pub use ledger::{Cause, Counts, Ledger, Loss, Row};
 pub use load::{OBJECTS, is_modern, object_for};
@@ -34,23 +35,7 @@ use ledger::LaneLedger;
 use load::Loaded;
 use merge::Merge;
 use ring::Ring;
-
-/// The part of the scope that the kernel decides: lists, each with what it means.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// Real user ids.
-    pub uids: (Mode, Vec<u32>),
-    /// Processes.
-    pub pids: (Mode, Vec<u32>),
-    /// Threads.
-    pub tids: (Mode, Vec<u32>),
-    /// Command names, exact.
-    pub comms: (Mode, Vec<[u8; 16]>),
-    /// Mount namespaces.
-    pub mnt_namespaces: (Mode, Vec<u32>),
-    /// Pid namespaces.
-    pub pid_namespaces: (Mode, Vec<u32>),
-}
+use sieves::Sieves;
 
 /// How the memory in which records are built is shared out. All but [`Scratch::Claimed`] are wrong, and known to be: by them a test shows
 /// that it sees the damage.
@@ -111,8 +96,6 @@ impl Default for Capture {
 /// How to watch.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What the kernel leaves out.
-    pub scope: Scope,
     /// Bytes for all rings together.
     pub buffers: u64,
     /// How long a record waits for an older one.
@@ -146,7 +129,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            scope: Scope::default(),
             buffers: 64 << 20,
             hold: Duration::from_millis(10),
             environment: false,
@@ -184,6 +166,7 @@ pub struct Sensor {
     hold: u64,
     strays: u64,
     missed: BTreeMap<&'static str, u64>,
+    sieves: Sieves,
 }
 
 impl Sensor {
@@ -211,7 +194,16 @@ impl Sensor {
             ledgers.insert(lane, ledger.map_err(Error::system("mapping the ledger"))?);
         }
         let hold = u64::try_from(options.hold.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self { loaded, rings, ledgers, merge: Merge::default(), hold, strays: 0, missed: BTreeMap::new() })
+        Ok(Self {
+            loaded,
+            rings,
+            ledgers,
+            merge: Merge::default(),
+            hold,
+            strays: 0,
+            missed: BTreeMap::new(),
+            sieves: Sieves::default(),
+        })
     }
 
     /// How each event is taken.
@@ -259,6 +251,16 @@ impl Sensor {
             put("scope_tree", &pid.to_ne_bytes(), &trees.to_ne_bytes())?;
         }
         put("cfg_trees", &0u32.to_ne_bytes(), &[all.to_ne_bytes(), none.to_ne_bytes()].concat())
+    }
+
+    /// Has the kernel leave out what does not pass its event's sieve, from now on; events without one all pass. The new ones take the place of
+    /// the old ones at once, and when this returns, no program goes by the old ones any more.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no memory for them: everything passes then.
+    pub fn sift(&mut self, sieves: &BTreeMap<u16, Sieve>) -> Result<(), Error> {
+        self.sieves.put(&self.loaded.object, sieves)
     }
 
     /// Waits until a ring is filled to its mark, or for `timeout`. An interrupted wait is over.

@@ -123,7 +123,6 @@ fn attempt(
         }
     };
     let rings = make_rings(&object, options, &plan, cpus)?;
-    fill_scope(&object, options)?;
     let mut loaded = Loaded { plan, links: vec![], object, rings, cpus };
     fill_calls(&loaded)?;
     fill_handlers(&loaded)?;
@@ -194,12 +193,6 @@ fn set_maps(
         capture: options.capture.payload.into(),
         captured: options.capture.kinds.0,
         unclaimed: options.scratch != Scratch::Claimed,
-        uid: options.scope.uids.0,
-        pid: options.scope.pids.0,
-        tid: options.scope.tids.0,
-        comm: options.scope.comms.0,
-        mnt_ns: options.scope.mnt_namespaces.0,
-        pid_ns: options.scope.pid_namespaces.0,
         events: catalogue::EVENTS.iter().map(|e| plan.wanted(e)).collect(),
     };
     for mut map in open.maps_mut() {
@@ -320,34 +313,6 @@ fn make_rings(
         all.insert(lane, rings);
     }
     Ok(all)
-}
-
-fn fill_scope(object: &Object, options: &Options) -> Result<(), Error> {
-    let scope = &options.scope;
-    let put = |name: &str, key: &[u8], value: &[u8]| {
-        map(object, name)?
-            .update(key, value, MapFlags::ANY)
-            .map_err(Error::bpf(format!("filling the list {name}")))
-    };
-    for uid in &scope.uids.1 {
-        put("cfg_uids", &uid.to_ne_bytes(), &[1])?;
-    }
-    for pid in &scope.pids.1 {
-        put("cfg_pids", &pid.to_ne_bytes(), &[1])?;
-    }
-    for tid in &scope.tids.1 {
-        put("cfg_tids", &tid.to_ne_bytes(), &[1])?;
-    }
-    for comm in &scope.comms.1 {
-        put("cfg_comms", comm, &[1])?;
-    }
-    for ns in &scope.mnt_namespaces.1 {
-        put("cfg_mnt_namespaces", &ns.to_ne_bytes(), &[1])?;
-    }
-    for ns in &scope.pid_namespaces.1 {
-        put("cfg_pid_namespaces", &ns.to_ne_bytes(), &[1])?;
-    }
-    Ok(())
 }
 
 /// `CALLS` and `COMPAT_BASE` of `bpf/lib/syscall.h`.

@@ -1,39 +1,42 @@
-//! The scope, given to the kernel side.
+//! What the kernel decides of policies: trees and sieves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use policy::{KernelScope, List, Policies};
-use sensor::{Mode, Sensor};
+use detect::Detectors;
+use policy::{Policies, Selection};
+use sensor::Sensor;
+use sieve::Sieve;
 
 use crate::watch::Pipeline;
 
 /// Longer than records are held back for older ones.
 const SETTLE: Duration = Duration::from_millis(25);
 
-/// What the kernel can decide from the start: everything but trees, whose members are not known yet.
-pub(crate) fn lists(kernel: &KernelScope) -> sensor::Scope {
-    fn list<T: Copy>(list: &List<T>) -> (Mode, Vec<T>) {
-        match list {
-            List::Any => (Mode::Off, vec![]),
-            List::Only(values) => (Mode::Only, values.to_vec()),
-            List::Except(values) => (Mode::Except, values.to_vec()),
-        }
-    }
-    sensor::Scope {
-        uids: list(&kernel.uids),
-        pids: list(&kernel.pids),
-        tids: list(&kernel.tids),
-        comms: list(&kernel.comms),
-        mnt_namespaces: list(&kernel.mnt_ns),
-        pid_namespaces: list(&kernel.pid_ns),
-    }
+/// What the kernel leaves out of each event that policies or detectors look at. Of an event that something else goes by, too, nothing.
+fn sieves(pipeline: &Pipeline) -> BTreeMap<u16, Sieve> {
+    let sieve = |event: &catalogue::Event| {
+        let mut ways = pipeline.policies.alternatives(event);
+        ways.extend(pipeline.detectors.alternatives(event));
+        Some((event.id, Sieve::new(ways)?))
+    };
+    catalogue::EVENTS.iter().filter(|e| !pipeline.whole.contains(&e.id)).filter_map(sieve).collect()
 }
 
 /// Finds the members of the watched trees, now that every process is known, and tells them to the kernel. A process born while this goes
 /// on may be missed by the kernel but not by the rings, so it is done again until nothing is new.
 pub(crate) fn begin(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
     pipeline.policies.begin(&mut pipeline.context)?;
-    trees(pipeline, sensor)
+    trees(pipeline, sensor)?;
+    sift(pipeline, sensor);
+    Ok(())
+}
+
+/// Gives the kernel the sieves of the policies and detectors in force. Without them it leaves out nothing.
+fn sift(pipeline: &Pipeline, sensor: &mut Sensor) {
+    if let Err(error) = sensor.sift(&sieves(pipeline)) {
+        eprintln!("tarsius: the kernel leaves out nothing of what policies do not want: {error}");
+    }
 }
 
 /// Makes the policies in force others, between two events: each is judged wholly by the old ones or by the new ones. If the new ones can not
@@ -42,25 +45,30 @@ pub(crate) fn change(
     pipeline: &mut Pipeline,
     sensor: &mut Sensor,
     mut policies: Policies,
+    detectors: Detectors,
+    selection: Selection,
 ) -> anyhow::Result<()> {
     if let Err(error) = policies.begin(&mut pipeline.context) {
         policies.end(&mut pipeline.context);
         return Err(error.into());
     }
-    // What the kernel leaves out for the old ones, the new ones may want: from here on it leaves out nothing (its lists are empty where policies
-    // may change). What happened before is the old ones'.
+    // What the kernel leaves out for the old ones, the new ones may want: from here on it leaves out nothing. What happened before is the old
+    // ones'.
     sensor.watch_trees(&[], 0, 0)?;
+    sensor.sift(&BTreeMap::new())?;
     std::thread::sleep(SETTLE);
     while !sensor.drain(|record| pipeline.take(record)) {}
     pipeline.settle();
-    pipeline.replace(policies);
-    trees(pipeline, sensor)
+    pipeline.replace(policies, detectors, selection);
+    trees(pipeline, sensor)?;
+    sift(pipeline, sensor);
+    Ok(())
 }
 
 /// Tells the kernel the members of the watched trees.
 fn trees(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
-    let kernel = pipeline.policies.kernel();
-    if kernel.tree_all | kernel.tree_none == 0 {
+    let watched = pipeline.policies.trees();
+    if watched.all | watched.none == 0 {
         return Ok(());
     }
     let mut told = vec![];
@@ -74,7 +82,7 @@ fn trees(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
         std::thread::sleep(SETTLE);
         sensor.drain(|record| pipeline.take(record));
         pipeline.settle();
-        sensor.watch_trees(&[], kernel.tree_all, kernel.tree_none)?;
+        sensor.watch_trees(&[], watched.all, watched.none)?;
         told = seeds;
     }
 }

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_capture, net_packet_dns_response,
-    sched_process_exec, sched_process_exit, sched_process_fork,
+    net_packet_raw, sched_process_exec, sched_process_exit, sched_process_fork,
 };
 use context::{Change, Clock, Container, Context};
 use detect::{Detectors, Found};
@@ -82,8 +82,6 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     }
     let context = Context::new()?;
     let sensor_options = sensor::Options {
-        // The kernel's lists are fixed once they are loaded; policies that come later may want more.
-        scope: if options.policy.is_empty() { scope::lists(&policies.kernel()) } else { Default::default() },
         buffers: options.buffers,
         environment: options.enrichment.contains(&Enrichment::Environment) || in_force.request("environment"),
         descriptor_paths: options.enrichment.contains(&Enrichment::DescriptorPaths)
@@ -118,7 +116,17 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
     let dissector = Dissector::new(|event| needed.contains(event) || answers(event));
     let helpers = Helpers::start(options, &needed, artifacts.as_ref(), lines, &features)?;
+    // What is not only for those who look at it.
+    let whole = |e: &catalogue::Event| {
+        e.always
+            || IDENTITY.contains(&e.id)
+            || e.id == net_packet_raw::EVENT_ID
+            || helpers::need(e.id, options, &needed)
+            || answers(e.id)
+            || captures(e.id)
+    };
     let mut pipeline = Pipeline {
+        whole: catalogue::EVENTS.iter().filter(|e| whole(e)).map(|e| e.id).collect(),
         context,
         selection,
         policies,
@@ -301,7 +309,9 @@ pub(crate) struct Pipeline {
     pub(crate) context: Context,
     selection: Selection,
     pub(crate) policies: Policies,
-    detectors: Detectors,
+    pub(crate) detectors: Detectors,
+    /// Events of which the kernel leaves out none, whatever policies want of them.
+    pub(crate) whole: Vec<u16>,
     /// What was found in the event at hand.
     found: Vec<Found>,
     /// How often what was found was told, by its name.
@@ -481,12 +491,13 @@ impl Pipeline {
     }
 
     /// Lets these policies judge from the next event on.
-    pub(crate) fn replace(&mut self, policies: Policies) {
+    pub(crate) fn replace(&mut self, policies: Policies, detectors: Detectors, selection: Selection) {
         let now = Clock::now();
         self.tell_suppressed(now, now);
         self.told_suppressed.clear();
         self.policies.end(&mut self.context);
-        self.policies = policies;
+        detectors::say_undecided(&self.detectors);
+        (self.policies, self.detectors, self.selection) = (policies, detectors, selection);
     }
 
     /// Reads the policies again, and puts them into force, all or none; whether they are others.
@@ -514,10 +525,7 @@ impl Pipeline {
             "for {} programs must be loaded, which is done at start only: start tarsius anew",
             more.join(", ")
         );
-        scope::change(self, sensor, new)?;
-        self.selection = selection;
-        detectors::say_undecided(&self.detectors);
-        self.detectors = new_detectors;
+        scope::change(self, sensor, new, new_detectors, selection)?;
         self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, Clock::now()));
         *hash = new_hash;
         eprintln!(

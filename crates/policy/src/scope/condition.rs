@@ -2,6 +2,7 @@
 
 use context::{Container, Context, Mark, Process, comm_bytes};
 use event::{Event, Origin};
+use sieve::{Column, Head, Values};
 
 use crate::pattern::Pattern;
 
@@ -13,6 +14,18 @@ pub(super) enum Number {
     Tid,
     MntNs,
     PidNs,
+}
+
+impl Number {
+    const fn column(self) -> Column {
+        Column::Head(match self {
+            Number::Uid => Head::Uid,
+            Number::Pid => Head::Pid,
+            Number::Tid => Head::Tid,
+            Number::MntNs => Head::MntNs,
+            Number::PidNs => Head::PidNs,
+        })
+    }
 }
 
 /// A text that a scope can ask for.
@@ -133,6 +146,37 @@ impl<'a> Subject<'a> {
 }
 
 impl Condition {
+    /// What must be so of a column for it to hold, where there is one for it.
+    pub(super) fn column(&self) -> Option<(Column, Values)> {
+        let signed = |values: Values, negate: &bool| if *negate { values.not() } else { values };
+        match self {
+            Condition::Numbers { of, list, negate } => {
+                let column = of.column();
+                let list: Vec<i128> = list.iter().map(|n| (*n).into()).collect();
+                Some((column, signed(column.numbers(&list), negate)))
+            }
+            Condition::Range { of, low, high } => {
+                let column = of.column();
+                Some((column, column.range((*low).into(), (*high).into())))
+            }
+            Condition::Texts { of: Text::Comm, list, negate } => {
+                let column = Column::Head(Head::Comm);
+                let mut any = Values::all(false);
+                for pattern in list {
+                    any = any.or(&match (pattern.exact(), pattern.start()) {
+                        (Some(text), _) => column.whole(text)?,
+                        (None, Some(start)) => column.part(start)?,
+                        // Of the rest the kernel looks at the beginning, which says less.
+                        (None, None) if *negate => continue,
+                        (None, None) => column.part(pattern.literal())?,
+                    });
+                }
+                Some((column, signed(any, negate)))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn holds(&self, subject: &Subject<'_>) -> bool {
         match self {
             Condition::Numbers { of, list, negate } => {

@@ -9,11 +9,12 @@ mod tests;
 
 use context::{Context, Mark, born};
 use event::Event;
+use sieve::Alternative;
 
 use crate::Error;
 use condition::{Condition, Subject};
 
-pub use kernel::{KernelScope, List};
+pub use kernel::Trees;
 
 /// Whose events are wanted: those that meet all of its conditions, and with `follow` those of their descendants.
 ///
@@ -146,9 +147,16 @@ impl Scope {
         !matches!(self.follow, Follow::Off)
     }
 
-    /// What the kernel can decide before it builds a record. Trees are in it from [`Scope::begin`] on.
-    pub fn kernel(&self) -> KernelScope {
-        KernelScope::new(&self.conditions, !matches!(self.follow, Follow::Off))
+    /// The trees that the kernel must look for. They are known from [`Scope::begin`] on.
+    pub fn trees(&self) -> Trees {
+        Trees::new(&self.conditions, self.follows())
+    }
+
+    /// What the kernel can decide of it by the identity that an event carries: every event in scope is so, but not only those. With `follow`,
+    /// who else is in scope depends on what an ancestor was, which user space knows.
+    pub fn sieve(&self) -> Alternative {
+        let conditions = self.conditions.iter().filter(|_| !self.follows());
+        conditions.filter_map(Condition::column).fold(Alternative::default(), |all, (c, v)| all.with(c, v))
     }
 
     /// The words of processes that are in watched trees now, by process id: for the kernel's `scope_tree`.

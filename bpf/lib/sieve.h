@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What of an event may be wanted? A bit stands for each class of what policies want. Each column (the user, a path, a port ...) tells by
+ * its value which classes may still be met: a value is looked up by its longest prefix that is known, a text by its bytes or by those of
+ * its reverse, a number and an address by their bits. Columns of who acts are asked before a slot is claimed, those of fields when the
+ * record is complete; where no class is left, the record is not submitted. What is not known passes: user space judges again.
+ *
+ * User space makes all of it (crates/sieve, which has the model), and exchanges it as a whole: programs reach the sieves of all events by
+ * the one map in cfg_sieves. Columns have numbers that are not used again, so that old and new prefixes do not meet.
+ */
+#pragma once
+
+#define COLUMNS 12
+#define HEADS 6
+#define SIEVED_FIELDS 32
+/* Each column, each field, and the end. */
+#define SIFTING_STEPS (COLUMNS + SIEVED_FIELDS + 1)
+/* A record's fields so far from its beginning pass: a bound that holds in every lane. */
+#define SIEVED_BYTES 8000
+
+enum column_kind {
+	KIND_U32 = 0,
+	KIND_I32 = 1,
+	KIND_U64 = 2,
+	KIND_I64 = 3,
+	KIND_COMM = 4,
+	KIND_START = 5,	  /* a text, from its beginning */
+	KIND_END = 6,	  /* a text, from its end */
+	KIND_ADDRESS = 7, /* of a socket address: IPv4 as IPv6 has it */
+	KIND_PORT = 8,
+};
+
+struct column {
+	u64 others; /* classes that may be met by a value that begins with nothing that is known */
+	u64 mask;   /* of a number: the bits that are asked for */
+	u32 number; /* of the column, before each of its prefixes */
+	u16 at;	    /* in the header, or in the field's payload */
+	u8 kind;
+	u8 field;
+};
+
+struct sieve {
+	u64 classes; /* 0: every record passes */
+	u32 heads;   /* so many columns are of the header, and come first */
+	u32 columns;
+	u8 first[SIEVED_FIELDS]; /* 1 more than the place of a field's first column, or 0 */
+	struct column column[COLUMNS];
+};
+
+/* By the number of the event. */
+struct sieves {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, EVENT_NUMBERS);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct sieve));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__array(values, struct sieves);
+} cfg_sieves SEC(".maps");
+
+struct short_key {
+	u32 bits; /* of what follows */
+	u32 column;
+	u8 bytes[SHORT_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1 << 20);
+	__uint(key_size, sizeof(struct short_key));
+	__uint(value_size, 8);
+} cfg_short_prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1 << 20);
+	__uint(key_size, sizeof(struct long_key));
+	__uint(value_size, 8);
+} cfg_long_prefixes SEC(".maps");
+
+#define ALL_CLASSES (~0ULL)
+
+/* The event's sieve, if it has one. */
+static __always_inline struct sieve *sieve_of(u16 event)
+{
+	u32 zero = 0, number = event;
+	void *sieves = bpf_map_lookup_elem(&cfg_sieves, &zero);
+	struct sieve *sieve = sieves ? bpf_map_lookup_elem(sieves, &number) : NULL;
+
+	return sieve && sieve->classes ? sieve : NULL;
+}
+
+static __always_inline u64 classes_of_short(const struct column *column, struct short_key *key, u32 bytes)
+{
+	u64 *classes;
+
+	key->column = column->number;
+	key->bits = 8 * (sizeof(key->column) + bytes);
+	classes = bpf_map_lookup_elem(&cfg_short_prefixes, key);
+	return classes ? *classes : column->others;
+}
+
+static __always_inline u64 classes_of_number(const struct column *column, u64 value)
+{
+	struct short_key key = {};
+
+	*(u64 *)key.bytes = bpf_cpu_to_be64(value & column->mask);
+	return classes_of_short(column, &key, sizeof(value));
+}
+
+/* Numbers with a sign stand in the order of their bits. */
+static __always_inline u64 ordered(s64 value)
+{
+	return (u64)value ^ 1ULL << 63;
+}
+
+#define HEAD_AT(member) __builtin_offsetof(struct record_header, member)
+
+/*
+ * The classes that may be met by what the current task is and, with `returns`, by what its call has returned: what can be had before a
+ * slot is claimed. The rest of the header is asked when the record is complete.
+ */
+static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *task, s64 ret, u32 returns)
+{
+	u64 classes = ALL_CLASSES;
+
+	if (!sieve)
+		return classes;
+	classes = sieve->classes;
+	for (u32 i = 0; i < HEADS; i++) {
+		struct column *column = &sieve->column[i];
+		u64 value;
+
+		if (i >= sieve->heads)
+			break;
+		switch (column->at) {
+		case HEAD_AT(pid):
+			value = (u32)FROM_TASK(task, tgid);
+			break;
+		case HEAD_AT(tid):
+			value = (u32)FROM_TASK(task, pid);
+			break;
+		case HEAD_AT(uid):
+			value = FROM_TASK(task, cred, uid.val);
+			break;
+		case HEAD_AT(gid):
+			value = FROM_TASK(task, cred, gid.val);
+			break;
+		case HEAD_AT(euid):
+			value = FROM_TASK(task, cred, euid.val);
+			break;
+		case HEAD_AT(mnt_ns):
+			value = FROM_TASK(task, nsproxy, mnt_ns, ns.inum);
+			break;
+		case HEAD_AT(pid_ns):
+			value = pid_namespace_of(FROM_TASK(task, thread_pid));
+			break;
+		case HEAD_AT(cgroup):
+			value = cgroup_of(task);
+			break;
+		case HEAD_AT(comm): {
+			struct short_key key = {};
+
+			bpf_probe_read_kernel(key.bytes, COMM_BYTES, &task->comm);
+			classes &= classes_of_short(column, &key, COMM_BYTES);
+			continue;
+		}
+		case HEAD_AT(ret):
+			if (!returns)
+				continue;
+			value = ordered(ret);
+			break;
+		default:
+			continue;
+		}
+		classes &= classes_of_number(column, value);
+	}
+	return classes;
+}
+
+/*
+ * The classes that may be met by the value at `from` bytes of the slot, of which so many are there. Its key is put together in the slot, all
+ * ways come to the same lookup: the verifier follows each of them for itself.
+ */
+static __always_inline u64 classes_of_value(const struct column *column, struct slot *slot, u32 from, u32 length)
+{
+	struct long_key *key = &slot->sieving.key;
+	u8 kind = column->kind;
+	u32 bytes = sizeof(u64);
+	u64 number = 0, *classes;
+	const u8 *value;
+
+	KEEP(from);
+	if (from > sizeof(*slot) + SIEVED_BYTES - 64)
+		return ALL_CLASSES;
+	value = (u8 *)slot + from;
+	if (kind == KIND_START || kind == KIND_END) {
+		u32 most = kind == KIND_START ? LONG_BYTES : SUFFIX_BYTES;
+
+		bytes = length < most ? length : most;
+		KEEP(bytes);
+		if (bytes > LONG_BYTES)
+			return ALL_CLASSES;
+		if (kind == KIND_START) {
+			bpf_probe_read_kernel(key->bytes, bytes, value);
+		} else {
+			u64 *to = (u64 *)key->bytes, *end = slot->sieving.end;
+
+			/* Of a short text that is also what stands before it, which comes to stand behind its end. */
+			bpf_probe_read_kernel(end, SUFFIX_BYTES, value + length - SUFFIX_BYTES);
+#pragma clang loop unroll(full)
+			for (u32 i = 0; i < SUFFIX_BYTES / sizeof(u64); i++)
+				to[i] = __builtin_bswap64(end[SUFFIX_BYTES / sizeof(u64) - 1 - i]);
+		}
+		/* That it has ended: longer ones begin otherwise. */
+		if (bytes < most) {
+			key->bytes[bytes] = 0;
+			bytes++;
+		}
+		key->column = column->number;
+		key->bits = 8 * (sizeof(key->column) + bytes);
+		classes = bpf_map_lookup_elem(&cfg_long_prefixes, key);
+		return classes ? *classes : column->others;
+	}
+	switch (kind) {
+	case KIND_U32:
+		number = *(u32 *)value;
+		break;
+	case KIND_I32:
+		number = ordered(*(s32 *)value);
+		break;
+	case KIND_U64:
+		number = *(u64 *)value;
+		break;
+	case KIND_I64:
+		number = ordered(*(s64 *)value);
+		break;
+	case KIND_PORT:
+		number = bpf_ntohs(*(u16 *)(value + 2));
+		break;
+	case KIND_COMM:
+		bytes = COMM_BYTES;
+		__builtin_memcpy(key->bytes, value, COMM_BYTES);
+		break;
+	default:
+		/* Of struct sockaddr_in and sockaddr_in6. */
+		bytes = SHORT_BYTES;
+		if (*(u16 *)value == AF_INET) {
+			__builtin_memset(key->bytes, 0, 10);
+			*(u16 *)(key->bytes + 10) = 0xffff;
+			*(u32 *)(key->bytes + 12) = *(u32 *)(value + 4);
+		} else {
+			__builtin_memcpy(key->bytes, value + 8, SHORT_BYTES);
+		}
+	}
+	if (bytes == sizeof(number))
+		*(u64 *)key->bytes = bpf_cpu_to_be64(number & column->mask);
+	key->column = column->number;
+	key->bits = 8 * (sizeof(key->column) + bytes);
+	classes = bpf_map_lookup_elem(&cfg_short_prefixes, key);
+	return classes ? *classes : column->others;
+}
+
+/* A payload of so many bytes has a value for the column. */
+static __always_inline bool has_value(const struct column *column, struct slot *slot, u32 payload, u32 length)
+{
+	u16 family = 0;
+
+	switch (column->kind) {
+	case KIND_START:
+	case KIND_END:
+		return true;
+	case KIND_ADDRESS:
+	case KIND_PORT:
+		bpf_probe_read_kernel(&family, sizeof(family), (u8 *)slot + payload);
+		return (family == AF_INET && length >= 8) || (family == AF_INET6 && length >= 24);
+	case KIND_U64:
+	case KIND_I64:
+		return length >= column->at + sizeof(u64);
+	default:
+		return length >= column->at + sizeof(u32);
+	}
+}
+
+/* What the steps through a record go by. */
+struct sifting {
+	struct slot *slot;
+	struct sieve *sieve;
+};
+
+static __always_inline struct column *column_at(struct sieve *sieve, u32 place)
+{
+	KEEP(place);
+	return place < COLUMNS && place < sieve->columns ? &sieve->column[place] : NULL;
+}
+
+/* Asks of the header by one column. */
+static __always_inline void sift_header(struct slot *slot, struct column *column)
+{
+	u32 from = __builtin_offsetof(struct slot, header) + column->at;
+	bool known = slot->header.origin != ORIGIN_UNKNOWN;
+
+	if (column->kind == KIND_I64)
+		known = slot->header.flags & RECORD_RETURN;
+	if (known)
+		slot->sieving.classes &= classes_of_value(column, slot, from, 0);
+}
+
+/* One step: asks by one column, or goes on to the next field. */
+static long sift(u32 n, struct sifting *sifting)
+{
+	struct slot *slot = sifting->slot;
+	struct sieve *sieve = sifting->sieve;
+	u32 at, head, length, index, quality, place;
+	struct column *column;
+
+	if (!slot || !sieve)
+		return 1;
+	if (n < sieve->heads) {
+		column = column_at(sieve, n);
+		if (column)
+			sift_header(slot, column);
+		return !slot->sieving.classes;
+	}
+	at = *(volatile u32 *)&slot->sieving.at;
+	KEEP(at);
+	if (at > SIEVED_BYTES - 256 || at >= slot->used)
+		return 1;
+	head = *(u32 *)(slot->data + at);
+	index = head & 0xff;
+	quality = head >> 8 & 0xff;
+	length = head >> 16;
+	place = slot->sieving.place;
+	KEEP(index);
+	if (!place && index < SIEVED_FIELDS && (quality == QUALITY_OK || quality == QUALITY_UNRESOLVED))
+		place = sieve->first[index];
+	column = place ? column_at(sieve, place - 1) : NULL;
+	if (!column || column->field != index) {
+		slot->sieving.at = at + FIELD_HEAD + ((length + 3) & ~3u);
+		slot->sieving.place = 0;
+		return 0;
+	}
+	slot->sieving.place = place + 1;
+	at += __builtin_offsetof(struct slot, data) + FIELD_HEAD;
+	if (has_value(column, slot, at, length))
+		slot->sieving.classes &= classes_of_value(column, slot, at + column->at, length);
+	return !slot->sieving.classes;
+}
+
+/* Whether the record, as far as it is there, may be wanted. */
+static __noinline u64 may_pass(struct slot *slot, struct sieve *sieve)
+{
+	struct sifting sifting = {.slot = slot, .sieve = sieve};
+
+	if (!slot || !sieve)
+		return true;
+	slot->sieving.classes = sieve->classes;
+	slot->sieving.at = 0;
+	slot->sieving.place = 0;
+#ifdef LEGACY
+	for (u32 i = 0; i < SIFTING_STEPS; i++)
+		if (sift(i, &sifting))
+			break;
+#else
+	bpf_loop(SIFTING_STEPS, sift, &sifting, 0);
+#endif
+	return slot->sieving.classes;
+}

@@ -1,0 +1,132 @@
+//! The kernel's copy of the sieves: `bpf/lib/sieve.h`.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, Object};
+use sieve::{COLUMN_BYTES, COLUMNS, Column, FIELDS, Kind, LONG, Prefix, SHORT, Sieve, Tested};
+
+use crate::load::map;
+use crate::{Error, load};
+
+/// `sizeof(struct sieve)`.
+const SIEVE_BYTES: usize = 16 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
+
+/// What the kernel has.
+#[derive(Default)]
+pub(crate) struct Sieves {
+    /// Numbers of columns are not used again, so that prefixes of one are never found for another.
+    columns: u32,
+    /// Keys of the prefixes that are in force.
+    short: Vec<Vec<u8>>,
+    long: Vec<Vec<u8>>,
+}
+
+impl Sieves {
+    pub(crate) fn put(&mut self, object: &Object, sieves: &BTreeMap<u16, Sieve>) -> Result<(), Error> {
+        let (mut new, mut by_event) = (Sieves { columns: self.columns, ..Sieves::default() }, vec![]);
+        let filled = sieves.iter().try_for_each(|(event, sieve)| {
+            by_event.push((u32::from(*event), new.fill(object, sieve)?));
+            Ok(())
+        });
+        self.columns = new.columns;
+        // If they can not all be had, nothing is left out.
+        let put = exchange(object, if filled.is_ok() { &by_event } else { &[] });
+        let (old, kept) = if filled.is_ok() && put.is_ok() { (&*self, true) } else { (&new, false) };
+        old.forget(object)?;
+        if kept {
+            *self = new;
+        }
+        filled.and(put)
+    }
+
+    /// Puts the prefixes of a sieve where programs will look for them; gives its `struct sieve`.
+    fn fill(&mut self, object: &Object, sieve: &Sieve) -> Result<Vec<u8>, Error> {
+        let heads = sieve.columns().iter().filter(|t| matches!(t.column, Column::Head(_))).count();
+        let mut first = [0u8; FIELDS as usize];
+        let mut columns = vec![];
+        for (place, tested) in sieve.columns().iter().enumerate() {
+            let (at, kind, field, mask) = match tested.column {
+                Column::Head(head) => (head as u16, tested.column.kind(), 0, u64::MAX),
+                Column::Field { field, kind, at, mask } => (at, kind, field, mask),
+            };
+            if let (Column::Field { .. }, Some(first @ 0)) =
+                (tested.column, first.get_mut(usize::from(field)))
+            {
+                *first = place as u8 + 1;
+            }
+            self.columns += 1;
+            columns.extend(tested.others.to_ne_bytes());
+            columns.extend(mask.to_ne_bytes());
+            columns.extend(self.columns.to_ne_bytes());
+            columns.extend(at.to_ne_bytes());
+            columns.extend([kind as u8, field]);
+            self.prefixes(object, tested)?;
+        }
+        let mut bytes = sieve.classes().to_ne_bytes().to_vec();
+        bytes.extend((heads as u32).to_ne_bytes());
+        bytes.extend((sieve.columns().len() as u32).to_ne_bytes());
+        bytes.extend(first);
+        bytes.extend(columns);
+        bytes.resize(SIEVE_BYTES, 0);
+        Ok(bytes)
+    }
+
+    fn prefixes(&mut self, object: &Object, tested: &Tested) -> Result<(), Error> {
+        let long = matches!(tested.column.kind(), Kind::Start | Kind::End);
+        let (name, bytes, keys) = match long {
+            true => ("cfg_long_prefixes", LONG, &mut self.long),
+            false => ("cfg_short_prefixes", SHORT, &mut self.short),
+        };
+        let tries = map(object, name)?;
+        for (prefix, classes) in &tested.prefixes {
+            let key = key(self.columns, prefix, bytes);
+            tries
+                .update(&key, &classes.to_ne_bytes(), MapFlags::ANY)
+                .map_err(Error::bpf(format!("filling {name}")))?;
+            keys.push(key);
+        }
+        Ok(())
+    }
+
+    fn forget(&self, object: &Object) -> Result<(), Error> {
+        for (name, keys) in [("cfg_short_prefixes", &self.short), ("cfg_long_prefixes", &self.long)] {
+            let tries = map(object, name)?;
+            for key in keys {
+                tries.delete(key).map_err(Error::bpf(format!("emptying {name}")))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `struct short_key`, `struct long_key`.
+fn key(column: u32, prefix: &Prefix, bytes: usize) -> Vec<u8> {
+    let mut key = (32 + prefix.bits()).to_ne_bytes().to_vec();
+    // Of a prefix, the column is the beginning, so its order of bytes does not matter.
+    key.extend(column.to_ne_bytes());
+    key.extend(prefix.bytes());
+    key.resize(8 + bytes, 0);
+    key
+}
+
+/// Gives programs these sieves in the place of all that they had. The kernel comes back when no program runs any more that had looked up the
+/// old ones (`maybe_wait_bpf_programs`, since Linux 4.19).
+fn exchange(object: &Object, sieves: &[(u32, Vec<u8>)]) -> Result<(), Error> {
+    let what = || "giving the kernel its sieves";
+    let create = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
+        map_flags: libbpf_sys::BPF_F_RDONLY_PROG,
+        ..Default::default()
+    };
+    let numbers = catalogue::EVENTS.iter().map(|e| u32::from(e.id) + 1).max().unwrap_or(0);
+    let size = SIEVE_BYTES as u32;
+    let new = MapHandle::create(MapType::Array, Some("sieves"), 4, size, numbers, &create)
+        .map_err(Error::bpf(what()))?;
+    for (event, bytes) in sieves {
+        new.update(&event.to_ne_bytes(), bytes, MapFlags::ANY).map_err(Error::bpf(what()))?;
+    }
+    load::map(object, "cfg_sieves")?
+        .update(&0u32.to_ne_bytes(), &new.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)
+        .map_err(Error::bpf(what()))
+}

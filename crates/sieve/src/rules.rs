@@ -1,0 +1,240 @@
+//! From what is wanted of an event to its sieve.
+
+use std::collections::BTreeMap;
+
+use crate::column::{Column, Kind};
+use crate::values::overlay;
+use crate::{Prefix, Values};
+
+/// Most alternatives that a sieve tells apart.
+pub const CLASSES: usize = 64;
+/// Most columns of a sieve: `COLUMNS` of `bpf/lib/sieve.h`.
+pub const COLUMNS: usize = 12;
+/// Of these, most that are about who did it: `HEADS`.
+pub const HEADS: usize = 6;
+/// Fields of a record that a sieve can ask for: the first so many of the catalogue's entry.
+pub const FIELDS: u8 = 32;
+/// Columns of one field.
+const OF_FIELD: usize = 4;
+
+/// One way for an event to be wanted: all of its columns are so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Alternative {
+    columns: BTreeMap<Column, Values>,
+}
+
+impl Alternative {
+    /// Adds that a column must be so.
+    #[must_use]
+    pub fn with(mut self, column: Column, values: Values) -> Alternative {
+        let known = self.columns.remove(&column);
+        let values = known.map_or_else(|| values.clone(), |known| known.and(&values));
+        self.columns.insert(column, values);
+        self
+    }
+
+    /// Both of them.
+    #[must_use]
+    pub fn and(&self, other: &Alternative) -> Alternative {
+        other.columns.iter().fold(self.clone(), |all, (column, values)| all.with(*column, values.clone()))
+    }
+
+    /// Its columns.
+    pub fn columns(&self) -> impl Iterator<Item = (&Column, &Values)> {
+        self.columns.iter()
+    }
+
+    /// Whether it asks for nothing: every event meets it.
+    pub fn is_open(&self) -> bool {
+        self.columns.values().all(Values::is_all)
+    }
+}
+
+/// A column, and which alternatives may be met by its values: a bit for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    /// Of what.
+    pub column: Column,
+    /// By values that begin with none of these.
+    pub others: u64,
+    /// By those that begin so; the longest counts.
+    pub prefixes: Vec<(Prefix, u64)>,
+}
+
+/// What is decided of one kind of event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sieve {
+    classes: u64,
+    columns: Vec<Tested>,
+}
+
+impl Sieve {
+    /// Lets pass what meets one of these; `None` if that is everything, as far as it can be said.
+    pub fn new(alternatives: Vec<Alternative>) -> Option<Sieve> {
+        let classes = merge(alternatives);
+        if classes.is_empty() || classes.iter().any(Alternative::is_open) {
+            return None;
+        }
+        let bits = u64::MAX >> (64 - classes.len());
+        let columns = chosen(&classes).into_iter().map(|column| {
+            let (others, prefixes) = overlay(classes.iter().map(|class| class.columns.get(&column)));
+            Tested { column, others, prefixes }
+        });
+        let sieve = Sieve { classes: bits, columns: columns.collect() };
+        (!sieve.columns.is_empty()).then_some(sieve)
+    }
+
+    /// A bit for each class of alternatives.
+    pub fn classes(&self) -> u64 {
+        self.classes
+    }
+
+    /// Its columns: those about who did it first, then those of fields, those of one field together.
+    pub fn columns(&self) -> &[Tested] {
+        &self.columns
+    }
+
+    /// Whether a record passes, by its bytes.
+    pub fn admits(&self, record: &[u8]) -> bool {
+        /// `ORIGIN_UNKNOWN`, `RECORD_RETURN`, `QUALITY_UNRESOLVED` of `record.h`, and the size of the header.
+        const UNKNOWN: u8 = 2;
+        const RETURN: u8 = 1 << 1;
+        const UNRESOLVED: u8 = 4;
+        const HEADER: usize = 168;
+        let (Some(header), Some(mut fields)) = (record.get(..HEADER), record.get(HEADER..)) else {
+            return true;
+        };
+        let mut classes = self.classes;
+        for tested in &self.columns {
+            let Column::Head(head) = tested.column else { continue };
+            let known = match tested.column.kind() {
+                Kind::I64 => header[27] & RETURN != 0,
+                _ => header[26] != UNKNOWN,
+            };
+            if known {
+                classes &= tested.classes(header.get(head as usize..).unwrap_or_default());
+            }
+        }
+        while let Some((&[index, quality, low, high], rest)) = fields.split_first_chunk() {
+            let length = usize::from(u16::from_le_bytes([low, high]));
+            let Some(payload) = rest.get(..length) else { return true };
+            fields = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            if quality != 0 && quality != UNRESOLVED {
+                continue;
+            }
+            for tested in &self.columns {
+                if matches!(tested.column, Column::Field { field, .. } if field == index) {
+                    classes &= tested.classes(payload);
+                }
+            }
+        }
+        classes != 0
+    }
+}
+
+impl Tested {
+    /// The alternatives that may be met by a payload.
+    fn classes(&self, payload: &[u8]) -> u64 {
+        let Some(key) = self.column.key(payload) else { return u64::MAX };
+        let longest = self.prefixes.iter().filter(|(p, _)| p.begins(&key)).max_by_key(|(p, _)| p.bits());
+        longest.map_or(self.others, |(_, bits)| *bits)
+    }
+}
+
+/// At most [`CLASSES`] alternatives that let pass what these do. What differs in one column only becomes one without letting pass more; if
+/// that is not enough, others do, too.
+fn merge(mut alternatives: Vec<Alternative>) -> Vec<Alternative> {
+    for alternative in &mut alternatives {
+        alternative.columns.retain(|_, values| !values.is_all());
+    }
+    alternatives.sort();
+    alternatives.dedup();
+    let mut columns: Vec<Column> = alternatives.iter().flat_map(|a| a.columns.keys().copied()).collect();
+    columns.sort();
+    columns.dedup();
+    for column in columns {
+        if alternatives.len() <= 1 {
+            break;
+        }
+        alternatives = joined(alternatives, |a| {
+            let mut others = a.clone();
+            others.columns.remove(&column).is_some().then_some(others)
+        });
+    }
+    if alternatives.len() > CLASSES {
+        // By the columns that they ask for.
+        alternatives = joined(alternatives, |a| {
+            let columns = a.columns.keys().map(|c| (*c, Values::all(true))).collect();
+            Some(Alternative { columns })
+        });
+    }
+    while alternatives.len() > CLASSES {
+        let (Some(a), Some(b)) = (alternatives.pop(), alternatives.pop()) else { break };
+        alternatives.insert(0, either(&[a, b]));
+    }
+    alternatives
+}
+
+/// Makes one of those of which `like` gives the same.
+fn joined(
+    alternatives: Vec<Alternative>,
+    like: impl Fn(&Alternative) -> Option<Alternative>,
+) -> Vec<Alternative> {
+    let mut groups: BTreeMap<Alternative, Vec<Alternative>> = BTreeMap::new();
+    let mut out = vec![];
+    for alternative in alternatives {
+        match like(&alternative) {
+            Some(key) => groups.entry(key).or_default().push(alternative),
+            None => out.push(alternative),
+        }
+    }
+    out.extend(groups.values().map(|group| either(group)));
+    out
+}
+
+/// What lets pass all that one of these does: the columns that all ask for, each with the values of all.
+fn either(group: &[Alternative]) -> Alternative {
+    let Some((first, rest)) = group.split_first() else { return Alternative::default() };
+    let mut columns = first.columns.clone();
+    columns.retain(|column, _| rest.iter().all(|a| a.columns.contains_key(column)));
+    for (column, values) in &mut columns {
+        // Two by two, so that none is gone through for each of the others.
+        let mut all: Vec<Values> = group.iter().filter_map(|a| a.columns.get(column).cloned()).collect();
+        while all.len() > 1 {
+            all = all.chunks(2).map(|two| two.iter().skip(1).fold(two[0].clone(), |a, b| a.or(b))).collect();
+        }
+        if let Some(one) = all.pop() {
+            *values = one;
+        }
+    }
+    columns.retain(|_, values| !values.is_all());
+    Alternative { columns }
+}
+
+/// The columns that the kernel is to look at: those that most ask for, as many as there is room for.
+fn chosen(classes: &[Alternative]) -> Vec<Column> {
+    let mut asked: BTreeMap<Column, usize> = BTreeMap::new();
+    for column in classes.iter().flat_map(|class| class.columns.keys()) {
+        *asked.entry(*column).or_default() += 1;
+    }
+    let mut by_use: Vec<(Column, usize)> = asked.into_iter().collect();
+    by_use.sort_by_key(|(column, count)| (usize::MAX - count, *column));
+    let mut out: Vec<Column> = vec![];
+    for (column, _) in by_use {
+        let alike = |other: &&Column| match (column, **other) {
+            (Column::Head(_), Column::Head(_)) => true,
+            (Column::Field { field: a, .. }, Column::Field { field: b, .. }) => a == b,
+            _ => false,
+        };
+        let room = match column {
+            Column::Head(_) => HEADS,
+            Column::Field { field, .. } if field < FIELDS => OF_FIELD,
+            Column::Field { .. } => 0,
+        };
+        if out.len() < COLUMNS && out.iter().filter(alike).count() < room {
+            out.push(column);
+        }
+    }
+    out.sort();
+    out
+}
