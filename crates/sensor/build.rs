@@ -39,6 +39,8 @@ fn run() -> Result<(), Failure> {
         compile(&clang, &root, &out, &source, flags, &object)?;
         drop_stray_loads(&object)?;
         prove(name, &fs::read(&object)?)?;
+        let object = out.join(format!("{name}.sift.bpf.o"));
+        compile(&clang, &root, &out, &root.join("bpf/sift.bpf.c"), flags, &object)?;
     }
     Ok(())
 }

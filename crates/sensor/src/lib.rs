@@ -11,6 +11,8 @@ pub mod merge;
 pub mod plan;
 pub mod ring;
 mod sieves;
+#[doc(hidden)]
+pub mod sifter;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

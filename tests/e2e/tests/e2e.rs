@@ -18,6 +18,7 @@ mod protocols;
 mod rings;
 mod rules;
 mod session;
+mod sieves;
 mod sigma;
 mod stacks;
 mod truth;
@@ -52,6 +53,7 @@ fn main() {
         rings::TESTS,
         rules::TESTS,
         policies::TESTS,
+        sieves::TESTS,
         detectors::TESTS,
         identity::TESTS,
         stacks::TESTS,
