@@ -82,6 +82,7 @@ struct sieving {
 	u64 classes;	     /* that may still be met */
 	u32 at;		     /* the field at hand */
 	u32 place;	     /* of the next column that asks of it, and 1; 0: none has asked yet */
+	u32 known;	     /* a bit for each column of which there was a value */
 	u64 end[SUFFIX_BYTES / 8]; /* of a text */
 	struct long_key key;
 };
@@ -184,7 +185,9 @@ struct run {
 	u32 cpu;
 	u16 probe, probes;
 	u8 lane;
-	bool stack; /* its hook can tell the user stack */
+	bool stack; /* its hook can tell the user stack, and send signals */
+	bool denies; /* its hook can refuse the act */
+	bool deny;   /* and does */
 	bool submit;
 	enum outcome outcome;
 };
@@ -195,7 +198,7 @@ struct run {
 #define RUN_OF_LANE_(program, lane_name)                                                                     \
 	((struct run){.slots = &lane_name##_slots, .rings = &lane_name##_rings, .ledger = &lane_name##_ledger, \
 		      .max = BYTES_##lane_name, .probe = PROBE_##program, .probes = PROBES_##lane_name,      \
-		      .lane = NUMBER_##lane_name, .stack = STACK_##program, .outcome = FILTERED})
+		      .lane = NUMBER_##lane_name, .stack = STACK_##program, .denies = DENIES_##program, .outcome = FILTERED})
 #define RUN_OF_LANE(program, lane_name) RUN_OF_LANE_(program, lane_name)
 /* A run of the program of that name in the catalogue. */
 #define RUN_OF(program) RUN_OF_LANE(program, LANE_##program)

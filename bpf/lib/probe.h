@@ -177,5 +177,17 @@ static __always_inline void submit(struct run *run)
 		run_end(&run);                               \
 	} while (0)
 
+/* The same on a hook that can refuse the act; true: a policy has it refused. */
+#define REFUSES(program, body)                               \
+	({                                                   \
+		struct run run = RUN_OF(program);            \
+		run_begin(&run);                             \
+		body;                                        \
+		run_end(&run);                               \
+		run.deny;                                    \
+	})
+
+#define EPERM 1
+
 #include "socket.h"
 #include "owner.h"

@@ -26,6 +26,8 @@ enum record_flags {
 	RECORD_SYSCALL = 1 << 3, /* syscall is a number */
 	RECORD_IN_TREE = 1 << 4, /* by a task that is in every tree that it must be in */
 	RECORD_IO_URING = 1 << 5, /* by a request in a ring of io_uring */
+	RECORD_KILLED = 1 << 6,	  /* a policy had the process killed, before it could go on */
+	RECORD_DENIED = 1 << 7,	  /* a policy had the act refused */
 };
 
 enum quality {

@@ -85,10 +85,35 @@ static __always_inline bool in_scope(struct task_struct *task, u16 event, s64 re
 	return !sieve || FROM_TASK(task, flags) & PF_IO_WORKER || classes_of_task(sieve, task, ret, returns);
 }
 
+#define SIGKILL 9
+
+/* Does what policies want done to who acts so, and to the act. Only what is met for sure has it done, and only to the task that acts. */
+static __always_inline void enforce(struct run *run, struct sieve *sieve)
+{
+	struct record_header *header = &run->slot->header;
+	u64 met;
+
+	if (header->origin != ORIGIN_CURRENT)
+		return;
+	met = surely_met(run->slot, sieve, sieve->kill | sieve->deny);
+	if (run->denies && met & sieve->deny) {
+		run->deny = true;
+		header->flags |= RECORD_DENIED;
+	}
+	if (run->stack && met & sieve->kill && !bpf_send_signal(SIGKILL))
+		header->flags |= RECORD_KILLED;
+}
+
 /* The record may be wanted: asked of each before it is submitted. */
 static __always_inline bool is_wanted(struct run *run)
 {
 	struct sieve *sieve = sieve_of(run->slot->header.event);
 
-	return !sieve || may_pass(run->slot, sieve);
+	if (!sieve)
+		return true;
+	if (!may_pass(run->slot, sieve))
+		return false;
+	if (sieve->kill | sieve->deny)
+		enforce(run, sieve);
+	return true;
 }

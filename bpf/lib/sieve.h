@@ -32,6 +32,7 @@ enum column_kind {
 
 struct column {
 	u64 others; /* classes that may be met by a value that begins with nothing that is known */
+	u64 asks;   /* classes that ask of it */
 	u64 mask;   /* of a number: the bits that are asked for */
 	u32 number; /* of the column, before each of its prefixes */
 	u16 at;	    /* in the header, or in the field's payload */
@@ -41,6 +42,8 @@ struct column {
 
 struct sieve {
 	u64 classes; /* 0: every record passes */
+	u64 kill;    /* of these, whose meeting means that the process is killed */
+	u64 deny;    /* or that the act is refused */
 	u32 heads;   /* so many columns are of the header, and come first */
 	u32 columns;
 	u8 first[SIEVED_FIELDS]; /* 1 more than the place of a field's first column, or 0 */
@@ -302,15 +305,17 @@ static __always_inline struct column *column_at(struct sieve *sieve, u32 place)
 }
 
 /* Asks of the header by one column. */
-static __always_inline void sift_header(struct slot *slot, struct column *column)
+static __always_inline void sift_header(struct slot *slot, struct column *column, u32 place)
 {
 	u32 from = __builtin_offsetof(struct slot, header) + column->at;
 	bool known = slot->header.origin != ORIGIN_UNKNOWN;
 
 	if (column->kind == KIND_I64)
 		known = slot->header.flags & RECORD_RETURN;
-	if (known)
-		slot->sieving.classes &= classes_of_value(column, slot, from, 0);
+	if (!known)
+		return;
+	slot->sieving.known |= 1U << (place & 31);
+	slot->sieving.classes &= classes_of_value(column, slot, from, 0);
 }
 
 /* One step: asks by one column, or goes on to the next field. */
@@ -326,7 +331,7 @@ static long sift(u32 n, struct sifting *sifting)
 	if (n < sieve->heads) {
 		column = column_at(sieve, n);
 		if (column)
-			sift_header(slot, column);
+			sift_header(slot, column, n);
 		return !slot->sieving.classes;
 	}
 	at = *(volatile u32 *)&slot->sieving.at;
@@ -349,8 +354,10 @@ static long sift(u32 n, struct sifting *sifting)
 	}
 	slot->sieving.place = place + 1;
 	at += __builtin_offsetof(struct slot, data) + FIELD_HEAD;
-	if (has_value(column, slot, at, length))
-		slot->sieving.classes &= classes_of_value(column, slot, at + column->at, length);
+	if (!has_value(column, slot, at, length))
+		return 0;
+	slot->sieving.known |= 1U << ((place - 1) & 31);
+	slot->sieving.classes &= classes_of_value(column, slot, at + column->at, length);
 	return !slot->sieving.classes;
 }
 
@@ -364,6 +371,7 @@ static __noinline u64 may_pass(struct slot *slot, struct sieve *sieve)
 	slot->sieving.classes = sieve->classes;
 	slot->sieving.at = 0;
 	slot->sieving.place = 0;
+	slot->sieving.known = 0;
 #ifdef LEGACY
 	for (u32 i = 0; i < SIFTING_STEPS; i++)
 		if (sift(i, &sifting))
@@ -372,4 +380,16 @@ static __noinline u64 may_pass(struct slot *slot, struct sieve *sieve)
 	bpf_loop(SIFTING_STEPS, sift, &sifting, 0);
 #endif
 	return slot->sieving.classes;
+}
+
+/* Of these classes, those that are met for sure: of each column that they ask of there was a value. After may_pass(). */
+static __always_inline u64 surely_met(struct slot *slot, struct sieve *sieve, u64 classes)
+{
+	u32 known = slot->sieving.known;
+
+	classes &= slot->sieving.classes;
+	for (u32 i = 0; i < COLUMNS; i++)
+		if (!(known >> i & 1))
+			classes &= ~sieve->column[i].asks;
+	return classes;
 }

@@ -136,8 +136,7 @@ static __always_inline void tell_open(struct run *run, struct file *file)
 SEC("lsm/file_open")
 int BPF_PROG(security_file_open__lsm, struct file *file)
 {
-	RUN(security_file_open__lsm, tell_open(&run, file));
-	return 0;
+	return REFUSES(security_file_open__lsm, tell_open(&run, file)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_file_open")
@@ -217,8 +216,7 @@ static __always_inline void tell_create(struct run *run, struct file *file)
 SEC("lsm/file_open")
 int BPF_PROG(security_inode_create__lsm, struct file *file)
 {
-	RUN(security_inode_create__lsm, tell_create(&run, file));
-	return 0;
+	return REFUSES(security_inode_create__lsm, tell_create(&run, file)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_file_open")
@@ -280,8 +278,7 @@ static __always_inline void tell_mknod(struct run *run, const struct path *direc
 SEC("lsm/path_mknod")
 int BPF_PROG(security_inode_mknod__lsm, const struct path *directory, struct dentry *dentry, umode_t mode, unsigned int dev)
 {
-	RUN(security_inode_mknod__lsm, tell_mknod(&run, directory, dentry, mode, dev));
-	return 0;
+	return REFUSES(security_inode_mknod__lsm, tell_mknod(&run, directory, dentry, mode, dev)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_mknod")
@@ -346,8 +343,7 @@ static __always_inline void tell_unlink(struct run *run, const struct path *dire
 SEC("lsm/path_unlink")
 int BPF_PROG(security_inode_unlink__lsm, const struct path *directory, struct dentry *dentry)
 {
-	RUN(security_inode_unlink__lsm, tell_unlink(&run, directory, dentry));
-	return 0;
+	return REFUSES(security_inode_unlink__lsm, tell_unlink(&run, directory, dentry)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_unlink")
@@ -403,8 +399,7 @@ static __always_inline void tell_rmdir(struct run *run, const struct path *direc
 SEC("lsm/path_rmdir")
 int BPF_PROG(security_inode_rmdir__lsm, const struct path *directory, struct dentry *dentry)
 {
-	RUN(security_inode_rmdir__lsm, tell_rmdir(&run, directory, dentry));
-	return 0;
+	return REFUSES(security_inode_rmdir__lsm, tell_rmdir(&run, directory, dentry)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_rmdir")
@@ -484,7 +479,7 @@ int security_inode_rename__lsm(u64 *ctx)
 		tell_rename(&run, (void *)ctx[0], (void *)ctx[1], (void *)ctx[2], (void *)ctx[3]);
 	}
 	run_end(&run);
-	return 0;
+	return run.deny ? -EPERM : 0;
 }
 
 static __always_inline void tell_rename_with(struct run *run, const struct path *old_directory, struct dentry *old,
@@ -538,8 +533,7 @@ static __always_inline void tell_link(struct run *run, struct dentry *old, const
 SEC("lsm/path_link")
 int BPF_PROG(security_inode_link__lsm, struct dentry *old, const struct path *directory, struct dentry *new)
 {
-	RUN(security_inode_link__lsm, tell_link(&run, old, directory, new));
-	return 0;
+	return REFUSES(security_inode_link__lsm, tell_link(&run, old, directory, new)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_link")
@@ -579,8 +573,7 @@ static __always_inline void tell_symlink(struct run *run, const struct path *dir
 SEC("lsm/path_symlink")
 int BPF_PROG(security_inode_symlink__lsm, const struct path *directory, struct dentry *dentry, const char *target)
 {
-	RUN(security_inode_symlink__lsm, tell_symlink(&run, directory, dentry, target));
-	return 0;
+	return REFUSES(security_inode_symlink__lsm, tell_symlink(&run, directory, dentry, target)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_symlink")
@@ -617,8 +610,7 @@ static __always_inline void tell_mkdir(struct run *run, const struct path *direc
 SEC("lsm/path_mkdir")
 int BPF_PROG(security_inode_mkdir__lsm, const struct path *directory, struct dentry *dentry, umode_t mode)
 {
-	RUN(security_inode_mkdir__lsm, tell_mkdir(&run, directory, dentry, mode));
-	return 0;
+	return REFUSES(security_inode_mkdir__lsm, tell_mkdir(&run, directory, dentry, mode)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_mkdir")
@@ -653,8 +645,7 @@ static __always_inline void tell_chmod(struct run *run, const struct path *path,
 SEC("lsm/path_chmod")
 int BPF_PROG(chmod_common__lsm, const struct path *path, umode_t mode)
 {
-	RUN(chmod_common__lsm, tell_chmod(&run, path, mode));
-	return 0;
+	return REFUSES(chmod_common__lsm, tell_chmod(&run, path, mode)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_chmod")
@@ -702,8 +693,7 @@ static __always_inline void tell_chown(struct run *run, const struct path *path,
 SEC("lsm/path_chown")
 int BPF_PROG(chown_common__lsm, const struct path *path, u64 uid, u64 gid)
 {
-	RUN(chown_common__lsm, tell_chown(&run, path, uid, gid));
-	return 0;
+	return REFUSES(chown_common__lsm, tell_chown(&run, path, uid, gid)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_chown")
@@ -808,8 +798,7 @@ static __always_inline void tell_mount(struct run *run, const char *device, cons
 SEC("lsm/sb_mount")
 int BPF_PROG(security_sb_mount__lsm, const char *device, const struct path *path, const char *type, unsigned long flags)
 {
-	RUN(security_sb_mount__lsm, tell_mount(&run, device, path, type, flags));
-	return 0;
+	return REFUSES(security_sb_mount__lsm, tell_mount(&run, device, path, type, flags)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_sb_mount")
@@ -850,8 +839,7 @@ static __always_inline void tell_umount(struct run *run, struct vfsmount *mount,
 SEC("lsm/sb_umount")
 int BPF_PROG(security_sb_umount__lsm, struct vfsmount *mount, int flags)
 {
-	RUN(security_sb_umount__lsm, tell_umount(&run, mount, flags));
-	return 0;
+	return REFUSES(security_sb_umount__lsm, tell_umount(&run, mount, flags)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_sb_umount")
@@ -1255,8 +1243,7 @@ static __always_inline void tell_notify(struct run *run, const struct path *path
 SEC("lsm/path_notify")
 int BPF_PROG(security_path_notify__lsm, const struct path *path, u64 mask, unsigned int object)
 {
-	RUN(security_path_notify__lsm, tell_notify(&run, path, mask, object));
-	return 0;
+	return REFUSES(security_path_notify__lsm, tell_notify(&run, path, mask, object)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_path_notify")
@@ -1433,8 +1420,7 @@ static __always_inline void tell_kernel_read(struct run *run, struct file *file,
 SEC("lsm/kernel_read_file")
 int BPF_PROG(security_kernel_read_file__lsm, struct file *file, int id)
 {
-	RUN(security_kernel_read_file__lsm, tell_kernel_read(&run, file, id));
-	return 0;
+	return REFUSES(security_kernel_read_file__lsm, tell_kernel_read(&run, file, id)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_kernel_read_file")
@@ -1458,8 +1444,7 @@ static __always_inline void tell_kernel_has_read(struct run *run, struct file *f
 SEC("lsm/kernel_post_read_file")
 int BPF_PROG(security_kernel_post_read_file__lsm, struct file *file, char *bytes, s64 size, int id)
 {
-	RUN(security_kernel_post_read_file__lsm, tell_kernel_has_read(&run, file, size, id));
-	return 0;
+	return REFUSES(security_kernel_post_read_file__lsm, tell_kernel_has_read(&run, file, size, id)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_kernel_post_read_file")

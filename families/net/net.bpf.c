@@ -84,8 +84,7 @@ static __always_inline void tell_connect(struct run *run, struct socket *sock, s
 SEC("lsm/socket_connect")
 int BPF_PROG(security_socket_connect__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	RUN(security_socket_connect__lsm, tell_connect(&run, sock, address, addrlen));
-	return 0;
+	return REFUSES(security_socket_connect__lsm, tell_connect(&run, sock, address, addrlen)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_connect")
@@ -113,8 +112,7 @@ int security_socket_connect__inet4(struct bpf_sock_addr *ctx)
 {
 	struct address_in address = {.family = AF_INET, .port = ctx->user_port, .addr = ctx->user_ip4};
 
-	RUN(security_socket_connect__inet4, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
-	return 1;
+	return !REFUSES(security_socket_connect__inet4, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
 }
 
 SEC("cgroup/connect6")
@@ -126,8 +124,7 @@ int security_socket_connect__inet6(struct bpf_sock_addr *ctx)
 		.addr = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]},
 	};
 
-	RUN(security_socket_connect__inet6, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
-	return 1;
+	return !REFUSES(security_socket_connect__inet6, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
 }
 
 /* UNIX sockets, and those of virtual machines: the others were told by the programs above. */
@@ -185,8 +182,7 @@ static __always_inline void tell_tcp_connect(struct run *run, struct socket *soc
 SEC("lsm/socket_connect")
 int BPF_PROG(net_tcp_connect__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	RUN(net_tcp_connect__lsm, tell_tcp_connect(&run, sock, address, addrlen));
-	return 0;
+	return REFUSES(net_tcp_connect__lsm, tell_tcp_connect(&run, sock, address, addrlen)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_connect")
@@ -207,8 +203,7 @@ int net_tcp_connect__inet4(struct bpf_sock_addr *ctx)
 {
 	u32 address = ctx->user_ip4;
 
-	RUN(net_tcp_connect__inet4, tell_tcp_inet(&run, ctx->protocol, &address, sizeof(address), ctx->user_port));
-	return 1;
+	return !REFUSES(net_tcp_connect__inet4, tell_tcp_inet(&run, ctx->protocol, &address, sizeof(address), ctx->user_port));
 }
 
 SEC("cgroup/connect6")
@@ -216,8 +211,7 @@ int net_tcp_connect__inet6(struct bpf_sock_addr *ctx)
 {
 	u32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
 
-	RUN(net_tcp_connect__inet6, tell_tcp_inet(&run, ctx->protocol, address, sizeof(address), ctx->user_port));
-	return 1;
+	return !REFUSES(net_tcp_connect__inet6, tell_tcp_inet(&run, ctx->protocol, address, sizeof(address), ctx->user_port));
 }
 
 /* ---- accept ---- */
@@ -252,8 +246,7 @@ static __always_inline void tell_bind(struct run *run, struct socket *sock, stru
 SEC("lsm/socket_bind")
 int BPF_PROG(security_socket_bind__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	RUN(security_socket_bind__lsm, tell_bind(&run, sock, address, addrlen));
-	return 0;
+	return REFUSES(security_socket_bind__lsm, tell_bind(&run, sock, address, addrlen)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_bind")
@@ -299,8 +292,7 @@ static __always_inline void tell_listen(struct run *run, struct socket *sock, in
 SEC("lsm/socket_listen")
 int BPF_PROG(security_socket_listen__lsm, struct socket *sock, int backlog)
 {
-	RUN(security_socket_listen__lsm, tell_listen(&run, sock, backlog));
-	return 0;
+	return REFUSES(security_socket_listen__lsm, tell_listen(&run, sock, backlog)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_listen")
@@ -487,8 +479,7 @@ static __always_inline void tell_creation(struct run *run, u32 family, u32 type,
 SEC("lsm/socket_create")
 int BPF_PROG(security_socket_create__lsm, int family, int type, int protocol, int kern)
 {
-	RUN(security_socket_create__lsm, tell_creation(&run, family, type, protocol, kern));
-	return 0;
+	return REFUSES(security_socket_create__lsm, tell_creation(&run, family, type, protocol, kern)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_create")
@@ -531,8 +522,7 @@ static __always_inline void tell_raw(struct run *run, u32 family, u32 type, u32 
 SEC("lsm/socket_create")
 int BPF_PROG(net_raw_socket__lsm, int family, int type, int protocol, int kern)
 {
-	RUN(net_raw_socket__lsm, tell_raw(&run, family, type, protocol, kern));
-	return 0;
+	return REFUSES(net_raw_socket__lsm, tell_raw(&run, family, type, protocol, kern)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_create")
@@ -564,8 +554,7 @@ static __always_inline void tell_accepting(struct run *run, struct socket *sock)
 SEC("lsm/socket_accept")
 int BPF_PROG(security_socket_accept__lsm, struct socket *sock)
 {
-	RUN(security_socket_accept__lsm, tell_accepting(&run, sock));
-	return 0;
+	return REFUSES(security_socket_accept__lsm, tell_accepting(&run, sock)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_accept")
@@ -608,8 +597,7 @@ static __always_inline void tell_option(struct run *run, struct socket *sock, u3
 SEC("lsm/socket_setsockopt")
 int BPF_PROG(security_socket_setsockopt__lsm, struct socket *sock, int level, int optname)
 {
-	RUN(security_socket_setsockopt__lsm, tell_option(&run, sock, level, optname));
-	return 0;
+	return REFUSES(security_socket_setsockopt__lsm, tell_option(&run, sock, level, optname)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_socket_setsockopt")

@@ -19,8 +19,7 @@ static __always_inline void tell_settime(struct run *run, const struct timespec6
 SEC("lsm/settime")
 int BPF_PROG(security_settime64__lsm, const struct timespec64 *time, const struct timezone *zone)
 {
-	RUN(security_settime64__lsm, tell_settime(&run, time, zone));
-	return 0;
+	return REFUSES(security_settime64__lsm, tell_settime(&run, time, zone)) ? -EPERM : 0;
 }
 
 SEC("kprobe/security_settime64")

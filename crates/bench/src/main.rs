@@ -1,13 +1,14 @@
 //! `./x bench`: what Tarsius costs.
 //!
 //! Every figure is a ratio to empty programs on the same hooks, measured in the same run, in turns, so that a noisy machine disturbs all
-//! alike. Nanoseconds are the load's own CPU time. `./x bench packets`, `./x bench stacks`, `./x bench enrichment` and `./x bench identity`
+//! alike. Nanoseconds are the load's own CPU time. `./x bench packets`, `./x bench policies`, `./x bench stacks`, `./x bench enrichment` and `./x bench identity`
 //! measure these alone.
 
 mod empty;
 mod enrichment;
 mod identity;
 mod packets;
+mod policies;
 mod stacks;
 mod watch;
 
@@ -39,6 +40,9 @@ fn main() -> anyhow::Result<()> {
     if alone.as_deref() == Some("packets") {
         return packets::packets();
     }
+    if alone.as_deref() == Some("policies") {
+        return policies::report();
+    }
     if alone.as_deref() == Some("stacks") {
         return stacks::report();
     }
@@ -47,6 +51,7 @@ fn main() -> anyhow::Result<()> {
     }
     println!("{} turns of {OPENS} openat+close of /dev/null on CPU 0; median of the turns\n", TURNS);
     opens()?;
+    policies::report()?;
     packets::packets()?;
     stacks::report()?;
     enrichment::report()?;

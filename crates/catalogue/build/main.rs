@@ -821,6 +821,11 @@ fn tables(
     Ok(o)
 }
 
+/// Whether a hook can refuse the act: as LSM hooks and those of a socket's addresses can.
+fn denies(hook: &str) -> bool {
+    hook.starts_with("lsm/") || hook.starts_with("cgroup/connect")
+}
+
 fn stages(programs: &[Placed]) -> usize {
     programs.iter().map(|p| p.stage + 1).max().unwrap_or(1)
 }
@@ -848,6 +853,7 @@ fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed], syscall
         // Programs of cgroups are not allowed to look up mappings, and an iterator runs for whoever reads it.
         let stack = !["cgroup", "iter"].contains(&p.entry.hook.split(['/', '_']).next().unwrap_or_default());
         let _ = writeln!(o, "#define STACK_{} {}", p.entry.name, u8::from(stack));
+        let _ = writeln!(o, "#define DENIES_{} {}", p.entry.name, u8::from(denies(&p.entry.hook)));
     }
     for lane in LANES {
         let count = programs.iter().filter(|p| p.lane == lane).count();

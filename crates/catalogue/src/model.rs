@@ -521,6 +521,15 @@ impl Program {
         self.syscalls == ["all"]
     }
 
+    /// It stands on a hook that can refuse the act, as those of LSM and of a socket's addresses.
+    pub const fn denies(&self) -> bool {
+        match self.hook {
+            Hook::Lsm(_) => true,
+            Hook::Cgroup(name) => matches!(name.as_bytes(), b"cgroup/connect4" | b"cgroup/connect6"),
+            _ => false,
+        }
+    }
+
     /// It is a handler of system calls, or their dispatcher.
     pub const fn is_syscall(&self) -> bool {
         matches!(self.hook, Hook::SysEnter | Hook::SysExit | Hook::DispatchEnter | Hook::DispatchExit)

@@ -70,6 +70,18 @@ pub struct Context {
     pub max_ancestors: usize,
     /// Names of the policies that the event at hand has matched: they stand in its line, beside who did it.
     pub matched: Vec<Arc<str>>,
+    /// What these did beside telling it.
+    pub done: Vec<Done>,
+}
+
+/// What policies did, or would have done, beside telling an event: an action, and who has done it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// `alert`, `kill`, `deny`.
+    pub action: &'static str,
+    /// `kernel`: before who acted could go on; `user_space`: afterwards; `monitor`: nobody, as the policy only monitors; `failed`: nobody, see
+    /// `enforcement_failed`.
+    pub by: &'static str,
 }
 
 impl Context {
@@ -95,6 +107,7 @@ impl Context {
             kernel_symbols: unread(),
             max_ancestors: DEFAULT_ANCESTORS,
             matched: vec![],
+            done: vec![],
         }
     }
 

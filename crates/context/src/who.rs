@@ -91,6 +91,10 @@ impl Who for Context {
         self.matched.iter().for_each(|name| f(name));
     }
 
+    fn enforcement(&self, _: &Event<'_>, f: &mut dyn FnMut(&str, &str)) {
+        self.done.iter().for_each(|done| f(done.action, done.by));
+    }
+
     /// Only those of which more than the key is known: an empty name would look like one.
     fn ancestors(&self, event: &Event<'_>, f: &mut dyn FnMut(Ancestor<'_>)) {
         // Who called a program, and how that was called itself, is asked of executions.

@@ -43,6 +43,13 @@ pub enum Request {
     },
     /// Read the policies again, and put them into force, all or none.
     Reload,
+    /// Switch a policy's mode.
+    Mode {
+        /// Its name.
+        policy: String,
+        /// `monitor` or `enforce`.
+        mode: String,
+    },
 }
 
 /// What can be asked for.

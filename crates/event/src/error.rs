@@ -47,12 +47,6 @@ pub enum DecodeError {
         /// The number.
         origin: u8,
     },
-    /// Flags that are not defined.
-    #[error("flags {flags:#x} are not all defined")]
-    UnknownFlags {
-        /// All flags of the header.
-        flags: u8,
-    },
     /// The record ends within a field's head.
     #[error("the record ends within the head of the field at offset {offset}")]
     FieldHead {
@@ -147,7 +141,6 @@ impl DecodeError {
             DecodeError::UnknownLane { .. } => "unknown_lane",
             DecodeError::WrongLane { .. } => "wrong_lane",
             DecodeError::UnknownOrigin { .. } => "unknown_origin",
-            DecodeError::UnknownFlags { .. } => "unknown_flags",
             DecodeError::FieldHead { .. } => "field_head",
             DecodeError::UnknownField { .. } => "unknown_field",
             DecodeError::RepeatedField { .. } => "repeated_field",

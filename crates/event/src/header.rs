@@ -66,8 +66,11 @@ impl Flags {
     /// By a request in a ring of io_uring.
     pub const IO_URING: u8 = 1 << 5;
 
-    const ALL: u8 =
-        Self::COMPAT | Self::RETURN | Self::KTHREAD | Self::SYSCALL | Self::IN_TREE | Self::IO_URING;
+    /// A policy had the process killed: see [`Flags::killed`].
+    pub const KILLED: u8 = 1 << 6;
+
+    /// A policy had the act refused.
+    pub const DENIED: u8 = 1 << 7;
 
     /// By a 32-bit system call.
     pub const fn compat(self) -> bool {
@@ -77,6 +80,16 @@ impl Flags {
     /// By a request in a ring of io_uring: by the task that submitted it, whichever task carried it out.
     pub const fn io_uring(self) -> bool {
         self.0 & Self::IO_URING != 0
+    }
+
+    /// A policy had the kernel kill the process, before it could go on.
+    pub const fn killed(self) -> bool {
+        self.0 & Self::KILLED != 0
+    }
+
+    /// A policy had the kernel refuse the act.
+    pub const fn denied(self) -> bool {
+        self.0 & Self::DENIED != 0
     }
 
     /// By a kernel thread.
@@ -253,10 +266,8 @@ impl Header {
         let Some(origin) = Origin::from_number(h[at::ORIGIN]) else {
             return Err(DecodeError::UnknownOrigin { origin: h[at::ORIGIN] });
         };
+        // Each of its bits is a flag.
         let flags = h[at::FLAGS];
-        if flags & !Flags::ALL != 0 {
-            return Err(DecodeError::UnknownFlags { flags });
-        }
         let id = |n: usize| bytes::u32(h, at::WHO32 + 4 * n);
         Ok(Header {
             time: bytes::u64(h, at::TIME),

@@ -104,7 +104,6 @@ fn what_is_wrong_is_named() {
     assert_eq!(kind(&|r| r[24] = 4), Err("unknown_lane"));
     assert_eq!(kind(&|r| r[24] = 1), Err("wrong_lane"));
     assert_eq!(kind(&|r| r[26] = 4), Err("unknown_origin"));
-    assert_eq!(kind(&|r| r[27] = 0x40), Err("unknown_flags"));
     assert_eq!(kind(&|r| r[AT] = 6), Err("unknown_field"));
     assert_eq!(kind(&|r| r[AT] = 1), Err("repeated_field"));
     assert_eq!(kind(&|r| r[AT + 1] = 5), Err("unknown_quality"));

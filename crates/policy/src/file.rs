@@ -8,8 +8,10 @@ use catalogue::Event;
 use expr::{Condition, Expr, Span};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
+use sieve::Column;
 
 use crate::fields::{Fields, Slot};
+use crate::sieve::alternatives;
 use crate::{Scope, Selection, filter, selection};
 
 /// A policy: what to watch, of whom, and what to do then.
@@ -29,6 +31,8 @@ pub struct Policy {
     pub place: Place,
     /// What detectors find that it selects.
     pub detectors: Vec<String>,
+    /// Whether what its rules do to who acts is done.
+    pub mode: Mode,
 }
 
 impl Policy {
@@ -51,7 +55,33 @@ impl Policy {
             rules: vec![rule],
             place,
             detectors: vec![],
+            mode: Mode::Monitor,
         }
+    }
+}
+
+/// Whether what a policy does to who acts is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It is told, and not done.
+    #[default]
+    Monitor,
+    /// It is done.
+    Enforce,
+}
+
+impl Mode {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Monitor => "monitor",
+            Mode::Enforce => "enforce",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn parse(name: &str) -> Option<Mode> {
+        [Mode::Monitor, Mode::Enforce].into_iter().find(|mode| mode.name() == name)
     }
 }
 
@@ -61,7 +91,7 @@ pub struct Rule {
     /// The events, each with what must hold of it.
     pub events: Vec<(&'static Event, Option<Arc<Condition<Slot>>>)>,
     /// The conditions as they are written.
-    pub conditions: Vec<String>,
+    pub conditions: Vec<Asked>,
     /// What is done.
     pub actions: Vec<Action>,
     /// At most so many in such a time.
@@ -72,11 +102,67 @@ pub struct Rule {
     pub place: Place,
 }
 
+/// A condition of a rule, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    text: String,
+    /// It has the form of a filter.
+    filter: bool,
+    /// It is an exception.
+    negate: bool,
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.negate { write!(f, "!({})", self.text) } else { f.write_str(&self.text) }
+    }
+}
+
+impl Asked {
+    /// What the kernel looks at for it in an event, and whether that is all that it asks.
+    pub fn looks_at(&self, event: &'static Event) -> (Vec<Column>, bool) {
+        let fields = Fields { event };
+        let expr = match self.filter {
+            true => filter::translate(&self.text, &fields),
+            false => expr::parse(&self.text),
+        };
+        let expr = expr.map(|expr| if self.negate { expr.negated() } else { expr });
+        let Ok(condition) = expr.and_then(|expr| expr::compile(&expr, &fields)) else {
+            return (vec![], false);
+        };
+        let (ways, exact) = alternatives(event, Some(&condition), |slot: &Slot| Some(*slot));
+        let mut columns: Vec<Column> = ways.iter().flat_map(|w| w.columns().map(|(c, _)| *c)).collect();
+        columns.sort();
+        columns.dedup();
+        (columns, exact && ways.iter().all(|way| !way.is_open()))
+    }
+}
+
 /// What a rule does with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Writes it to the outputs.
+    /// Writes it to the outputs: what every rule does, whatever else.
     Log,
+    /// Says in what is written that somebody should look at it.
+    Alert,
+    /// Kills the process that acted, where the policy's mode is to enforce.
+    Kill,
+    /// Refuses the act, where the policy's mode is to enforce.
+    Deny,
+}
+
+impl Action {
+    const ALL: [Action; 4] = [Action::Log, Action::Alert, Action::Kill, Action::Deny];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Log => "log",
+            Action::Alert => "alert",
+            Action::Kill => "kill",
+            Action::Deny => "deny",
+        }
+    }
 }
 
 /// At most so many events in such a time: a bucket of `burst`, filled evenly.
@@ -262,6 +348,7 @@ struct Document {
     scope: Option<Vec<Spanned<String>>>,
     default_actions: Option<Vec<Spanned<String>>>,
     rules: Option<Vec<Spanned<RuleText>>>,
+    mode: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -284,6 +371,7 @@ struct Body {
     #[serde(default)]
     default_actions: Vec<Spanned<String>>,
     rules: Vec<Spanned<RuleText>>,
+    mode: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -387,7 +475,7 @@ impl Source<'_> {
         let missing = |what: &str| FileError::At { place: place.clone(), message: what.to_owned() };
         let at_start = errors.len();
         let d = document.value;
-        let (name, description, scope, default_actions, rules) = match (&d.kind, &d.ty) {
+        let (name, description, scope, default_actions, rules, mode) = match (&d.kind, &d.ty) {
             (Some(kind), None) => {
                 if kind.value != "Policy" {
                     errors.push(self.wrong(kind, format!("kind '{}' is not 'Policy'", kind.value)));
@@ -403,9 +491,12 @@ impl Source<'_> {
                     )),
                     None => errors.push(missing("apiVersion is missing: tracee.aquasec.com/v1beta1")),
                 }
-                for (key, there) in
-                    [("name", d.name.is_some()), ("scope", d.scope.is_some()), ("rules", d.rules.is_some())]
-                {
+                for (key, there) in [
+                    ("name", d.name.is_some()),
+                    ("scope", d.scope.is_some()),
+                    ("rules", d.rules.is_some()),
+                    ("mode", d.mode.is_some()),
+                ] {
                     if there {
                         errors.push(missing(&format!(
                             "'{key}' stands in metadata or spec where there is a 'kind'"
@@ -418,7 +509,7 @@ impl Source<'_> {
                 };
                 let description = metadata.annotations.get("description").cloned();
                 let body = spec.value;
-                (metadata.name, description, body.scope, body.default_actions, body.rules)
+                (metadata.name, description, body.scope, body.default_actions, body.rules, body.mode)
             }
             (None, Some(ty)) => {
                 if ty.value != "policy" {
@@ -434,6 +525,7 @@ impl Source<'_> {
                     d.scope.unwrap_or_default(),
                     d.default_actions.unwrap_or_default(),
                     rules,
+                    d.mode,
                 )
             }
             _ => {
@@ -452,6 +544,14 @@ impl Source<'_> {
         let scope_text = scope.iter().map(|s| s.value.trim().to_owned()).filter(|s| s != "global").collect();
         let scope = self.scope(&scope, errors);
         let defaults = self.actions(&default_actions, errors);
+        let mode = mode.map_or(Some(Mode::Monitor), |mode| {
+            let read = Mode::parse(&mode.value);
+            if read.is_none() {
+                let message = format!("unknown mode '{}'; a policy's mode is monitor or enforce", mode.value);
+                errors.push(self.wrong(&mode, message));
+            }
+            read
+        });
         // What a rule with `-` before its event leaves out, it leaves out of all others.
         let mut unwanted: Vec<&'static Event> = vec![];
         for rule in &rules {
@@ -500,6 +600,7 @@ impl Source<'_> {
             rules: compiled,
             place,
             detectors,
+            mode: mode.unwrap_or_default(),
         })
     }
 
@@ -526,20 +627,23 @@ impl Source<'_> {
     fn actions(&self, texts: &[Spanned<String>], errors: &mut Vec<FileError>) -> Vec<Action> {
         let mut actions = vec![];
         for text in texts {
-            match text.value.as_str() {
-                "log" | "print" => actions.push(Action::Log),
-                other => {
-                    let known = ["log", "print"];
-                    let hint = expr::nearest(other, known)
+            let name = text.value.as_str();
+            // Tracee's older name of it.
+            let name = if name == "print" { "log" } else { name };
+            match Action::ALL.into_iter().find(|action| action.name() == name) {
+                Some(action) if actions.contains(&action) => {}
+                Some(action) => actions.push(action),
+                None => {
+                    let known = Action::ALL.map(Action::name);
+                    let hint = expr::nearest(name, known)
                         .map(|s| format!("; did you mean '{s}'?"))
                         .unwrap_or_default();
-                    errors.push(
-                        self.wrong(text, format!("unknown action '{other}'{hint}; actions are log, print")),
-                    );
+                    let message =
+                        format!("unknown action '{name}'{hint}; actions are {}, print", known.join(", "));
+                    errors.push(self.wrong(text, message));
                 }
             }
         }
-        actions.dedup();
         actions
     }
 
@@ -598,7 +702,11 @@ impl Source<'_> {
             events: compiled,
             conditions: parsed
                 .iter()
-                .map(|(t, negate, _)| if *negate { format!("!({})", t.value) } else { t.value.clone() })
+                .map(|(text, negate, expr)| Asked {
+                    text: text.value.clone(),
+                    filter: expr.is_none(),
+                    negate: *negate,
+                })
                 .collect(),
             actions,
             limit: text.rate_limit.as_ref().and_then(|l| self.limit(l, errors)),

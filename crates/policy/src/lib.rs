@@ -25,8 +25,8 @@ pub use crate::sieve::alternatives;
 pub use error::Error;
 pub use fields::{ABOUT, About, Evidence, Facts, Fields, Part, Slot};
 pub use file::{
-    Action, Dedupe, FileError, Limit, Place, Policy, Rule, Source, file_names, files, load, parse, read_text,
-    seconds,
+    Action, Asked, Dedupe, FileError, Limit, Mode, Place, Policy, Rule, Source, file_names, files, load,
+    parse, read_text, seconds,
 };
 pub use filter::{in_scope, together, translate as filter};
 pub use recorded::{Line, LineError, Recorded, Seen, recorded};
@@ -34,7 +34,7 @@ pub use replay::{Expectations, Expected, Outcome, replay};
 pub use schema::schema;
 pub use scope::{Scope, Trees};
 pub use selection::{ALIASES, Selection};
-pub use set::{Cause, Matched, Policies, Suppressed, Whose};
+pub use set::{Cause, Matched, Policies, Suppressed, Wanted, Whose};
 pub use stores::{STORES, Store};
 
 /// The events that a name stands for: one, those that are like it, or those of a tag.

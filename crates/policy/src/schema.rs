@@ -7,7 +7,7 @@ pub fn schema() -> Value {
     let names: Vec<&str> = catalogue::EVENTS.iter().map(|e| e.name).collect();
     let text = json!({ "type": "string" });
     let texts = json!({ "type": "array", "items": text });
-    let actions = json!({ "type": "array", "items": { "enum": ["log", "print"] } });
+    let actions = json!({ "type": "array", "items": { "enum": ["log", "print", "alert", "kill", "deny"] } });
     let rule = json!({
         "type": "object",
         "required": ["event"],
@@ -37,6 +37,10 @@ pub fn schema() -> Value {
         "type": "array",
         "items": text,
     });
+    let mode = json!({
+        "description": "Whether kill and deny are done, or only told",
+        "enum": ["monitor", "enforce"],
+    });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A policy of Tarsius, in Tracee's form",
@@ -63,7 +67,7 @@ pub fn schema() -> Value {
                         "type": "object",
                         "required": ["rules"],
                         "additionalProperties": false,
-                        "properties": { "scope": scope, "defaultActions": actions, "rules": rules },
+                        "properties": { "scope": scope, "defaultActions": actions, "rules": rules, "mode": mode },
                     },
                 },
             },
@@ -79,6 +83,7 @@ pub fn schema() -> Value {
                     "scope": scope,
                     "defaultActions": actions,
                     "rules": rules,
+                    "mode": mode,
                 },
             },
         ],

@@ -9,9 +9,9 @@ use context::Context;
 use event::Event;
 use expr::{Condition, Index, Truth, Value};
 use rustc_hash::{FxHashMap, FxHasher};
-use sieve::Alternative;
+use sieve::{Alternative, Enforcement};
 
-use crate::file::{Dedupe, Limit};
+use crate::file::{Action, Dedupe, Limit, Mode};
 use crate::sieve::alternatives;
 use crate::{Error, Facts, Policy, Scope, Selection, Slot, Store, Trees};
 
@@ -39,6 +39,7 @@ struct InForce {
     name: Arc<str>,
     scope: Scope,
     detectors: Vec<String>,
+    mode: Mode,
     undecided: u64,
 }
 
@@ -58,6 +59,10 @@ struct Compiled {
 #[derive(Debug)]
 struct State {
     policy: usize,
+    /// What it does to who acts.
+    does: Enforcement,
+    /// It asks for attention.
+    alerts: bool,
     limit: Option<Bucket>,
     seen: Option<Seen>,
     /// Events that were too many.
@@ -75,6 +80,19 @@ pub enum Matched {
     Suppressed,
     /// Some, which want it told.
     Told,
+}
+
+/// What policies that an event matches want done, beside telling it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// By policies whose mode is to enforce.
+    pub enforced: Enforcement,
+    /// By those that only monitor.
+    pub monitored: Enforcement,
+    /// The first policy that wants what is enforced.
+    pub by: Option<Arc<str>>,
+    /// One of them asks for attention.
+    pub alert: bool,
 }
 
 /// Who an event is judged by.
@@ -218,6 +236,11 @@ impl Policies {
                 let state = set.states.len();
                 set.states.push(State {
                     policy: number,
+                    does: Enforcement {
+                        kill: rule.actions.contains(&Action::Kill),
+                        deny: rule.actions.contains(&Action::Deny),
+                    },
+                    alerts: rule.actions.contains(&Action::Alert),
                     limit: rule.limit.map(Bucket::new),
                     seen: rule.dedupe.as_ref().map(Seen::new),
                     limited: 0,
@@ -237,6 +260,7 @@ impl Policies {
                 name: policy.name,
                 scope: policy.scope,
                 detectors: policy.detectors,
+                mode: policy.mode,
                 undecided: 0,
             });
         }
@@ -273,14 +297,37 @@ impl Policies {
         if !self.following.is_empty() {
             return vec![Alternative::default()];
         }
-        let mut all = vec![];
-        for rule in self.rules.iter().filter(|rule| rule.event == event.id) {
-            let Some(policy) = self.policies.get(rule.policy) else { continue };
-            let scope = policy.scope.sieve();
-            let (ways, _) = alternatives(event, rule.condition.as_deref(), |slot| Some(*slot));
-            all.extend(ways.iter().map(|way| scope.and(way)));
-        }
-        all
+        let rules = self.rules.iter().filter(|rule| rule.event == event.id);
+        rules.flat_map(|rule| self.ways(event, rule)).collect()
+    }
+
+    /// Of these, those that have the kernel do something to who acts.
+    pub fn enforcing(&self, event: &catalogue::Event) -> Vec<Alternative> {
+        let acts = |rule: &&Compiled| rule.event == event.id && self.enforces(rule).any();
+        let ways = self.rules.iter().filter(acts).flat_map(|rule| self.ways(event, rule));
+        ways.filter(Alternative::enforces).collect()
+    }
+
+    fn ways(&self, event: &catalogue::Event, rule: &Compiled) -> Vec<Alternative> {
+        let Some(policy) = self.policies.get(rule.policy) else { return vec![] };
+        let (scope, whole) = policy.scope.sieve();
+        let (ways, exact) = alternatives(event, rule.condition.as_deref(), |slot| Some(*slot));
+        // Nothing is done to anybody but for all that is asked.
+        let does = if whole && exact { self.enforces(rule) } else { Enforcement::NONE };
+        ways.iter().map(|way| scope.and(way).enforcing(does)).collect()
+    }
+
+    /// What a rule has done to who acts.
+    fn enforces(&self, rule: &Compiled) -> Enforcement {
+        let enforcing = self.policies.get(rule.policy).is_some_and(|p| p.mode == Mode::Enforce);
+        let state = self.states.get(rule.state).filter(|_| enforcing);
+        state.map_or(Enforcement::NONE, |state| state.does)
+    }
+
+    /// Switches a policy's mode; `None` if there is none of that name, else whether it was another.
+    pub fn switch(&mut self, policy: &str, mode: Mode) -> Option<bool> {
+        let policy = self.policies.iter_mut().find(|p| &*p.name == policy)?;
+        Some(std::mem::replace(&mut policy.mode, mode) != mode)
     }
 
     /// The words of processes that are in trees that any of them watches: see [`Scope::seeds`].
@@ -343,7 +390,7 @@ impl Policies {
         any
     }
 
-    /// What an event matches. `matched` gets the names of the policies that want it told. `ctx` must have observed the event. What user space
+    /// What an event matches. `matched` gets the names of the policies that want it told, `wanted` what else they want done. `ctx` must have observed the event. What user space
     /// has found, whoever did it, is in every scope.
     pub fn judge(
         &mut self,
@@ -351,8 +398,10 @@ impl Policies {
         whose: Whose,
         ctx: &Context,
         matched: &mut Vec<Arc<str>>,
+        wanted: &mut Wanted,
     ) -> Matched {
         matched.clear();
+        *wanted = Wanted::default();
         if event.definition.always {
             return Matched::Told;
         }
@@ -370,8 +419,10 @@ impl Policies {
         let mut last = None;
         for &place in &self.candidates {
             let rule = &self.rules[place];
-            // One rule of a policy is enough; rules of one policy stand together.
-            if last == Some(rule.policy) {
+            // One rule of a policy is enough to tell it; rules of one policy stand together.
+            let told = last == Some(rule.policy);
+            let state = &self.states[rule.state];
+            if told && !state.does.any() && !state.alerts {
                 continue;
             }
             let policy = &mut self.policies[rule.policy];
@@ -390,6 +441,19 @@ impl Policies {
             }
             let now = event.header.time;
             let state = &mut self.states[rule.state];
+            match policy.mode {
+                Mode::Monitor => wanted.monitored = wanted.monitored.or(state.does),
+                Mode::Enforce => {
+                    wanted.enforced = wanted.enforced.or(state.does);
+                    if state.does.any() && wanted.by.is_none() {
+                        wanted.by = Some(Arc::clone(&policy.name));
+                    }
+                }
+            }
+            wanted.alert |= state.alerts;
+            if told {
+                continue;
+            }
             let alike = state.seen.as_mut().is_some_and(|seen| !seen.is_new(&rule.by, &facts));
             let limited = !alike && state.limit.as_mut().is_some_and(|bucket| !bucket.take(now));
             state.alike += u64::from(alike);

@@ -10,7 +10,7 @@ use crate::load::map;
 use crate::{Error, load};
 
 /// `sizeof(struct sieve)`.
-const SIEVE_BYTES: usize = 16 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
+const SIEVE_BYTES: usize = 32 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
 
 /// What the kernel has.
 #[derive(Default)]
@@ -57,13 +57,15 @@ impl Sieves {
             }
             self.columns += 1;
             columns.extend(tested.others.to_ne_bytes());
+            columns.extend(tested.asks.to_ne_bytes());
             columns.extend(mask.to_ne_bytes());
             columns.extend(self.columns.to_ne_bytes());
             columns.extend(at.to_ne_bytes());
             columns.extend([kind as u8, field]);
             self.prefixes(object, tested)?;
         }
-        let mut bytes = sieve.classes().to_ne_bytes().to_vec();
+        let (kill, deny) = sieve.enforces();
+        let mut bytes: Vec<u8> = [sieve.classes(), kill, deny].iter().flat_map(|n| n.to_ne_bytes()).collect();
         bytes.extend((heads as u32).to_ne_bytes());
         bytes.extend((sieve.columns().len() as u32).to_ne_bytes());
         bytes.extend(first);

@@ -53,12 +53,12 @@ impl Sifter {
         self.sieves.put(&self.object, sieves)
     }
 
-    /// Whether a record passes.
+    /// Whether a record passes, and whether something is to be done to who acts.
     ///
     /// # Errors
     ///
     /// The kernel does not run the program; the record is too long for a slot.
-    pub fn passes(&self, record: &[u8]) -> Result<bool, Error> {
+    pub fn sift(&self, record: &[u8]) -> Result<(bool, bool), Error> {
         let slots = map(&self.object, "task_slots")?;
         let size = slots.value_size() as usize;
         let long = || Error::Object("the record is no record, or longer than a slot".into());
@@ -71,6 +71,8 @@ impl Sifter {
         let program = self.object.progs_mut().next().ok_or_else(|| Error::Object("no program".into()))?;
         program.test_run(ProgramInput::default()).map_err(Error::bpf("running the program"))?;
         let verdict = map(&self.object, "task_verdict")?.lookup(&0u32.to_ne_bytes(), MapFlags::ANY);
-        Ok(verdict.map_err(Error::bpf("reading the verdict"))?.is_some_and(|v| v.iter().any(|b| *b != 0)))
+        let verdict = verdict.map_err(Error::bpf("reading the verdict"))?.unwrap_or_default();
+        let any = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| bytes.iter().any(|b| *b != 0));
+        Ok((any(verdict.get(..8)), any(verdict.get(8..))))
     }
 }

@@ -11,7 +11,7 @@ pub const SUFFIX: usize = 64;
 /// Bytes of a number, an address or a name: `SHORT_BYTES`.
 pub const SHORT: usize = 16;
 /// Bytes of `struct column`.
-pub const COLUMN_BYTES: usize = 24;
+pub const COLUMN_BYTES: usize = 32;
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -65,6 +65,35 @@ pub enum Head {
 }
 
 impl Head {
+    /// As conditions call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Head::Cgroup => "cgroupId",
+            Head::Pid => "hostPid",
+            Head::Tid => "hostTid",
+            Head::Ppid => "hostParentProcessId",
+            Head::NsPid => "pid",
+            Head::NsTid => "tid",
+            Head::NsPpid => "ppid",
+            Head::Uid => "uid",
+            Head::Gid => "gid",
+            Head::Euid => "euid",
+            Head::Egid => "egid",
+            Head::MntNs => "mntns",
+            Head::PidNs => "pidns",
+            Head::NetNs => "netns",
+            Head::UserNs => "userns",
+            Head::Comm => "comm",
+            Head::Return => "retval",
+        }
+    }
+
+    /// Whether it is asked before a slot is claimed: `classes_of_task()` of `bpf/lib/sieve.h`.
+    pub const fn is_early(self) -> bool {
+        use Head::{Cgroup, Comm, Euid, Gid, MntNs, Pid, PidNs, Return, Tid, Uid};
+        matches!(self, Cgroup | Comm | Euid | Gid | MntNs | Pid | PidNs | Return | Tid | Uid)
+    }
+
     const fn kind(self) -> Kind {
         match self {
             Head::Cgroup => Kind::U64,

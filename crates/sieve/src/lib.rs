@@ -13,5 +13,5 @@ mod rules;
 mod values;
 
 pub use column::{COLUMN_BYTES, Column, Head, Kind, LONG, SHORT, SUFFIX};
-pub use rules::{Alternative, CLASSES, COLUMNS, FIELDS, HEADS, Sieve, Tested};
+pub use rules::{Alternative, CLASSES, COLUMNS, Enforcement, FIELDS, HEADS, Sieve, Tested};
 pub use values::{Prefix, Values};

@@ -17,9 +17,35 @@ pub const FIELDS: u8 = 32;
 /// Columns of one field.
 const OF_FIELD: usize = 4;
 
+/// What is done to who acts so, beside telling it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Enforcement {
+    /// The process is killed.
+    pub kill: bool,
+    /// The act is refused.
+    pub deny: bool,
+}
+
+impl Enforcement {
+    /// Nothing is done.
+    pub const NONE: Enforcement = Enforcement { kill: false, deny: false };
+
+    /// Whether anything is done.
+    pub fn any(self) -> bool {
+        self != Enforcement::NONE
+    }
+
+    /// What either does.
+    #[must_use]
+    pub fn or(self, other: Enforcement) -> Enforcement {
+        Enforcement { kill: self.kill || other.kill, deny: self.deny || other.deny }
+    }
+}
+
 /// One way for an event to be wanted: all of its columns are so.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Alternative {
+    enforcement: Enforcement,
     columns: BTreeMap<Column, Values>,
 }
 
@@ -33,6 +59,17 @@ impl Alternative {
         self
     }
 
+    /// Has that done by the kernel where it is met. It must say all that there is to meet.
+    #[must_use]
+    pub fn enforcing(self, enforcement: Enforcement) -> Alternative {
+        Alternative { enforcement, ..self }
+    }
+
+    /// Whether the kernel does something where it is met.
+    pub fn enforces(&self) -> bool {
+        self.enforcement.any()
+    }
+
     /// Both of them.
     #[must_use]
     pub fn and(&self, other: &Alternative) -> Alternative {
@@ -42,6 +79,13 @@ impl Alternative {
     /// Its columns.
     pub fn columns(&self) -> impl Iterator<Item = (&Column, &Values)> {
         self.columns.iter()
+    }
+
+    /// Forgets columns that may be anything. Where something is done, they must be known all the same.
+    fn simplify(&mut self) {
+        if !self.enforces() {
+            self.columns.retain(|_, values| !values.is_all());
+        }
     }
 
     /// Whether it asks for nothing: every event meets it.
@@ -55,6 +99,8 @@ impl Alternative {
 pub struct Tested {
     /// Of what.
     pub column: Column,
+    /// The alternatives that ask of it.
+    pub asks: u64,
     /// By values that begin with none of these.
     pub others: u64,
     /// By those that begin so; the longest counts.
@@ -65,28 +111,51 @@ pub struct Tested {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sieve {
     classes: u64,
+    kill: u64,
+    deny: u64,
     columns: Vec<Tested>,
 }
 
 impl Sieve {
-    /// Lets pass what meets one of these; `None` if that is everything, as far as it can be said.
+    /// Lets pass what meets one of these; `None` if that is everything, as far as it can be said, and nothing is enforced.
     pub fn new(alternatives: Vec<Alternative>) -> Option<Sieve> {
-        let classes = merge(alternatives);
-        if classes.is_empty() || classes.iter().any(Alternative::is_open) {
+        let mut classes = merge(alternatives);
+        let enforces = classes.iter().any(|class| class.enforcement.any());
+        if classes.is_empty() || (!enforces && classes.iter().any(Alternative::is_open)) {
             return None;
         }
-        let bits = u64::MAX >> (64 - classes.len());
-        let columns = chosen(&classes).into_iter().map(|column| {
-            let (others, prefixes) = overlay(classes.iter().map(|class| class.columns.get(&column)));
-            Tested { column, others, prefixes }
+        let columns = chosen(&classes);
+        for class in &mut classes {
+            // What is not all asked of may be met by what is not meant.
+            if class.columns.keys().any(|column| !columns.contains(column)) {
+                class.enforcement = Enforcement::NONE;
+            }
+        }
+        let bits = |of: &dyn Fn(&Alternative) -> bool| {
+            classes.iter().enumerate().fold(0, |bits, (n, class)| bits | u64::from(of(class)) << n)
+        };
+        let columns = columns.iter().map(|column| {
+            let (others, prefixes) = overlay(classes.iter().map(|class| class.columns.get(column)));
+            let asks = bits(&|class| class.columns.contains_key(column));
+            Tested { column: *column, asks, others, prefixes }
         });
-        let sieve = Sieve { classes: bits, columns: columns.collect() };
-        (!sieve.columns.is_empty()).then_some(sieve)
+        let sieve = Sieve {
+            classes: bits(&|_| true),
+            kill: bits(&|class| class.enforcement.kill),
+            deny: bits(&|class| class.enforcement.deny),
+            columns: columns.collect(),
+        };
+        (!sieve.columns.is_empty() || sieve.kill | sieve.deny != 0).then_some(sieve)
     }
 
     /// A bit for each class of alternatives.
     pub fn classes(&self) -> u64 {
         self.classes
+    }
+
+    /// Of these, those that have the process killed, and the act refused.
+    pub fn enforces(&self) -> (u64, u64) {
+        (self.kill, self.deny)
     }
 
     /// Its columns: those about who did it first, then those of fields, those of one field together.
@@ -96,57 +165,74 @@ impl Sieve {
 
     /// Whether a record passes, by its bytes.
     pub fn admits(&self, record: &[u8]) -> bool {
+        self.met(record).is_none_or(|(classes, _)| classes != 0)
+    }
+
+    /// What is to be done to who acts as a record says.
+    pub fn enforcement(&self, record: &[u8]) -> Enforcement {
+        /// `ORIGIN_CURRENT`.
+        const CURRENT: u8 = 0;
+        let Some((classes, known)) = self.met(record).filter(|_| record.get(26) == Some(&CURRENT)) else {
+            return Enforcement::NONE;
+        };
+        let unknown = self.columns.iter().enumerate().filter(|(n, _)| known >> n & 1 == 0);
+        let sure = unknown.fold(classes, |sure, (_, tested)| sure & !tested.asks);
+        Enforcement { kill: sure & self.kill != 0, deny: sure & self.deny != 0 }
+    }
+
+    /// The classes that may be met by a record, and a bit for each column of which it has a value; `None` if it is no record.
+    fn met(&self, record: &[u8]) -> Option<(u64, u32)> {
         /// `ORIGIN_UNKNOWN`, `RECORD_RETURN`, `QUALITY_UNRESOLVED` of `record.h`, and the size of the header.
         const UNKNOWN: u8 = 2;
         const RETURN: u8 = 1 << 1;
         const UNRESOLVED: u8 = 4;
         const HEADER: usize = 168;
-        let (Some(header), Some(mut fields)) = (record.get(..HEADER), record.get(HEADER..)) else {
-            return true;
-        };
-        let mut classes = self.classes;
-        for tested in &self.columns {
+        let (header, mut fields) = record.split_at_checked(HEADER)?;
+        let (mut classes, mut seen) = (self.classes, 0);
+        for (n, tested) in self.columns.iter().enumerate() {
             let Column::Head(head) = tested.column else { continue };
             let known = match tested.column.kind() {
                 Kind::I64 => header[27] & RETURN != 0,
                 _ => header[26] != UNKNOWN,
             };
-            if known {
-                classes &= tested.classes(header.get(head as usize..).unwrap_or_default());
+            if known && let Some(met) = tested.classes(header.get(head as usize..).unwrap_or_default()) {
+                seen |= 1 << n;
+                classes &= met;
             }
         }
         while let Some((&[index, quality, low, high], rest)) = fields.split_first_chunk() {
             let length = usize::from(u16::from_le_bytes([low, high]));
-            let Some(payload) = rest.get(..length) else { return true };
+            let payload = rest.get(..length)?;
             fields = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
             if quality != 0 && quality != UNRESOLVED {
                 continue;
             }
-            for tested in &self.columns {
-                if matches!(tested.column, Column::Field { field, .. } if field == index) {
-                    classes &= tested.classes(payload);
+            for (n, tested) in self.columns.iter().enumerate() {
+                if matches!(tested.column, Column::Field { field, .. } if field == index)
+                    && let Some(met) = tested.classes(payload)
+                {
+                    seen |= 1 << n;
+                    classes &= met;
                 }
             }
         }
-        classes != 0
+        Some((classes, seen))
     }
 }
 
 impl Tested {
-    /// The alternatives that may be met by a payload.
-    fn classes(&self, payload: &[u8]) -> u64 {
-        let Some(key) = self.column.key(payload) else { return u64::MAX };
+    /// The alternatives that may be met by a payload; `None` if there is no value in it.
+    fn classes(&self, payload: &[u8]) -> Option<u64> {
+        let key = self.column.key(payload)?;
         let longest = self.prefixes.iter().filter(|(p, _)| p.begins(&key)).max_by_key(|(p, _)| p.bits());
-        longest.map_or(self.others, |(_, bits)| *bits)
+        Some(longest.map_or(self.others, |(_, bits)| *bits))
     }
 }
 
 /// At most [`CLASSES`] alternatives that let pass what these do. What differs in one column only becomes one without letting pass more; if
 /// that is not enough, others do, too.
 fn merge(mut alternatives: Vec<Alternative>) -> Vec<Alternative> {
-    for alternative in &mut alternatives {
-        alternative.columns.retain(|_, values| !values.is_all());
-    }
+    alternatives.iter_mut().for_each(Alternative::simplify);
     alternatives.sort();
     alternatives.dedup();
     let mut columns: Vec<Column> = alternatives.iter().flat_map(|a| a.columns.keys().copied()).collect();
@@ -162,15 +248,17 @@ fn merge(mut alternatives: Vec<Alternative>) -> Vec<Alternative> {
         });
     }
     if alternatives.len() > CLASSES {
-        // By the columns that they ask for.
+        // By the columns that they ask for. What comes to let pass more than one of them does is not enforced any more.
         alternatives = joined(alternatives, |a| {
             let columns = a.columns.keys().map(|c| (*c, Values::all(true))).collect();
-            Some(Alternative { columns })
+            Some(Alternative { columns, enforcement: Enforcement::NONE })
         });
     }
     while alternatives.len() > CLASSES {
         let (Some(a), Some(b)) = (alternatives.pop(), alternatives.pop()) else { break };
-        alternatives.insert(0, either(&[a, b]));
+        let mut one = either(&[a, b]);
+        one.simplify();
+        alternatives.insert(0, one);
     }
     alternatives
 }
@@ -188,7 +276,11 @@ fn joined(
             None => out.push(alternative),
         }
     }
-    out.extend(groups.values().map(|group| either(group)));
+    for (key, group) in groups {
+        let mut one = either(&group).enforcing(key.enforcement);
+        one.simplify();
+        out.push(one);
+    }
     out
 }
 
@@ -207,8 +299,7 @@ fn either(group: &[Alternative]) -> Alternative {
             *values = one;
         }
     }
-    columns.retain(|_, values| !values.is_all());
-    Alternative { columns }
+    Alternative { columns, enforcement: Enforcement::NONE }
 }
 
 /// The columns that the kernel is to look at: those that most ask for, as many as there is room for.

@@ -91,7 +91,7 @@ impl Values {
     /// Whether a value is in.
     pub fn has(&self, value: &[u8]) -> bool {
         // Shorter prefixes come before longer ones of the same value.
-        self.prefixes.iter().filter(|(p, _)| p.begins(value)).last().map_or(self.others, |(_, is)| *is)
+        self.prefixes.iter().rfind(|(p, _)| p.begins(value)).map_or(self.others, |(_, is)| *is)
     }
 
     /// Those that are in both.

@@ -440,6 +440,19 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "SOCKET", default_value = control::DEFAULT_PATH)]
         control: PathBuf,
     },
+    /// Switch a policy of the running watch between telling what it would do (monitor) and doing it (enforce)
+    ///
+    /// Holds until the policies are read again: then it is what their files say.
+    Mode {
+        /// Name of the policy
+        policy: String,
+        /// monitor or enforce
+        #[arg(value_parser = ["monitor", "enforce"])]
+        mode: String,
+        /// The watch's --control
+        #[arg(long, value_name = "SOCKET", default_value = control::DEFAULT_PATH)]
+        control: PathBuf,
+    },
     /// Judge recorded events (JSON lines) by policies, and compare with what is expected
     ///
     /// FILE is YAML: `policies` (files or directories), `events` (a file of JSON lines), both beside it, and `expect`: by the name of each policy

@@ -20,7 +20,7 @@ pub(crate) fn answer(
         Request::Query { what, filters } => query(context, detectors, what, &filters, answer),
         Request::Tree { at } => tree(context, at, answer),
         // Done by the watch itself.
-        Request::Reload => Err("policies are not changed by a question".into()),
+        Request::Reload | Request::Mode { .. } => Err("policies are not changed by a question".into()),
     }
 }
 
@@ -31,6 +31,10 @@ pub(crate) fn reloaded<'a>(hash: &str, changed: bool, policies: impl Iterator<It
         ("hash", json!(hash)),
         ("policies", policies.collect::<Vec<_>>().into()),
     ])
+}
+
+pub(crate) fn switched(policy: &str, mode: &str, changed: bool) -> Row {
+    row([("policy", json!(policy)), ("mode", json!(mode)), ("changed", json!(changed))])
 }
 
 fn query(

@@ -6,6 +6,7 @@ mod container;
 mod control;
 mod detectors;
 mod doctor;
+mod enforce;
 mod events;
 mod executable;
 mod helpers;

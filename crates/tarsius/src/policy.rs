@@ -9,15 +9,18 @@ use std::sync::Arc;
 
 use ::control::{Client, Request, Row};
 use anyhow::Context as _;
+use catalogue::Lane;
 use kernel::Features;
-use policy::{Expectations, Expected, Outcome, Policies};
+use policy::{Action, Asked, Expectations, Expected, Outcome, Policies, Scope};
 use sensor::Planner;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sieve::{Column, Kind};
 
 use crate::cli::{PolicyCommand, PolicyPaths};
 use crate::detectors::library;
 use crate::policies::read;
+use crate::scope;
 
 /// Does what was asked.
 pub(crate) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
@@ -26,6 +29,7 @@ pub(crate) fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Explain(paths) => explain(paths),
         PolicyCommand::Test { file } => test(file),
         PolicyCommand::Reload { control } => reload(control),
+        PolicyCommand::Mode { policy, mode, control } => switch(policy, mode, control),
         PolicyCommand::Fields { event } => fields(event.as_deref()),
         PolicyCommand::Schema => {
             writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&policy::schema())?)?;
@@ -66,6 +70,17 @@ fn reload(socket: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Has the running watch switch a policy's mode.
+fn switch(policy: &str, mode: &str, socket: &Path) -> anyhow::Result<ExitCode> {
+    let request = Request::Mode { policy: policy.into(), mode: mode.into() };
+    let mut rows: Vec<Row> = vec![];
+    Client::connect(socket)?.ask(&request, |row| rows.push(row))?;
+    let row = rows.first().context("the watch has answered nothing")?;
+    let already = if row.get("changed") == Some(&Value::Bool(true)) { "" } else { " already" };
+    writeln!(std::io::stdout(), "policy {policy} is in {mode} mode{already}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Who decides what.
 fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
     let policies = read(&paths.paths, &library(&[], &[])?)?;
@@ -77,14 +92,42 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
     for policy in &policies {
         writeln!(out, "policy {} ({})", policy.name, policy.place)?;
         for token in &policy.scope_text {
-            writeln!(out, "  scope {token}\n      {}", of_scope(policies.len(), token))?;
+            writeln!(out, "  scope {token}\n      {}", of_scope(policies.len(), token, &policy.scope))?;
         }
         for rule in &policy.rules {
             for (event, _) in &rule.events {
                 writeln!(out, "  event {}\n      {}", event.name, of_event(event, &plan))?;
             }
+            let events = || rule.events.iter().map(|(event, _)| *event);
             for condition in &rule.conditions {
-                writeln!(out, "    condition {condition}\n      user space")?;
+                writeln!(out, "    condition {condition}")?;
+                // Events that are told the same stand together.
+                let mut told: Vec<(String, Vec<&str>)> = vec![];
+                for event in events() {
+                    let text = of_condition(event, condition);
+                    match told.iter_mut().find(|(known, _)| *known == text) {
+                        Some((_, events)) => events.push(event.name),
+                        None => told.push((text, vec![event.name])),
+                    }
+                }
+                for (text, names) in &told {
+                    let of = if told.len() > 1 { format!("{}: ", names.join(", ")) } else { String::new() };
+                    writeln!(out, "      {of}{text}")?;
+                }
+            }
+            for action in [Action::Kill, Action::Deny].into_iter().filter(|a| rule.actions.contains(a)) {
+                for (event, condition) in &rule.events {
+                    let ways = policy::alternatives(event, condition.as_deref(), |slot| Some(*slot));
+                    let decided = policy.scope.sieve().1 && ways.1;
+                    let text = of_action(action, event, decided, &plan);
+                    writeln!(
+                        out,
+                        "    {} on {} ({} mode)\n      {text}",
+                        action.name(),
+                        event.name,
+                        policy.mode.name()
+                    )?;
+                }
             }
             if let Some(limit) = rule.limit {
                 writeln!(out, "    at most {} in {:?}\n      user space", limit.events, limit.per)?;
@@ -120,13 +163,89 @@ fn of_event(event: &catalogue::Event, plan: &sensor::Plan) -> String {
     }
 }
 
-/// Who decides a part of a scope. The kernel's lists of users, processes and so on are fixed when its programs are loaded, and policies can change
-/// after that, so these are asked of the flags only.
-fn of_scope(policies: usize, token: &str) -> &'static str {
-    match token.split(['=', '!', '<', '>']).next().unwrap_or_default() {
-        "tree" if policies == 1 => "kernel, map scope_tree, on every kernel",
-        "tree" => "user space: the kernel's map is asked where one policy alone is in force",
-        _ => "user space",
+/// Who decides a part of a scope.
+fn of_scope(policies: usize, token: &str, scope: &Scope) -> String {
+    let key = token.split(['=', '!', '<', '>']).next().unwrap_or_default();
+    if key == "tree" {
+        return match policies {
+            1 => "kernel: before a record is built, by the map scope_tree, on every kernel".into(),
+            _ => "user space: the kernel's map is asked where one policy alone is in force".into(),
+        };
+    }
+    if scope.follows() {
+        return "user space: who is followed depends on what their ancestors were".into();
+    }
+    let part = Scope::parse(&[token]).unwrap_or_default();
+    let (way, whole) = part.sieve();
+    let columns: Vec<Column> = way.columns().map(|(column, _)| *column).collect();
+    of_columns(None, &columns, whole)
+}
+
+/// Who decides a condition on an event.
+fn of_condition(event: &'static catalogue::Event, condition: &Asked) -> String {
+    if scope::is_always_whole(event) {
+        return "user space: every one is taken, as by these it is known who everyone is".into();
+    }
+    if event.tiers.iter().all(|tier| tier.programs.is_empty()) || event.name.starts_with("net_packet_") {
+        return "user space: it makes the event".into();
+    }
+    let (columns, whole) = condition.looks_at(event);
+    of_columns(Some(event), &columns, whole)
+}
+
+/// What the kernel looks at, when, and by which map.
+fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], whole: bool) -> String {
+    if columns.is_empty() {
+        return "user space".into();
+    }
+    let name = |column: &Column| match column {
+        Column::Head(head) => head.name().to_owned(),
+        Column::Field { field, kind, .. } => {
+            let field = event.and_then(|e| e.fields.get(usize::from(*field))).map_or("", |f| f.name);
+            let part = match kind {
+                Kind::Start => " from its beginning",
+                Kind::End => " from its end",
+                Kind::Address => " by its address",
+                Kind::Port => " by its port",
+                _ => "",
+            };
+            format!("{field}{part}")
+        }
+    };
+    let early = columns.iter().all(|c| matches!(c, Column::Head(head) if head.is_early()));
+    let when = if early { "before a record is built" } else { "by the record's bytes, before it is sent" };
+    let mut maps: Vec<&str> = columns
+        .iter()
+        .map(|c| match c.kind() {
+            Kind::Start | Kind::End => "cfg_long_prefixes",
+            _ => "cfg_short_prefixes",
+        })
+        .collect();
+    maps.sort_unstable();
+    maps.dedup();
+    let names: Vec<String> = columns.iter().map(name).collect();
+    let who = if whole { "kernel" } else { "kernel in part, then user space" };
+    format!("{who}: {when}, by {} (map {}), on every kernel", names.join(", "), maps.join(", "))
+}
+
+/// What is done to who acts, and when.
+fn of_action(action: Action, event: &catalogue::Event, decided: bool, plan: &sensor::Plan) -> String {
+    let tier = plan.choices.iter().find(|c| c.event == event.name).and_then(|c| c.tier);
+    let programs = || tier.iter().flat_map(|tier| tier.programs).map(|p| p.get());
+    let refuses = programs().next().is_some() && programs().all(|program| program.denies());
+    let acts =
+        programs().next().is_some() && event.lane != Lane::Net && !event.name.starts_with("net_packet_");
+    match (action, decided) {
+        (Action::Deny, true) if refuses => "kernel: the act is refused with EPERM".into(),
+        (Action::Deny, false) if refuses => {
+            "not done: the kernel does not decide all that is asked; enforcement_failed tells each".into()
+        }
+        (Action::Deny, _) => {
+            "not done: on this kernel the hook can refuse nothing; enforcement_failed tells each".into()
+        }
+        (_, true) if acts && refuses => "kernel: as the act happens; the process does not go on".into(),
+        (_, true) if acts => "kernel: after the act, before the process goes on".into(),
+        _ => "user space: after the act, as soon as it is told; the process may have gone on".into(),
     }
 }
 

@@ -3,24 +3,50 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use catalogue::fields::{
+    cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_raw, sched_process_exec, sched_process_exit,
+    sched_process_fork,
+};
 use detect::Detectors;
 use policy::{Policies, Selection};
 use sensor::Sensor;
-use sieve::Sieve;
+use sieve::{Alternative, Sieve};
 
 use crate::watch::Pipeline;
+
+/// By these the user side knows who everyone is: taken whatever is selected, and none is left out.
+pub(crate) const IDENTITY: [u16; 6] = [
+    sched_process_fork::EVENT_ID,
+    sched_process_exec::EVENT_ID,
+    sched_process_exit::EVENT_ID,
+    existing_process::EVENT_ID,
+    cgroup_mkdir::EVENT_ID,
+    cgroup_rmdir::EVENT_ID,
+];
+
+/// Whether each event of that kind is taken, whoever wants which of them.
+pub(crate) fn is_always_whole(event: &catalogue::Event) -> bool {
+    event.always || IDENTITY.contains(&event.id) || event.id == net_packet_raw::EVENT_ID
+}
 
 /// Longer than records are held back for older ones.
 const SETTLE: Duration = Duration::from_millis(25);
 
-/// What the kernel leaves out of each event that policies or detectors look at. Of an event that something else goes by, too, nothing.
+/// What the kernel leaves out of each event that policies or detectors look at, and what it does to who acts. Of an event that something else goes
+/// by, too, it leaves out nothing.
 fn sieves(pipeline: &Pipeline) -> BTreeMap<u16, Sieve> {
     let sieve = |event: &catalogue::Event| {
-        let mut ways = pipeline.policies.alternatives(event);
-        ways.extend(pipeline.detectors.alternatives(event));
+        let ways = if pipeline.whole.contains(&event.id) {
+            let everything = std::iter::once(Alternative::default());
+            everything.chain(pipeline.policies.enforcing(event)).collect()
+        } else {
+            let mut ways = pipeline.policies.alternatives(event);
+            ways.extend(pipeline.detectors.alternatives(event));
+            ways
+        };
         Some((event.id, Sieve::new(ways)?))
     };
-    catalogue::EVENTS.iter().filter(|e| !pipeline.whole.contains(&e.id)).filter_map(sieve).collect()
+    catalogue::EVENTS.iter().filter_map(sieve).collect()
 }
 
 /// Finds the members of the watched trees, now that every process is known, and tells them to the kernel. A process born while this goes
@@ -33,7 +59,7 @@ pub(crate) fn begin(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Res
 }
 
 /// Gives the kernel the sieves of the policies and detectors in force. Without them it leaves out nothing.
-fn sift(pipeline: &Pipeline, sensor: &mut Sensor) {
+pub(crate) fn sift(pipeline: &Pipeline, sensor: &mut Sensor) {
     if let Err(error) = sensor.sift(&sieves(pipeline)) {
         eprintln!("tarsius: the kernel leaves out nothing of what policies do not want: {error}");
     }

@@ -10,17 +10,14 @@ use std::time::{Duration, Instant};
 use ::control::{Request, Server};
 use anyhow::Context as _;
 use catalogue::Lane;
-use catalogue::fields::{
-    cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_capture, net_packet_dns_response,
-    net_packet_raw, sched_process_exec, sched_process_exit, sched_process_fork,
-};
+use catalogue::fields::{existing_process, net_packet_capture, net_packet_dns_response};
 use context::{Change, Clock, Container, Context};
 use detect::{Detectors, Found};
 use event::{Event, Origin};
 use kernel::Features;
 use output::{LedgerSummary, LossRow, Outputs, Summary};
 use packet::Dissector;
-use policy::{Facts, Matched, Policies, Selection, Store, Whose};
+use policy::{Facts, Matched, Mode, Policies, Selection, Store, Wanted, Whose};
 use sensor::{Ledger, Loss, Sensor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use stacks::Stacks;
@@ -28,17 +25,8 @@ use stacks::Stacks;
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Lines, Seen};
 use crate::policies::{self, Files};
-use crate::{artifacts, container, control, detectors, lost, resolved, scope};
-
-/// By these the user side knows who everyone is: taken whatever is selected.
-const IDENTITY: [u16; 6] = [
-    sched_process_fork::EVENT_ID,
-    sched_process_exec::EVENT_ID,
-    sched_process_exit::EVENT_ID,
-    existing_process::EVENT_ID,
-    cgroup_mkdir::EVENT_ID,
-    cgroup_rmdir::EVENT_ID,
-];
+use crate::scope::IDENTITY;
+use crate::{artifacts, container, control, detectors, enforce, lost, resolved, scope};
 
 /// How long to wait for a filled ring before looking anyway.
 const LOOK: Duration = Duration::from_millis(20);
@@ -118,14 +106,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     let helpers = Helpers::start(options, &needed, artifacts.as_ref(), lines, &features)?;
     // What is not only for those who look at it.
     let whole = |e: &catalogue::Event| {
-        e.always
-            || IDENTITY.contains(&e.id)
-            || e.id == net_packet_raw::EVENT_ID
-            || helpers::need(e.id, options, &needed)
-            || answers(e.id)
-            || captures(e.id)
+        scope::is_always_whole(e) || helpers::need(e.id, options, &needed) || answers(e.id) || captures(e.id)
     };
     let mut pipeline = Pipeline {
+        wanted: Wanted::default(),
         whole: catalogue::EVENTS.iter().filter(|e| whole(e)).map(|e| e.id).collect(),
         context,
         selection,
@@ -182,6 +166,11 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
                     let changed = pipeline.change(&mut sensor, options, &taken, &mut hash);
                     let changed = changed.map_err(|e| format!("the policies stay as they were: {e:#}"))?;
                     answer.row(control::reloaded(&hash, changed, pipeline.policies.names()));
+                    Ok(())
+                }
+                Request::Mode { policy, mode } => {
+                    let changed = pipeline.switch(&mut sensor, &policy, &mode)?;
+                    answer.row(control::switched(&policy, &mode, changed));
                     Ok(())
                 }
                 question => control::answer(&pipeline.context, &pipeline.detectors, question, answer),
@@ -312,6 +301,8 @@ pub(crate) struct Pipeline {
     pub(crate) detectors: Detectors,
     /// Events of which the kernel leaves out none, whatever policies want of them.
     pub(crate) whole: Vec<u16>,
+    /// What policies want done about the event at hand.
+    wanted: Wanted,
     /// What was found in the event at hand.
     found: Vec<Found>,
     /// How often what was found was told, by its name.
@@ -433,11 +424,17 @@ impl Pipeline {
         let named = named.as_deref().and_then(|record| Event::decode(record).ok());
         let event = named.as_ref().unwrap_or(event);
         let mut matched = std::mem::take(&mut self.context.matched);
-        let outcome = self.policies.judge(event, whose, &self.context, &mut matched);
+        let mut wanted = std::mem::take(&mut self.wanted);
+        let outcome = self.policies.judge(event, whose, &self.context, &mut matched, &mut wanted);
         self.context.matched = matched;
+        let failed = enforce::act(event, &wanted, &mut self.context.done);
+        self.wanted = wanted;
         if outcome == Matched::Told {
             *self.counts.entry(event.definition.id).or_default() += 1;
             self.outputs.write(event, &self.context);
+        }
+        for record in failed {
+            self.made_here(&record);
         }
         if self.detectors.look_at(event.definition.id) {
             self.detect(event, whose);
@@ -470,6 +467,7 @@ impl Pipeline {
             let Some(name) = self.detectors.get(one.detector).map(|d| Arc::clone(&d.produced.name)) else {
                 continue;
             };
+            self.context.done.clear();
             let mut matched = std::mem::take(&mut self.context.matched);
             let wanted = self.policies.want(&name, event, whose, &self.context, &mut matched);
             self.context.matched = matched;
@@ -533,6 +531,23 @@ impl Pipeline {
             self.policies.names().collect::<Vec<_>>().join(", ")
         );
         Ok(true)
+    }
+
+    /// Switches a policy between monitor and enforce; whether it was in the other mode.
+    fn switch(&mut self, sensor: &mut Sensor, policy: &str, mode: &str) -> Result<bool, String> {
+        let mode = Mode::parse(mode)
+            .ok_or_else(|| format!("a policy's mode is monitor or enforce, not '{mode}'"))?;
+        let changed = self.policies.switch(policy, mode).ok_or_else(|| {
+            let names: Vec<&str> = self.policies.names().filter(|n| !n.is_empty()).collect();
+            let near = expr::nearest(policy, names.iter().copied());
+            let hint = near.map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
+            format!("no policy is named '{policy}'{hint}; in force are {}", names.join(", "))
+        })?;
+        if changed {
+            scope::sift(self, sensor);
+            self.made_here(&enforce::switched(policy, mode, Clock::now()));
+        }
+        Ok(changed)
     }
 
     fn selects(&self, event: &str) -> bool {

@@ -8,6 +8,7 @@ mod conformance;
 mod containers;
 mod detectors;
 mod endure;
+mod enforcement;
 mod events;
 mod identity;
 mod integrity;
@@ -54,6 +55,7 @@ fn main() {
         rules::TESTS,
         policies::TESTS,
         sieves::TESTS,
+        enforcement::TESTS,
         detectors::TESTS,
         identity::TESTS,
         stacks::TESTS,

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sensor::sifter::Sifter;
-use sieve::{Column, Sieve};
+use sieve::{Column, Enforcement, Sieve};
 
 use crate::Test;
 
@@ -255,6 +255,7 @@ struct Outcome {
     asked: u64,
     left_out: u64,
     exact: u64,
+    killed: u64,
     wrong: Vec<String>,
 }
 
@@ -267,7 +268,7 @@ fn ask(conditions: usize, spoil: bool) -> Outcome {
     let mut sifter = Sifter::load(&kernel::Features::probe()).unwrap();
     let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), seed);
-    let mut outcome = Outcome { asked: 0, left_out: 0, exact: 0, wrong: vec![] };
+    let mut outcome = Outcome { asked: 0, left_out: 0, exact: 0, killed: 0, wrong: vec![] };
     for n in 0..conditions {
         let place = n % EVENTS.len();
         let definition = catalogue::event(EVENTS[place].0).unwrap();
@@ -280,6 +281,9 @@ fn ask(conditions: usize, spoil: bool) -> Outcome {
         let (ways, exact) = policy::alternatives(definition, Some(&compiled), |slot| Some(*slot));
         let columns: Vec<Column> = ways.iter().flat_map(|way| way.columns().map(|(c, _)| *c)).collect();
         let exact = exact && !ways.is_empty();
+        // What is decided wholly may have something done.
+        let kill = Enforcement { kill: exact, deny: false };
+        let ways = ways.into_iter().map(|way| way.enforcing(kill)).collect();
         let Some(sieve) = Sieve::new(ways) else { continue };
         let exact = exact && columns.iter().all(|c| sieve.columns().iter().any(|t| t.column == *c));
         let put = match spoil {
@@ -298,16 +302,20 @@ fn ask(conditions: usize, spoil: bool) -> Outcome {
             let bytes = record(place).new_tree(&mut runner).unwrap().current();
             let event = Event::decode(&bytes).unwrap();
             let user = compiled.of(&Facts { event: &event, ctx: &ctx });
-            let (model, kernel) = (sieve.admits(&bytes), sifter.passes(&bytes).unwrap());
+            let (model, (kernel, kills)) = (sieve.admits(&bytes), sifter.sift(&bytes).unwrap());
             // Of a text that was cut, the kernel asks nothing.
             let cut = (0..definition.fields.len()).any(|n| event.field(n).quality == Quality::Truncated);
             let exact = exact && !cut;
             outcome.asked += 1;
             outcome.left_out += u64::from(!kernel);
             outcome.exact += u64::from(exact);
-            let well = kernel == model
-                && (kernel || user == Truth::False)
-                && !(exact && kernel && user == Truth::False);
+            let mut well = kernel == model && kills == sieve.enforcement(&bytes).kill;
+            // What is left out is not wanted; where the kernel decides all, nothing that is not wanted passes.
+            well &= kernel || user == Truth::False;
+            well &= !(exact && kernel && user == Truth::False);
+            // Nobody is killed for what is not so.
+            well &= !kills || user == Truth::True;
+            outcome.killed += u64::from(kills);
             if !well {
                 outcome.wrong.push(format!(
                     "{text}: user {user:?}, model {model}, kernel {kernel} (exact {exact}): {event:?}"
@@ -324,10 +332,10 @@ fn decide_as_user_space(_: &str) {
     let outcome = ask(scaled(400).max(100), false);
     assert_eq!(outcome.wrong, [""; 0], "of {}", outcome.asked);
     // It was not all of one kind.
-    let Outcome { asked, left_out, exact, .. } = outcome;
+    let Outcome { asked, left_out, exact, killed, .. } = outcome;
     assert!(
-        asked > 1000 && left_out > asked / 10 && left_out < asked && exact > asked / 4,
-        "{asked} {left_out} {exact}"
+        asked > 1000 && left_out > asked / 10 && left_out < asked && exact > asked / 4 && killed > asked / 20,
+        "{asked} {left_out} {exact} {killed}"
     );
 }
 

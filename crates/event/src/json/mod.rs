@@ -69,6 +69,17 @@ fn policies(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {
     if any {
         out.extend_from_slice(b"]}");
     }
+    let mut any = false;
+    who.enforcement(event, &mut |action, by| {
+        out.extend_from_slice(if any { b"," } else { b",\"enforcement\":{" });
+        any = true;
+        string(out, action);
+        out.push(b':');
+        string(out, by);
+    });
+    if any {
+        out.push(b'}');
+    }
 }
 
 fn workload(out: &mut Vec<u8>, event: &Event<'_>, who: &dyn Who) {

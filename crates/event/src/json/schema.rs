@@ -43,6 +43,11 @@ pub fn schema() -> Value {
             "policies": object(json!({ "matched": {
                 "type": "array", "items": { "type": "string" }, "minItems": 1,
             } }), &["matched"]),
+            "enforcement": object(json!({
+                "alert": { "const": "user_space" },
+                "kill": { "enum": ["kernel", "user_space", "monitor", "failed"] },
+                "deny": { "enum": ["kernel", "monitor", "failed"] },
+            }), &[]),
             "workload": { "$ref": "#/$defs/workload" },
             "data": { "type": "array" },
             "threat": object(json!({

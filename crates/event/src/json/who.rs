@@ -64,6 +64,11 @@ pub trait Who {
     fn matched_policies(&self, event: &Event<'_>, f: &mut dyn FnMut(&str)) {
         let _ = (event, f);
     }
+
+    /// What these did beside telling it: actions, and who has done each.
+    fn enforcement(&self, event: &Event<'_>, f: &mut dyn FnMut(&str, &str)) {
+        let _ = (event, f);
+    }
 }
 
 /// Why an address has no name: what is mapped there is no file; the file was not found any more, is too long or no sound ELF file, or has

@@ -146,23 +146,24 @@ impl<'a> Subject<'a> {
 }
 
 impl Condition {
-    /// What must be so of a column for it to hold, where there is one for it.
-    pub(super) fn column(&self) -> Option<(Column, Values)> {
+    /// What must be so of a column for it to hold, where there is one for it, and whether that is all.
+    pub(super) fn column(&self) -> Option<(Column, Values, bool)> {
         let signed = |values: Values, negate: &bool| if *negate { values.not() } else { values };
         match self {
             Condition::Numbers { of, list, negate } => {
                 let column = of.column();
                 let list: Vec<i128> = list.iter().map(|n| (*n).into()).collect();
-                Some((column, signed(column.numbers(&list), negate)))
+                Some((column, signed(column.numbers(&list), negate), true))
             }
             Condition::Range { of, low, high } => {
                 let column = of.column();
-                Some((column, column.range((*low).into(), (*high).into())))
+                Some((column, column.range((*low).into(), (*high).into()), true))
             }
             Condition::Texts { of: Text::Comm, list, negate } => {
                 let column = Column::Head(Head::Comm);
-                let mut any = Values::all(false);
+                let (mut any, mut exact) = (Values::all(false), true);
                 for pattern in list {
+                    exact &= pattern.exact().is_some() || pattern.start().is_some();
                     any = any.or(&match (pattern.exact(), pattern.start()) {
                         (Some(text), _) => column.whole(text)?,
                         (None, Some(start)) => column.part(start)?,
@@ -171,7 +172,7 @@ impl Condition {
                         (None, None) => column.part(pattern.literal())?,
                     });
                 }
-                Some((column, signed(any, negate)))
+                Some((column, signed(any, negate), exact))
             }
             _ => None,
         }

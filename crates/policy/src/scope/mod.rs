@@ -143,7 +143,7 @@ impl Scope {
     }
 
     /// Whether it follows processes: then it must be asked of every event that may be of one.
-    pub(crate) fn follows(&self) -> bool {
+    pub fn follows(&self) -> bool {
         !matches!(self.follow, Follow::Off)
     }
 
@@ -154,9 +154,17 @@ impl Scope {
 
     /// What the kernel can decide of it by the identity that an event carries: every event in scope is so, but not only those. With `follow`,
     /// who else is in scope depends on what an ancestor was, which user space knows.
-    pub fn sieve(&self) -> Alternative {
-        let conditions = self.conditions.iter().filter(|_| !self.follows());
-        conditions.filter_map(Condition::column).fold(Alternative::default(), |all, (c, v)| all.with(c, v))
+    ///
+    /// And whether only those are so.
+    pub fn sieve(&self) -> (Alternative, bool) {
+        let mut all = (Alternative::default(), !self.follows());
+        for condition in self.conditions.iter().filter(|_| !self.follows()) {
+            match condition.column() {
+                Some((column, values, exact)) => all = (all.0.with(column, values), all.1 && exact),
+                None => all.1 = false,
+            }
+        }
+        all
     }
 
     /// The words of processes that are in watched trees now, by process id: for the kernel's `scope_tree`.

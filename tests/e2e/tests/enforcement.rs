@@ -1,0 +1,224 @@
+//! What policies do to who acts: killed, refused, or only told.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use e2e::{Line, Watch, run, wait_until};
+use serde_json::Value;
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("policies_kill", kill),
+    ("policies_deny_what_they_can", deny),
+    ("policies_say_who_enforces", explained),
+];
+
+fn temporary() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("tarsius-enforcement-").tempdir_in("/tmp").unwrap()
+}
+
+/// A policy file of one rule.
+fn policy(dir: &Path, name: &str, mode: &str, event: &str, condition: &str, action: &str) -> PathBuf {
+    let path = dir.join(format!("{name}.yaml"));
+    let condition = condition.replace('"', "\\\"");
+    let text = format!(
+        "type: policy\nname: {name}\nmode: {mode}\nrules:\n  - event: {event}\n    condition: \"{condition}\"\n    actions: [{action}]\n"
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn done(line: &Line) -> &Value {
+    &line.0["enforcement"]
+}
+
+fn killed(output: &Output) -> bool {
+    output.status.signal() == Some(libc::SIGKILL)
+}
+
+/// By the kernel, before what was opened can be read; by user space, where the kernel does not decide the condition; at an execution. Not while
+/// the policy monitors, and not for what it does not ask for.
+fn kill(_: &str) {
+    let dir = temporary();
+    let (root, policies) = (dir.path(), dir.path().join("policies"));
+    fs::create_dir(&policies).unwrap();
+    for name in ["secret", "other", "slow"] {
+        fs::write(root.join(name), "contents").unwrap();
+    }
+    fs::copy("/bin/true", root.join("evil")).unwrap();
+    let at = |name: &str| root.join(name).to_str().unwrap().to_owned();
+    let is = |name: &str| format!("data.pathname == \"{}\"", at(name));
+    policy(&policies, "kernel", "monitor", "security_file_open", &is("secret"), "kill");
+    let slow = format!("data.pathname.contains(\"/slow\") && {}", is("slow"));
+    policy(&policies, "user", "enforce", "security_file_open", &slow, "kill");
+    policy(&policies, "execution", "enforce", "sched_process_exec", &is("evil"), "kill");
+    let socket = at("control");
+    let watch = Watch::start(&["--policy", policies.to_str().unwrap(), "--control", &socket]);
+    let cat = |name: &str| Command::new("cat").arg(at(name)).output().unwrap();
+    let monitored = cat("secret");
+    assert!(monitored.status.success() && monitored.stdout == b"contents", "{monitored:?}");
+
+    let switch = |mode: &str| run(&["policy", "mode", "kernel", mode, "--control", &socket]);
+    let (status, out, err) = switch("enforce");
+    assert!(status.success() && out == "policy kernel is in enforce mode\n", "{out}{err}");
+    assert_eq!(switch("enforce").1, "policy kernel is in enforce mode already\n");
+    let enforced = cat("secret");
+    assert!(killed(&enforced) && enforced.stdout.is_empty(), "{enforced:?}");
+    let other = cat("other");
+    assert!(other.status.success() && other.stdout == b"contents", "{other:?}");
+    // It waits to be killed.
+    let slow =
+        Command::new("sh").args(["-c", &format!("exec 3<{}; exec sleep 600", at("slow"))]).output().unwrap();
+    assert!(killed(&slow), "{slow:?}");
+    let executed = Command::new(root.join("evil")).output().unwrap();
+    assert!(killed(&executed), "{executed:?}");
+    assert!(Command::new("/bin/true").status().unwrap().success());
+
+    assert!(switch("monitor").0.success());
+    assert!(cat("secret").status.success());
+    let (status, _, err) = run(&["policy", "mode", "kernal", "monitor", "--control", &socket]);
+    assert!(
+        !status.success() && err.contains("no policy is named 'kernal'; did you mean 'kernel'?"),
+        "{err}"
+    );
+
+    let account = watch.stop();
+    account.assert_clean();
+    let opened = |name: &str| account.lines.with("security_file_open", "pathname", at(name));
+    let by: Vec<&Value> = opened("secret").iter().map(|l| &done(l)["kill"]).collect();
+    assert_eq!(by, ["monitor", "kernel", "monitor"]);
+    assert_eq!(opened("slow").iter().map(|l| &done(l)["kill"]).collect::<Vec<_>>(), ["user_space"]);
+    assert!(opened("other").is_empty());
+    let executed = account.lines.one("sched_process_exec", "pathname", at("evil"));
+    assert_eq!(done(executed)["kill"], "kernel");
+    let modes: Vec<Value> = account.lines.of("policy_mode_changed").iter().map(|l| l.get("mode")).collect();
+    assert_eq!(modes, ["enforce", "monitor"]);
+    assert!(account.lines.of("enforcement_failed").is_empty());
+}
+
+/// A connection to one port is refused, one to another is made. What this kernel can not refuse, or what is not for it to decide, is told.
+fn deny(_: &str) {
+    let dir = temporary();
+    let (root, policies) = (dir.path(), dir.path().join("policies"));
+    fs::create_dir(&policies).unwrap();
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [refused, open] = listeners.each_ref().map(|l| l.local_addr().unwrap());
+    let at = |name: &str| root.join(name).to_str().unwrap().to_owned();
+    for name in ["secret", "undecided"] {
+        fs::write(root.join(name), "contents").unwrap();
+    }
+    let port = format!("data.remote_addr.port == {} && comm != \"nobody\"", refused.port());
+    policy(&policies, "port", "enforce", "security_socket_connect", &port, "deny");
+    let is = |name: &str| format!("data.pathname == \"{}\"", at(name));
+    policy(&policies, "file", "enforce", "security_file_open", &is("secret"), "deny");
+    let undecided = format!("data.pathname.contains(\"undecided\") && {}", is("undecided"));
+    policy(&policies, "undecided", "enforce", "security_file_open", &undecided, "deny, alert");
+    policy(
+        &policies,
+        "monitor",
+        "monitor",
+        "security_socket_connect",
+        &format!("data.remote_addr.port == {}", open.port()),
+        "deny",
+    );
+    let watch = Watch::start(&["--policy", policies.to_str().unwrap()]);
+    let connected = TcpStream::connect(refused).map(drop).map_err(|e| e.raw_os_error());
+    TcpStream::connect(open).unwrap();
+    let opened = File::open(at("secret")).map(drop).map_err(|e| e.raw_os_error());
+    File::open(at("undecided")).unwrap();
+    let events = watch.events_file();
+    wait_until("the last event comes", || fs::read_to_string(&events).unwrap().contains("undecided"));
+    let account = watch.stop();
+    account.assert_clean();
+    let failed = account.lines.of("enforcement_failed");
+    let failed = |policy: &str| failed.iter().find(|l| l.get("policy") == policy).copied();
+
+    // At the cgroup and LSM tiers the kernel refuses; at the tracepoint tier it has happened by then.
+    let told = account.lines.of("security_socket_connect");
+    let to = |port: u16| {
+        let told = told.iter().filter(|l| l.0.to_string().contains(&format!("\"sin_port\":{port}}}")));
+        told.map(|l| &done(l)["deny"]).collect::<Vec<_>>()
+    };
+    match connected {
+        Err(errno) => {
+            assert_eq!(
+                (errno, to(refused.port()), failed("port").is_some()),
+                (Some(libc::EPERM), vec![&"kernel".into()], false)
+            );
+        }
+        Ok(()) => assert!(failed("port").is_some() && to(refused.port()) == ["failed"]),
+    }
+    assert!(!e2e::has_hook("cgroup_sock_addr") || connected.is_err(), "this kernel can refuse a connection");
+    assert_eq!(to(open.port()), ["monitor"]);
+
+    let secret = account.lines.one("security_file_open", "pathname", at("secret"));
+    match opened {
+        Err(errno) => {
+            assert_eq!(
+                (errno, &done(secret)["deny"], failed("file").is_some()),
+                (Some(libc::EPERM), &"kernel".into(), false)
+            );
+        }
+        Ok(()) => {
+            assert_eq!(done(secret)["deny"], "failed");
+            let line = failed("file").unwrap();
+            line.assert(&[("action", "deny".into()), ("event", "security_file_open".into())]);
+            assert!(line.get("reason").as_str().unwrap().contains("where nothing can be refused"));
+        }
+    }
+    assert!(!e2e::has_hook("lsm") || opened.is_err(), "this kernel can refuse an open");
+    let undecided = account.lines.one("security_file_open", "pathname", at("undecided"));
+    assert_eq!(
+        (&done(undecided)["deny"], &done(undecided)["alert"]),
+        (&"failed".into(), &"user_space".into())
+    );
+    assert!(failed("undecided").is_some() && failed("monitor").is_none());
+}
+
+/// `explain` says who decides each condition, and when an action comes.
+fn explained(_: &str) {
+    let dir = temporary();
+    let kill = policy(
+        dir.path(),
+        "kill",
+        "enforce",
+        "security_file_open",
+        "data.pathname == \"/x\" && uid == 7",
+        "kill",
+    );
+    let (status, out, err) = run(&["policy", "explain", kill.to_str().unwrap()]);
+    assert!(status.success(), "{err}");
+    for part in [
+        "kernel: by the record's bytes, before it is sent, by uid, pathname from its beginning",
+        "kill on security_file_open (enforce mode)",
+    ] {
+        assert!(out.contains(part), "{out}");
+    }
+    let slow =
+        policy(dir.path(), "slow", "monitor", "security_file_open", "data.pathname.contains(\"x\")", "kill");
+    let (_, out, _) = run(&["policy", "explain", slow.to_str().unwrap()]);
+    assert!(out.contains("user space: after the act") && out.contains("(monitor mode)"), "{out}");
+    let uid = dir.path().join("uid.yaml");
+    fs::write(&uid, "type: policy\nname: uid\nscope: [uid>=1000, follow]\nrules:\n  - event: openat\n    filters: [retval<0, data.pathname=*.key]\n").unwrap();
+    let (_, out, _) = run(&["policy", "explain", uid.to_str().unwrap()]);
+    for part in [
+        "user space: who is followed depends on what their ancestors were",
+        "kernel: before a record is built, by retval (map cfg_short_prefixes)",
+        "kernel: by the record's bytes, before it is sent, by pathname from its end (map cfg_long_prefixes)",
+    ] {
+        assert!(out.contains(part), "{out}");
+    }
+    // What is wrong has a place.
+    fs::write(
+        &uid,
+        "type: policy\nname: uid\nmode: enforced\nrules:\n  - event: openat\n    actions: [kil]\n",
+    )
+    .unwrap();
+    let (status, _, err) = run(&["policy", "check", uid.to_str().unwrap()]);
+    assert!(!status.success() && err.contains("uid.yaml:3:7: unknown mode 'enforced'"), "{err}");
+    assert!(err.contains("uid.yaml:6:15: unknown action 'kil'; did you mean 'kill'?"), "{err}");
+}
