@@ -104,7 +104,17 @@ fn flood(wanted: &std::path::Path, files: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Tables in which nobody is.
+fn nobody() -> Context {
+    Context::with(
+        Processes::new(10),
+        Containers::with(Hierarchy::V2 { root: "/none".into() }, 10),
+        Clock::fixed(context::BootId([1; 16]), "bench", 0, 0),
+    )
+}
+
 fn reading(files: &[String]) -> anyhow::Result<()> {
+    let context = nobody();
     let mut table = table(&["READING POLICIES", "from files, ms", "sieves made, ms", "classes"]);
     for (count, file) in COUNTS.iter().zip(files) {
         let start = Instant::now();
@@ -113,7 +123,7 @@ fn reading(files: &[String]) -> anyhow::Result<()> {
         let read = start.elapsed();
         let start = Instant::now();
         let event = catalogue::event_by_id(security_file_open::EVENT_ID).context("no such event")?;
-        let sieve = Sieve::new(policies.alternatives(event)).context("no sieve")?;
+        let sieve = Sieve::new(policies.alternatives(event, &context)).context("no sieve")?;
         let made = start.elapsed();
         table.add_row([
             format!("{count} policies of 10 conditions"),
@@ -137,11 +147,7 @@ fn asking(folder: &str) -> anyhow::Result<()> {
         .put_u32(security_file_open::MODE as u8, 0o100_644)
         .put_u64(security_file_open::INODE as u8, 123_456)
         .finish();
-    let context = Context::with(
-        Processes::new(10),
-        Containers::with(Hierarchy::V2 { root: "/none".into() }, 10),
-        Clock::fixed(context::BootId([1; 16]), "bench", 0, 0),
-    );
+    let context = nobody();
     let event = Event::decode(&record)?;
     let facts = Facts { event: &event, ctx: &context };
     let mut table = table(&["USER SIDE, one CPU", "ns"]);

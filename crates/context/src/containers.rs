@@ -195,6 +195,11 @@ impl Containers {
         self.cgroups.get(&id)
     }
 
+    /// The cgroups that are there, by their ids.
+    pub fn cgroups(&self) -> impl Iterator<Item = (u64, &Cgroup)> {
+        self.cgroups.iter().filter(|(_, cgroup)| !cgroup.removed).map(|(id, cgroup)| (*id, cgroup))
+    }
+
     /// The container that the cgroup of that id belongs to.
     pub fn container(&self, cgroup: u64) -> Option<&Container> {
         self.cgroup(cgroup)?.container()

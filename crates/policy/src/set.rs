@@ -292,29 +292,34 @@ impl Policies {
     }
 
     /// The ways for an event to be wanted, or to be undecided, as far as the kernel can look at them.
-    pub fn alternatives(&self, event: &catalogue::Event) -> Vec<Alternative> {
+    pub fn alternatives(&self, event: &catalogue::Event, ctx: &Context) -> Vec<Alternative> {
         // Whoever meets a scope that follows is followed, by whatever event it is met.
         if !self.following.is_empty() {
             return vec![Alternative::default()];
         }
         let rules = self.rules.iter().filter(|rule| rule.event == event.id);
-        rules.flat_map(|rule| self.ways(event, rule)).collect()
+        rules.flat_map(|rule| self.ways(event, rule, ctx)).collect()
     }
 
     /// Of these, those that have the kernel do something to who acts.
-    pub fn enforcing(&self, event: &catalogue::Event) -> Vec<Alternative> {
+    pub fn enforcing(&self, event: &catalogue::Event, ctx: &Context) -> Vec<Alternative> {
         let acts = |rule: &&Compiled| rule.event == event.id && self.enforces(rule).any();
-        let ways = self.rules.iter().filter(acts).flat_map(|rule| self.ways(event, rule));
+        let ways = self.rules.iter().filter(acts).flat_map(|rule| self.ways(event, rule, ctx));
         ways.filter(Alternative::enforces).collect()
     }
 
-    fn ways(&self, event: &catalogue::Event, rule: &Compiled) -> Vec<Alternative> {
+    fn ways(&self, event: &catalogue::Event, rule: &Compiled, ctx: &Context) -> Vec<Alternative> {
         let Some(policy) = self.policies.get(rule.policy) else { return vec![] };
-        let (scope, whole) = policy.scope.sieve();
+        let (scope, whole) = policy.scope.sieve(Some(ctx));
         let (ways, exact) = alternatives(event, rule.condition.as_deref(), |slot| Some(*slot));
         // Nothing is done to anybody but for all that is asked.
         let does = if whole && exact { self.enforces(rule) } else { Enforcement::NONE };
         ways.iter().map(|way| scope.and(way).enforcing(does)).collect()
+    }
+
+    /// Whether any of them asks in which container something is: what the kernel knows of them is to be told anew when there are others.
+    pub fn ask_containers(&self) -> bool {
+        self.policies.iter().any(|p| p.scope.asks_containers())
     }
 
     /// What a rule has done to who acts.

@@ -118,7 +118,7 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
             for action in [Action::Kill, Action::Deny].into_iter().filter(|a| rule.actions.contains(a)) {
                 for (event, condition) in &rule.events {
                     let ways = policy::alternatives(event, condition.as_deref(), |slot| Some(*slot));
-                    let decided = policy.scope.sieve().1 && ways.1;
+                    let decided = policy.scope.sieve(None).1 && ways.1;
                     let text = of_action(action, event, decided, &plan);
                     writeln!(
                         out,
@@ -175,8 +175,13 @@ fn of_scope(policies: usize, token: &str, scope: &Scope) -> String {
     if scope.follows() {
         return "user space: who is followed depends on what their ancestors were".into();
     }
+    if key.ends_with("container") {
+        return "kernel in part, then user space: before a record is built, by the cgroups that are known then (map cfg_short_prefixes), on every \
+                kernel"
+            .into();
+    }
     let part = Scope::parse(&[token]).unwrap_or_default();
-    let (way, whole) = part.sieve();
+    let (way, whole) = part.sieve(None);
     let columns: Vec<Column> = way.columns().map(|(column, _)| *column).collect();
     of_columns(None, &columns, whole)
 }

@@ -38,9 +38,9 @@ fn sieves(pipeline: &Pipeline) -> BTreeMap<u16, Sieve> {
     let sieve = |event: &catalogue::Event| {
         let ways = if pipeline.whole.contains(&event.id) {
             let everything = std::iter::once(Alternative::default());
-            everything.chain(pipeline.policies.enforcing(event)).collect()
+            everything.chain(pipeline.policies.enforcing(event, &pipeline.context)).collect()
         } else {
-            let mut ways = pipeline.policies.alternatives(event);
+            let mut ways = pipeline.policies.alternatives(event, &pipeline.context);
             ways.extend(pipeline.detectors.alternatives(event));
             ways
         };
@@ -58,8 +58,20 @@ pub(crate) fn begin(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Res
     Ok(())
 }
 
+/// So many cgroups may be made before the kernel is told of them: until then, what is in them passes.
+const CGROUPS: usize = 64;
+
+/// Gives the kernel its sieves anew, if these ask for containers and there are others by now.
+pub(crate) fn sift_again(pipeline: &mut Pipeline, sensor: &mut Sensor) {
+    let made = pipeline.context.containers.len().abs_diff(pipeline.cgroups);
+    if made >= CGROUPS && pipeline.policies.ask_containers() {
+        sift(pipeline, sensor);
+    }
+}
+
 /// Gives the kernel the sieves of the policies and detectors in force. Without them it leaves out nothing.
-pub(crate) fn sift(pipeline: &Pipeline, sensor: &mut Sensor) {
+pub(crate) fn sift(pipeline: &mut Pipeline, sensor: &mut Sensor) {
+    pipeline.cgroups = pipeline.context.containers.len();
     if let Err(error) = sensor.sift(&sieves(pipeline)) {
         eprintln!("tarsius: the kernel leaves out nothing of what policies do not want: {error}");
     }

@@ -109,6 +109,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         scope::is_always_whole(e) || helpers::need(e.id, options, &needed) || answers(e.id) || captures(e.id)
     };
     let mut pipeline = Pipeline {
+        cgroups: 0,
         wanted: Wanted::default(),
         whole: catalogue::EVENTS.iter().filter(|e| whole(e)).map(|e| e.id).collect(),
         context,
@@ -182,6 +183,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             pipeline.context.users.refresh();
             account = pipeline.account(&sensor, account);
             pipeline.miss(Clock::now().saturating_sub(LATE));
+            scope::sift_again(&mut pipeline, &mut sensor);
             let asked = again.swap(false, Ordering::Relaxed);
             if files.changed() || asked {
                 match pipeline.change(&mut sensor, options, &taken, &mut hash) {
@@ -301,6 +303,8 @@ pub(crate) struct Pipeline {
     pub(crate) detectors: Detectors,
     /// Events of which the kernel leaves out none, whatever policies want of them.
     pub(crate) whole: Vec<u16>,
+    /// How many cgroups there were when the kernel was told of them.
+    pub(crate) cgroups: usize,
     /// What policies want done about the event at hand.
     wanted: Wanted,
     /// What was found in the event at hand.

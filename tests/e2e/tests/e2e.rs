@@ -6,6 +6,7 @@ mod capture;
 mod cli;
 mod conformance;
 mod containers;
+mod corpus;
 mod detectors;
 mod endure;
 mod enforcement;
@@ -56,6 +57,7 @@ fn main() {
         policies::TESTS,
         sieves::TESTS,
         enforcement::TESTS,
+        corpus::TESTS,
         detectors::TESTS,
         identity::TESTS,
         stacks::TESTS,

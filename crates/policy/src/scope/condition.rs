@@ -147,7 +147,9 @@ impl<'a> Subject<'a> {
 
 impl Condition {
     /// What must be so of a column for it to hold, where there is one for it, and whether that is all.
-    pub(super) fn column(&self) -> Option<(Column, Values, bool)> {
+    ///
+    /// Of containers it is known by `ctx` which cgroups are theirs; of a cgroup that is made later nothing is, so that it may be any.
+    pub(super) fn column(&self, ctx: Option<&Context>) -> Option<(Column, Values, bool)> {
         let signed = |values: Values, negate: &bool| if *negate { values.not() } else { values };
         match self {
             Condition::Numbers { of, list, negate } => {
@@ -174,6 +176,32 @@ impl Condition {
                 }
                 Some((column, signed(any, negate), exact))
             }
+            Condition::InContainer { .. }
+            | Condition::NewContainer { .. }
+            | Condition::ContainerIds { .. } => {
+                let column = Column::Head(Head::Cgroup);
+                let others = ctx?
+                    .containers
+                    .cgroups()
+                    .filter(|(_, c)| self.of_container(c.container()) == Some(false));
+                let others: Vec<i128> = others.map(|(id, _)| id.into()).collect();
+                Some((column, column.numbers(&others).not(), false))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it holds for what is in that container, or in none, if that is what it asks.
+    fn of_container(&self, container: Option<&Container>) -> Option<bool> {
+        match self {
+            Condition::InContainer { negate } => Some(container.is_some() != *negate),
+            Condition::NewContainer { negate } => Some(container.is_some_and(Container::is_new) != *negate),
+            Condition::ContainerIds { list, negate } => {
+                let id = container.map(Container::id);
+                Some(
+                    id.is_some_and(|id| list.iter().any(|prefix| id.starts_with(prefix.as_str()))) != *negate,
+                )
+            }
             _ => None,
         }
     }
@@ -192,12 +220,9 @@ impl Condition {
             Condition::NewProcess { negate } => {
                 subject.identity.as_ref().is_some_and(|who| who.start_time > subject.started) != *negate
             }
-            Condition::InContainer { negate } => subject.container.is_some() != *negate,
-            Condition::NewContainer { negate } => subject.container.is_some_and(Container::is_new) != *negate,
-            Condition::ContainerIds { list, negate } => {
-                let id = subject.container.map(Container::id);
-                id.is_some_and(|id| list.iter().any(|prefix| id.starts_with(prefix.as_str()))) != *negate
-            }
+            Condition::InContainer { .. }
+            | Condition::NewContainer { .. }
+            | Condition::ContainerIds { .. } => self.of_container(subject.container) == Some(true),
             // The kernel's word counts: of a process whose birth was lost, or whose parent's, nothing is known here.
             Condition::Tree { negate: false, .. } if subject.in_tree => true,
             Condition::Tree { mark, negate, .. } => {

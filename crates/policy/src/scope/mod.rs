@@ -155,16 +155,28 @@ impl Scope {
     /// What the kernel can decide of it by the identity that an event carries: every event in scope is so, but not only those. With `follow`,
     /// who else is in scope depends on what an ancestor was, which user space knows.
     ///
-    /// And whether only those are so.
-    pub fn sieve(&self) -> (Alternative, bool) {
+    /// And whether only those are so. Which containers there are is known by `ctx`.
+    pub fn sieve(&self, ctx: Option<&Context>) -> (Alternative, bool) {
         let mut all = (Alternative::default(), !self.follows());
         for condition in self.conditions.iter().filter(|_| !self.follows()) {
-            match condition.column() {
+            match condition.column(ctx) {
                 Some((column, values, exact)) => all = (all.0.with(column, values), all.1 && exact),
                 None => all.1 = false,
             }
         }
         all
+    }
+
+    /// Whether it asks in which container something is.
+    pub(crate) fn asks_containers(&self) -> bool {
+        self.conditions.iter().any(|c| {
+            matches!(
+                c,
+                Condition::InContainer { .. }
+                    | Condition::NewContainer { .. }
+                    | Condition::ContainerIds { .. }
+            )
+        })
     }
 
     /// The words of processes that are in watched trees now, by process id: for the kernel's `scope_tree`.

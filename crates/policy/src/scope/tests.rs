@@ -223,7 +223,7 @@ fn followed() {
 #[test]
 fn what_the_kernel_gets() {
     let asked = |flags: &[&str]| -> Vec<sieve::Column> {
-        Scope::parse(flags).unwrap().sieve().0.columns().map(|(column, _)| *column).collect()
+        Scope::parse(flags).unwrap().sieve(None).0.columns().map(|(column, _)| *column).collect()
     };
     let head = sieve::Column::Head;
     let all = ["uid=0,1,2", "uid!=1", "uid>=0", "comm!=a*,b", "mntns=4", "pid=new", "container"];
@@ -232,7 +232,7 @@ fn what_the_kernel_gets() {
     assert_eq!(asked(&["uid=0", "follow"]), []);
     assert_eq!(asked(&["exec=/bin/sh", "tree=1"]), []);
     let admits = |flags: &[&str], comm: &str, uid| {
-        let sieve = Sieve::new(vec![Scope::parse(flags).unwrap().sieve().0]).unwrap();
+        let sieve = Sieve::new(vec![Scope::parse(flags).unwrap().sieve(None).0]).unwrap();
         sieve.admits(&record("setns", Header { uid, ..named(1, 0, comm) }).finish())
     };
     for (comm, uid, passes) in
@@ -241,7 +241,7 @@ fn what_the_kernel_gets() {
         assert_eq!(admits(&all[..4], comm, uid), passes, "{comm} {uid}");
     }
     assert!(admits(&["comm=a*,b"], "ax", 0) && !admits(&["comm=a*,b"], "bx", 0));
-    assert_eq!(Sieve::new(vec![Scope::parse(&["comm!=*b"]).unwrap().sieve().0]), None);
+    assert_eq!(Sieve::new(vec![Scope::parse(&["comm!=*b"]).unwrap().sieve(None).0]), None);
 }
 
 #[test]
@@ -336,7 +336,7 @@ proptest! {
             show(&all, &mut ctx, record("setns", named(pid, ppid, "a")));
         }
         scope.begin(&mut ctx).unwrap();
-        let (trees, sieve) = (scope.trees(), Sieve::new(vec![scope.sieve().0]));
+        let (trees, sieve) = (scope.trees(), Sieve::new(vec![scope.sieve(Some(&ctx)).0]));
         let mut words: std::collections::HashMap<u32, u64> = scope.seeds(&ctx).into_iter().collect();
         let (mut living, mut dead) = (vec![1, 2, 3, 4], Vec::new());
         for act in acts {
@@ -398,7 +398,7 @@ proptest! {
         other in prop::collection::vec(flag(), 0..4),
         acts in prop::collection::vec(act(), 1..30),
     ) {
-        let ways = [one, other].map(|flags| Scope::parse(&flags).unwrap().sieve().0);
+        let ways = [one, other].map(|flags| Scope::parse(&flags).unwrap().sieve(None).0);
         let both = Sieve::new(ways.to_vec());
         let sieves = ways.map(|way| Sieve::new(vec![way]));
         for act in acts {
