@@ -131,6 +131,7 @@ struct config {
 	u32 capture;	  /* bytes that are captured of what a packet carries, behind its headers */
 	u32 captured;	  /* which packets are captured: enum captured */
 	u32 unclaimed;	  /* 1: slots are used without a claim, as the controls of `tarsius torture` do */
+	u32 extendable;	  /* 1: events may be wanted later: cfg_more_events */
 	u8 events[EVENTS]; /* by INDEX_name: 1 if wanted */
 };
 const volatile struct config cfg;

@@ -36,6 +36,22 @@
 
 #define EVENT(name) EVENT_##name
 #define WANTED(name) (cfg.events[INDEX_##name])
+
+/* Events that came to be wanted after the programs were loaded: as in cfg.events. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, EVENTS);
+	__uint(key_size, 4);
+	__uint(value_size, 1);
+} cfg_more_events SEC(".maps");
+
+static __always_inline u8 wanted_later(u32 index)
+{
+	u8 *wanted = bpf_map_lookup_elem(&cfg_more_events, &index);
+
+	return wanted ? *wanted : 0;
+}
 #define FIELD(event, name) FIELD_##event##__##name
 
 /* The common head of every record: when, where, which. */

@@ -155,7 +155,7 @@ struct {
 } task_requests SEC(".maps");
 
 /* The event is wanted, and nothing else tells of requests. */
-#define HELPED(name) (cfg.events[INDEX_##name] & 2)
+#define HELPED(name) (cfg.events[INDEX_##name] & 2 || (cfg.extendable && wanted_later(INDEX_##name) & 2))
 #define CLAIM(name) (HELPED(name) && claim(run, EVENT(name)))
 
 static __always_inline void put_socket_number(struct run *run, u8 index, const struct io_kiocb *request, u64 flags)

@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) capture: u32,
     pub(crate) captured: u32,
     pub(crate) unclaimed: bool,
+    pub(crate) extendable: bool,
     pub(crate) events: Vec<u8>,
 }
 
@@ -37,6 +38,7 @@ impl Config {
             self.capture,
             self.captured,
             u32::from(self.unclaimed),
+            u32::from(self.extendable),
         ];
         words.iter().flat_map(|w| w.to_ne_bytes()).chain(self.events.iter().copied()).collect()
     }

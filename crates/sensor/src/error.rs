@@ -55,6 +55,12 @@ pub enum Error {
     /// The object could not be loaded although each program that the kernel refused was left out.
     #[error("the kernel refuses the BPF programs: {0}")]
     Refused(String),
+    /// What runs can not be changed so.
+    #[error("{what}: that is done at start only")]
+    Fixed {
+        /// What stands in the way.
+        what: String,
+    },
     /// A file of the kernel could not be opened.
     #[error("{path}: {source}")]
     File {

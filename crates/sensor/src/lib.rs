@@ -122,6 +122,8 @@ pub struct Options {
     pub hidden: Vec<u16>,
     /// Rings of each lane, where not one for each CPU.
     pub shards: Option<u32>,
+    /// Other events may be taken later: [`Sensor::extend`].
+    pub extendable: bool,
     /// What is captured of packets, where `net_packet_capture` is taken.
     pub capture: Capture,
     /// How the memory for records is shared out.
@@ -143,6 +145,7 @@ impl Default for Options {
             avoid: vec![],
             hidden: vec![],
             shards: None,
+            extendable: false,
             capture: Capture::default(),
             scratch: Scratch::Claimed,
         }
@@ -253,6 +256,22 @@ impl Sensor {
             put("scope_tree", &pid.to_ne_bytes(), &trees.to_ne_bytes())?;
         }
         put("cfg_trees", &0u32.to_ne_bytes(), &[all.to_ne_bytes(), none.to_ne_bytes()].concat())
+    }
+
+    /// Takes other events, too, from when this returns. What is taken already goes on as it was; nothing of it is taken off its hook. To be used
+    /// with the options of [`start`](Self::start), which must be [`extendable`](Options::extendable); `wanted` says of all events whether
+    /// they are to be taken, and of those that are it must say so.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses the programs; it has no memory for what is to be taken. Nothing has changed then.
+    pub fn extend(
+        &mut self,
+        features: &Features,
+        options: &Options,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<(), Error> {
+        load::extend(&mut self.loaded, features, options, wanted)
     }
 
     /// Has the kernel leave out what does not pass its event's sieve, from now on; events without one all pass. The new ones take the place of
@@ -384,8 +403,7 @@ impl Sensor {
         let programs = self.loaded.plan.programs.values().copied().filter(own_hook);
         programs
             .filter_map(|program| {
-                let function = self.loaded.plan.function(program);
-                let code = self.loaded.object.progs().find(|p| p.name() == function.as_str())?;
+                let code = self.loaded.code(program)?;
                 Some((program.name, info_of(code.as_fd().as_raw_fd()).run_cnt))
             })
             .collect()
@@ -419,8 +437,7 @@ impl Sensor {
     fn skipped_now(&self) -> BTreeMap<&'static str, u64> {
         let mut skipped = if self.loaded.links.is_empty() { self.missed.clone() } else { self.missed_now() };
         for program in self.loaded.plan.programs.values() {
-            let function = self.loaded.plan.function(program);
-            let code = self.loaded.object.progs().find(|p| p.name() == function.as_str());
+            let code = self.loaded.code(program);
             *skipped.entry(program.name).or_default() +=
                 code.map_or(0, |p| info_of(p.as_fd().as_raw_fd()).recursion_misses);
         }

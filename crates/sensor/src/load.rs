@@ -52,9 +52,23 @@ pub(crate) struct Loaded {
     pub(crate) plan: Plan,
     /// Links by the program they belong to.
     pub(crate) links: Vec<(&'static Program, Link)>,
+    /// What was loaded first, with all maps.
     pub(crate) object: Object,
+    /// What was added to it: programs that use the same maps, each lot in an object of its own.
+    pub(crate) added: Vec<(Vec<&'static Program>, Object)>,
     pub(crate) rings: BTreeMap<Lane, Vec<(OwnedFd, usize)>>,
     pub(crate) cpus: u32,
+}
+
+impl Loaded {
+    /// The function that a program is, in whichever object it was loaded.
+    pub(crate) fn code(&self, program: &Program) -> Option<libbpf_rs::Program<'_>> {
+        let function = self.plan.function(program);
+        // Each object has all functions, and loads its own.
+        let added = self.added.iter().find(|(programs, _)| programs.iter().any(|p| p.name == program.name));
+        let object = added.map_or(&self.object, |(_, object)| object);
+        object.progs().find(|p| p.name() == function.as_str())
+    }
 }
 
 /// The lines that libbpf printed while loading: they name the program that failed.
@@ -103,33 +117,93 @@ fn attempt(
     plan: Plan,
 ) -> Result<Result<Loaded, Refused>, Error> {
     let cpus = kernel::possible_cpus()?.iter().max().map_or(1, |c| c + 1);
-    let previous = libbpf_rs::set_print(Some((PrintLevel::Warn, listen)));
-    if let Ok(mut said) = SAID.lock() {
-        said.clear();
-    }
-    let result = open_and_load(features, options, bytes, &plan, cpus);
-    libbpf_rs::set_print(previous);
-    let said = SAID.lock().map(|s| s.clone()).unwrap_or_default();
-    let object = match result? {
+    let programs: Vec<&'static Program> = plan.programs.values().copied().collect();
+    let object = match open_and_load(features, options, bytes, &plan, &programs, cpus, None)? {
         Ok(object) => object,
-        Err(error) => {
-            let Some(program) = failed_program(&plan, &said) else {
-                return Err(Error::Refused(format!("{error}\n{}", said.trim_end())));
-            };
-            return Ok(Err((
-                program,
-                format!("the kernel refuses its program {}: {}", program.name, reason(&said)),
-            )));
-        }
+        Err(refused) => return Ok(Err(refused)),
     };
     let rings = make_rings(&object, options, &plan, cpus)?;
-    let mut loaded = Loaded { plan, links: vec![], object, rings, cpus };
-    fill_calls(&loaded)?;
-    fill_handlers(&loaded)?;
-    match attach(features, &mut loaded) {
-        Ok(()) => Ok(Ok(loaded)),
-        Err(refused) => Ok(Err(refused)),
+    let mut loaded = Loaded { plan, links: vec![], object, added: vec![], rings, cpus };
+    fill_calls(&loaded, None)?;
+    fill_handlers(&loaded, None)?;
+    match attach(features, &loaded.object, &loaded.plan, programs) {
+        Ok(links) => loaded.links = links,
+        Err(refused) => return Ok(Err(refused)),
     }
+    Ok(Ok(loaded))
+}
+
+/// Adds the programs that other events need to those that run, which go on as they are: with the same maps, in an object of their own.
+pub(crate) fn extend(
+    loaded: &mut Loaded,
+    features: &Features,
+    options: &Options,
+    wanted: impl Fn(&Event) -> bool,
+) -> Result<(), Error> {
+    let mut planner = Planner::new(features).avoid(&options.avoid).hide(&options.hidden);
+    for _ in 0..=PROGRAMS.len() {
+        let plan = planner.plan(&wanted);
+        let runs = |p: &&'static Program| loaded.plan.programs.contains_key(p.name);
+        let programs: Vec<&'static Program> = plan.programs.values().copied().filter(|p| !runs(p)).collect();
+        let attempted = if plan.lanes().len() > loaded.plan.lanes().len() {
+            return Err(Error::Fixed {
+                what: "captured packets need memory that is set aside at start".into(),
+            });
+        } else if programs.is_empty() {
+            None
+        } else {
+            match open_and_load(
+                features,
+                options,
+                object_for(features),
+                &plan,
+                &programs,
+                loaded.cpus,
+                Some(&loaded.object),
+            )? {
+                Ok(object) => match attach(features, &object, &plan, programs.clone()) {
+                    Ok(links) => Some((object, links)),
+                    Err((program, why)) => {
+                        planner.refuse(program, why);
+                        continue;
+                    }
+                },
+                Err((program, why)) => {
+                    planner.refuse(program, why);
+                    continue;
+                }
+            }
+        };
+        // What runs stays: an event that came to be taken otherwise would be told twice.
+        let tier = |plan: &Plan, event: &str| {
+            plan.choices.iter().find(|c| c.event == event).and_then(|c| c.tier).map(|t| t.name)
+        };
+        if let Some(other) =
+            loaded.plan.choices.iter().find(|c| tier(&plan, c.event) != c.tier.map(|t| t.name))
+        {
+            return Err(Error::Fixed {
+                what: format!("{} would be taken otherwise than it is", other.event),
+            });
+        }
+        if let Some((object, links)) = attempted {
+            loaded.links.extend(links);
+            loaded.added.push((programs, object));
+        }
+        let before = std::mem::replace(&mut loaded.plan, plan);
+        fill_calls(loaded, Some(&before))?;
+        fill_handlers(loaded, Some(&before))?;
+        // Programs that run tell of these from now on, too.
+        let more = map(&loaded.object, "cfg_more_events")?;
+        for event in catalogue::EVENTS.iter() {
+            let wanted = loaded.plan.wanted(event);
+            if wanted != before.wanted(event) {
+                more.update(&u32::from(event.index).to_ne_bytes(), &[wanted], MapFlags::ANY)
+                    .map_err(Error::bpf("telling programs of more events"))?;
+            }
+        }
+        return Ok(());
+    }
+    Err(Error::Refused("every program was refused".into()))
 }
 
 /// The program that libbpf's lines name as the one that failed to load.
@@ -151,23 +225,53 @@ fn reason(said: &str) -> String {
     before.join("; ")
 }
 
+/// Loads these programs of a plan; with the maps of an object that was loaded before, if there is one.
 fn open_and_load(
     features: &Features,
     options: &Options,
     bytes: &[u8],
     plan: &Plan,
+    programs: &[&'static Program],
     cpus: u32,
+    shared: Option<&Object>,
+) -> Result<Result<Object, Refused>, Error> {
+    let previous = libbpf_rs::set_print(Some((PrintLevel::Warn, listen)));
+    if let Ok(mut said) = SAID.lock() {
+        said.clear();
+    }
+    let result = load_them(features, options, bytes, plan, programs, cpus, shared);
+    libbpf_rs::set_print(previous);
+    let said = SAID.lock().map(|s| s.clone()).unwrap_or_default();
+    match result? {
+        Ok(object) => Ok(Ok(object)),
+        Err(error) => {
+            let Some(program) = failed_program(plan, &said) else {
+                return Err(Error::Refused(format!("{error}\n{}", said.trim_end())));
+            };
+            Ok(Err((program, format!("the kernel refuses its program {}: {}", program.name, reason(&said)))))
+        }
+    }
+}
+
+fn load_them(
+    features: &Features,
+    options: &Options,
+    bytes: &[u8],
+    plan: &Plan,
+    programs: &[&'static Program],
+    cpus: u32,
+    shared: Option<&Object>,
 ) -> Result<Result<Object, libbpf_rs::Error>, Error> {
     let mut open = ObjectBuilder::default()
         .name("tarsius")
         .and_then(|b| b.open_memory(bytes))
         .map_err(Error::bpf("opening the built-in BPF object"))?;
-    let functions: Vec<String> = plan.programs.values().map(|p| plan.function(p)).collect();
+    let functions: Vec<String> = programs.iter().map(|p| plan.function(p)).collect();
     for mut program in open.progs_mut() {
         let load = functions.iter().any(|f| program.name() == f.as_str());
         program.set_autoload(load);
     }
-    set_maps(&mut open, features, options, bytes, plan, cpus)?;
+    set_maps(&mut open, features, options, bytes, plan, cpus, shared)?;
     Ok(open.load())
 }
 
@@ -178,8 +282,11 @@ fn set_maps(
     bytes: &[u8],
     plan: &Plan,
     cpus: u32,
+    shared: Option<&Object>,
 ) -> Result<(), Error> {
     let slots = slots(features, options);
+    // Events that are added later must find room.
+    let calls = options.extendable || plan.wanted_calls().next().is_some();
     let config = Config {
         self_pid: if options.include_self { 0 } else { std::process::id() },
         slots,
@@ -193,24 +300,30 @@ fn set_maps(
         capture: options.capture.payload.into(),
         captured: options.capture.kinds.0,
         unclaimed: options.scratch != Scratch::Claimed,
+        extendable: options.extendable,
         events: catalogue::EVENTS.iter().map(|e| plan.wanted(e)).collect(),
     };
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let lane = plan.lanes().iter().copied().find(|l| name.starts_with(&format!("{}_", l.name())));
         let set = |what: libbpf_rs::Result<()>| what.map_err(Error::bpf(format!("preparing the map {name}")));
+        if let Some(shared) = shared.filter(|_| !name.starts_with('.') && !name.contains(".rodata")) {
+            let other = self::map(shared, &name)?;
+            set(map.reuse_fd(other.as_fd()))?;
+            continue;
+        }
         match (lane, name.split_once('_').map_or("", |n| n.1)) {
             (Some(_), "slots") => set(map.set_max_entries(cpus * slots))?,
             (Some(_), "rings") => set(map.set_max_entries(config.shards))?,
             (Some(_), "owners") => set(map.set_max_entries(OWNERS))?,
             // Room for tasks that are in a system call at once; see syscall.bpf.c.
-            (Some(_), "calls") if plan.wanted_calls().next().is_some() => {
-                set(map.set_max_entries(TASKS_IN_CALLS))?
-            }
-            (Some(_), "desks") if plan.wanted_calls().next().is_some() => {
+            (Some(_), "calls") if calls => set(map.set_max_entries(TASKS_IN_CALLS))?,
+            (Some(_), "desks") if calls => {
                 set(map.set_max_entries(cpus * DESKS))?;
             }
-            (Some(_), "settled_creds") if plan.programs.contains_key("creds_overwritten_exit") => {
+            (Some(_), "settled_creds")
+                if options.extendable || plan.programs.contains_key("creds_overwritten_exit") =>
+            {
                 set(map.set_max_entries(TASKS_WITH_CREDS))?;
             }
             (Some(lane), "ledger") => set(map.set_max_entries(cpus * catalogue::probes_in(lane)))?,
@@ -222,7 +335,7 @@ fn set_maps(
             _ => {}
         }
     }
-    share_scratch(open, options.scratch, plan, cpus)
+    if shared.is_some() { Ok(()) } else { share_scratch(open, options.scratch, plan, cpus) }
 }
 
 /// Makes the lanes' slots the same memory, for a control.
@@ -320,9 +433,13 @@ const CALLS: u32 = 1024;
 const COMPAT_BASE: u32 = 512;
 
 /// Tells the programs that handle all system calls what to take of those that are wanted: `struct call_form` of `syscall.bpf.c`.
-fn fill_calls(loaded: &Loaded) -> Result<(), Error> {
+///
+/// Those of a plan before were told already.
+fn fill_calls(loaded: &Loaded, before: Option<&Plan>) -> Result<(), Error> {
     let forms = map(&loaded.object, "cfg_calls")?;
-    for call in loaded.plan.wanted_calls() {
+    let known =
+        |call: &&Call| before.is_some_and(|b| b.wanted_calls().any(|other| other.event == call.event));
+    for call in loaded.plan.wanted_calls().filter(|call| !known(call)) {
         let Some(event) = catalogue::EVENTS.get(call.event) else { continue };
         for name in call.names {
             let Some(numbers) = catalogue::syscall(name) else { continue };
@@ -405,19 +522,23 @@ fn form(event: u16, call: &Call, compat: Option<(u32, &str)>) -> Vec<u8> {
 }
 
 /// Puts the handlers of system calls where the dispatchers look for them.
-fn fill_handlers(loaded: &Loaded) -> Result<(), Error> {
-    for program in loaded.plan.programs.values() {
+///
+/// Where they stand already by a plan before, they stay as they are.
+fn fill_handlers(loaded: &Loaded, before: Option<&Plan>) -> Result<(), Error> {
+    for &program in loaded.plan.programs.values() {
         let (handlers, wanted) = match program.hook {
             Hook::SysEnter => ("cfg_enter_handlers", "cfg_enter_wanted"),
             Hook::SysExit => ("cfg_exit_handlers", "cfg_exit_wanted"),
             _ => continue,
         };
         let function = loaded.plan.function(program);
-        let Some(loaded_program) = loaded.object.progs().find(|p| p.name() == function.as_str()) else {
+        let Some(loaded_program) = loaded.code(program) else {
             return Err(Error::Object(format!("no program {function}")));
         };
         let (handlers, wanted) = (map(&loaded.object, handlers)?, map(&loaded.object, wanted)?);
-        for call in loaded.plan.calls(program) {
+        let before = before.filter(|b| b.programs.contains_key(program.name));
+        let known: Vec<&str> = before.iter().flat_map(|b| b.calls(program)).map(|call| call.name).collect();
+        for call in loaded.plan.calls(program).filter(|call| !known.contains(&call.name)) {
             for number in call.native.into_iter().chain(call.compat.map(|n| n + COMPAT_BASE)) {
                 let at = u32::from(program.stage) * CALLS + number;
                 let what = format!("entering the handler {function} of {}", call.name);
@@ -438,20 +559,25 @@ fn fill_handlers(loaded: &Loaded) -> Result<(), Error> {
 }
 
 /// Attaches what has a hook of its own; the life lane first, so that no process is born unseen between it and the rest.
-fn attach(features: &Features, loaded: &mut Loaded) -> Result<(), Refused> {
-    let mut programs: Vec<&'static Program> = loaded.plan.programs.values().copied().collect();
+fn attach(
+    features: &Features,
+    object: &Object,
+    plan: &Plan,
+    mut programs: Vec<&'static Program>,
+) -> Result<Vec<(&'static Program, Link)>, Refused> {
+    let mut links = vec![];
     programs.sort_by_key(|p| (p.lane, p.hook == Hook::DispatchExit, p.name));
     let cgroup = features.cgroup2.mount.as_ref().map(File::open);
     for program in programs {
-        let function = loaded.plan.function(program);
+        let function = plan.function(program);
         let refuse = |why: String| (program, why);
-        let Some(code) = loaded.object.progs_mut().find(|p| p.name() == function.as_str()) else {
+        let Some(code) = object.progs_mut().find(|p| p.name() == function.as_str()) else {
             return Err(refuse(format!("there is no program {function}")));
         };
         let link = match program.hook {
             Hook::SysEnter | Hook::SysExit => continue,
             Hook::TpBtf(_) | Hook::Fentry(_) => code.attach_trace(),
-            Hook::DispatchEnter | Hook::DispatchExit if !loaded.plan.perf => code.attach_trace(),
+            Hook::DispatchEnter | Hook::DispatchExit if !plan.perf => code.attach_trace(),
             Hook::DispatchEnter => {
                 code.attach_tracepoint(libbpf_rs::TracepointCategory::RawSyscalls, "sys_enter")
             }
@@ -474,9 +600,9 @@ fn attach(features: &Features, loaded: &mut Loaded) -> Result<(), Refused> {
             },
         };
         match link {
-            Ok(link) => loaded.links.push((program, link)),
+            Ok(link) => links.push((program, link)),
             Err(e) => return Err(refuse(format!("attaching {function}: {e}"))),
         }
     }
-    Ok(())
+    Ok(links)
 }

@@ -85,33 +85,24 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             .into_iter()
             .filter(|&event| options.policy.is_empty() && !needed.contains(event))
             .collect(),
+        // Policies that are read again may want more.
+        extendable: !policies::paths(options).is_empty(),
         capture: artifacts::capture(artifacts.as_ref(), &selection),
         ..sensor::Options::default()
     };
-    let captures = |event: u16| event == net_packet_capture::EVENT_ID && artifacts.is_some();
     // Answers tell what addresses are called.
     let named = resolved::NAMED.iter().any(|&e| selection.contains(e))
         || policies.asks(Store::Dns)
         || in_force.asks(Store::Dns);
+    let taken = Taken { needed, named, captures: artifacts.is_some() };
+    let mut sensor = Sensor::start(&features, &sensor_options, |e| taken.takes(e, options))?;
     let answers = |event: u16| event == net_packet_dns_response::EVENT_ID && named;
-    let wanted = |e: &catalogue::Event| {
-        needed.contains(e.id)
-            || IDENTITY.contains(&e.id)
-            || helpers::need(e.id, options, &needed)
-            || answers(e.id)
-            || captures(e.id)
-    };
-    let mut sensor = Sensor::start(&features, &sensor_options, wanted)?;
-    let dissector = Dissector::new(|event| needed.contains(event) || answers(event));
-    let helpers = Helpers::start(options, &needed, artifacts.as_ref(), lines, &features)?;
-    // What is not only for those who look at it.
-    let whole = |e: &catalogue::Event| {
-        scope::is_always_whole(e) || helpers::need(e.id, options, &needed) || answers(e.id) || captures(e.id)
-    };
+    let dissector = Dissector::new(|event| taken.needed.contains(event) || answers(event));
+    let helpers = Helpers::start(options, &taken.needed, artifacts.as_ref(), lines, &features)?;
     let mut pipeline = Pipeline {
         cgroups: 0,
         wanted: Wanted::default(),
-        whole: catalogue::EVENTS.iter().filter(|e| whole(e)).map(|e| e.id).collect(),
+        whole: taken.whole(options),
         context,
         selection,
         policies,
@@ -132,8 +123,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         told_lost: HashMap::new(),
         told_suppressed: HashMap::new(),
     };
-    // Policies that come later can want what is taken already.
-    let taken = needed;
+    let mut kernel = KernelSide { features, options: sensor_options, taken };
     pipeline.context.max_ancestors = options.ancestry();
     // Told only once the trees are known, for which every process must be.
     let mut existing = vec![];
@@ -164,7 +154,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         if let Some(control) = &control {
             control.serve(|request, answer| match request {
                 Request::Reload => {
-                    let changed = pipeline.change(&mut sensor, options, &taken, &mut hash);
+                    let changed = pipeline.change(&mut sensor, options, &mut kernel, &mut hash);
                     let changed = changed.map_err(|e| format!("the policies stay as they were: {e:#}"))?;
                     answer.row(control::reloaded(&hash, changed, pipeline.policies.names()));
                     Ok(())
@@ -186,7 +176,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             scope::sift_again(&mut pipeline, &mut sensor);
             let asked = again.swap(false, Ordering::Relaxed);
             if files.changed() || asked {
-                match pipeline.change(&mut sensor, options, &taken, &mut hash) {
+                match pipeline.change(&mut sensor, options, &mut kernel, &mut hash) {
                     Ok(_) => {}
                     Err(error) => eprintln!("tarsius: the policies stay as they were: {error:#}"),
                 }
@@ -223,6 +213,42 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         || pipeline.lost_here().any(|l| l.count > 0)
         || pipeline.outputs.counts().iter().any(|s| s.dropped > 0);
     Ok(if lost && options.fail_on_loss { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
+}
+
+/// What was asked of the kernel at start, and has been since.
+struct KernelSide {
+    features: Features,
+    options: sensor::Options,
+    taken: Taken,
+}
+
+/// What is taken of the kernel.
+struct Taken {
+    /// For policies and detectors.
+    needed: Selection,
+    /// DNS answers, by which addresses have names.
+    named: bool,
+    /// Packets for files.
+    captures: bool,
+}
+
+impl Taken {
+    fn takes(&self, e: &catalogue::Event, options: &Watch) -> bool {
+        self.needed.contains(e.id) || IDENTITY.contains(&e.id) || self.otherwise(e, options)
+    }
+
+    /// Events that are not only for those who look at them: of these, the kernel leaves out none.
+    fn whole(&self, options: &Watch) -> Vec<u16> {
+        let whole = |e: &&catalogue::Event| scope::is_always_whole(e) || self.otherwise(e, options);
+        catalogue::EVENTS.iter().filter(whole).map(|e| e.id).collect()
+    }
+
+    /// Something goes by the event beside policies and detectors.
+    fn otherwise(&self, e: &catalogue::Event, options: &Watch) -> bool {
+        helpers::need(e.id, options, &self.needed)
+            || self.named && e.id == net_packet_dns_response::EVENT_ID
+            || self.captures && e.id == net_packet_capture::EVENT_ID
+    }
 }
 
 /// The events that are shown, and those that detectors look at.
@@ -507,7 +533,7 @@ impl Pipeline {
         &mut self,
         sensor: &mut Sensor,
         options: &Watch,
-        taken: &Selection,
+        kernel: &mut KernelSide,
         hash: &mut String,
     ) -> anyhow::Result<bool> {
         anyhow::ensure!(
@@ -520,13 +546,7 @@ impl Pipeline {
         }
         let selection = new.selection();
         let needed = needed(&new, &new_detectors);
-        let more = needed.iter().filter(|e| !taken.contains(e.id) && !IDENTITY.contains(&e.id));
-        let more: Vec<&str> = more.map(|e| e.name).collect();
-        anyhow::ensure!(
-            more.is_empty(),
-            "for {} programs must be loaded, which is done at start only: start tarsius anew",
-            more.join(", ")
-        );
+        self.extend(sensor, options, kernel, needed, &new_detectors)?;
         scope::change(self, sensor, new, new_detectors, selection)?;
         self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, Clock::now()));
         *hash = new_hash;
@@ -535,6 +555,59 @@ impl Pipeline {
             self.policies.names().collect::<Vec<_>>().join(", ")
         );
         Ok(true)
+    }
+
+    /// Takes what other policies and detectors need, if more than is taken already.
+    fn extend(
+        &mut self,
+        sensor: &mut Sensor,
+        options: &Watch,
+        kernel: &mut KernelSide,
+        needed: Selection,
+        detectors: &Detectors,
+    ) -> anyhow::Result<()> {
+        let taken = |event: u16| kernel.taken.needed.contains(event) || IDENTITY.contains(&event);
+        let more: Vec<&catalogue::Event> = needed.iter().filter(|e| !taken(e.id)).collect();
+        let names = |events: &mut dyn Iterator<Item = &&catalogue::Event>| {
+            events.map(|e| e.name).collect::<Vec<_>>().join(", ")
+        };
+        // What user space makes, it prepares for at start.
+        let made = |e: &&&catalogue::Event| {
+            e.tiers.iter().all(|t| t.programs.is_empty())
+                || e.lane == Lane::Net
+                || e.name.starts_with("net_packet_")
+        };
+        let made = names(&mut more.iter().filter(made));
+        anyhow::ensure!(made.is_empty(), "{made} can be taken from the start only: start tarsius anew");
+        for (asked, has, what) in [
+            ("environment", kernel.options.environment, "the environment of programs"),
+            ("fd-paths", kernel.options.descriptor_paths, "what descriptors stand for"),
+        ] {
+            let lacks = detectors.request(asked) && !has;
+            anyhow::ensure!(
+                !lacks,
+                "detectors ask for {what}, which is taken from the start only: start tarsius anew"
+            );
+        }
+        if more.is_empty() {
+            return Ok(());
+        }
+        let all = Selection::of(kernel.taken.needed.iter().chain(more.iter().copied()).map(|e| e.id));
+        let wanted = Taken { needed: all, ..kernel.taken };
+        sensor
+            .extend(&kernel.features, &kernel.options, |e| wanted.takes(e, options))
+            .with_context(|| format!("taking {} too", names(&mut more.iter())))?;
+        let missing = sensor.plan().missing().filter(|c| more.iter().any(|e| e.name == c.event));
+        let missing: Vec<&str> = missing.map(|c| c.event).collect();
+        if !missing.is_empty() {
+            eprintln!(
+                "tarsius: {} can not be taken on this kernel; tarsius doctor says why",
+                missing.join(", ")
+            );
+        }
+        self.whole = wanted.whole(options);
+        kernel.taken = wanted;
+        Ok(())
     }
 
     /// Switches a policy between monitor and enforce; whether it was in the other mode.

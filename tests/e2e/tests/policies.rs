@@ -243,9 +243,10 @@ fn changed_while_watching(_: &str) {
             dir.path().join(file).display()
         )
     };
-    for name in ["a", "b"] {
+    for name in ["a", "b", "gone"] {
         fs::write(dir.path().join(name), b"x").unwrap();
     }
+    let gone = dir.path().join("gone");
     // The old one asks for nobody of ours: what the kernel leaves out for it must not be missing of the new one.
     fs::write(&policy, text("first", "a", "global")).unwrap();
     let mut watch = Watch::start(&["--policy", policy.to_str().unwrap()]);
@@ -265,7 +266,12 @@ fn changed_while_watching(_: &str) {
         both();
         if n == load / 4 {
             // Swapped whole, as editors and ConfigMaps do; found without a signal.
-            fs::write(dir.path().join("next"), text("second", "b", "uid=0")).unwrap();
+            // It wants more than the old one: programs are added to those that run, which lose nothing by it.
+            let more = format!(
+                "  - event: security_inode_unlink\n    filters: ['data.pathname={0}']\n  - event: unlink\n    filters: ['data.pathname={0}']\n",
+                gone.display()
+            );
+            fs::write(dir.path().join("next"), text("second", "b", "uid=0") + &more).unwrap();
             fs::rename(dir.path().join("next"), &policy).unwrap();
         }
     }
@@ -275,6 +281,7 @@ fn changed_while_watching(_: &str) {
     for _ in 0..1000 {
         both();
     }
+    fs::remove_file(&gone).unwrap();
     // A bad one leaves the old in force.
     fs::write(&policy, "type: policy\nname: third\nrules:\n  - event: no_such_event\n").unwrap();
     signal(pid, libc::SIGHUP);
@@ -284,12 +291,14 @@ fn changed_while_watching(_: &str) {
         both();
     }
     wait_until("the old policy tells what comes after a bad one", || told("second") >= before + 1000);
-    // One that needs programs that were not loaded says so.
-    fs::write(&policy, "type: policy\nname: fourth\nrules:\n  - event: sched_switch\n").unwrap();
+    // What user space makes of packets, it makes from the start only, and says so.
+    fs::write(&policy, "type: policy\nname: fourth\nrules:\n  - event: net_packet_http\n").unwrap();
     signal(pid, libc::SIGHUP);
-    watch.wait_for("for sched_switch programs must be loaded");
+    watch.wait_for("net_packet_http can be taken from the start only");
     let account = watch.stop();
     account.assert_clean();
+    account.lines.one("security_inode_unlink", "pathname", gone.to_str().unwrap());
+    account.lines.one("unlink", "pathname", gone.to_str().unwrap());
     let lines = &account.lines.0;
     let at = lines.iter().position(|l| l.0["name"] == "policy_reloaded").unwrap();
     assert_eq!(account.lines.of("policy_reloaded").len(), 1);
