@@ -87,13 +87,16 @@ static __always_inline bool in_scope(struct task_struct *task, u16 event, s64 re
 
 #define SIGKILL 9
 
-/* Does what policies want done to who acts so, and to the act. Only what is met for sure has it done, and only to the task that acts. */
+/*
+ * Does what policies want done to who acts so, and to the act. Only what is met for sure has it done, and only to the process that acts: what
+ * a ring's request has come to is told in whatever task completes it.
+ */
 static __always_inline void enforce(struct run *run, struct sieve *sieve)
 {
 	struct record_header *header = &run->slot->header;
 	u64 met;
 
-	if (header->origin != ORIGIN_CURRENT)
+	if (header->origin != ORIGIN_CURRENT || header->pid != bpf_get_current_pid_tgid() >> 32)
 		return;
 	met = surely_met(run->slot, sieve, sieve->kill | sieve->deny);
 	if (run->denies && met & sieve->deny) {

@@ -295,7 +295,7 @@ impl Policies {
     pub fn alternatives(&self, event: &catalogue::Event, ctx: &Context) -> Vec<Alternative> {
         // Whoever meets a scope that follows is followed, by whatever event it is met.
         if !self.following.is_empty() {
-            return vec![Alternative::default()];
+            return std::iter::once(Alternative::default()).chain(self.enforcing(event, ctx)).collect();
         }
         let rules = self.rules.iter().filter(|rule| rule.event == event.id);
         rules.flat_map(|rule| self.ways(event, rule, ctx)).collect()
