@@ -100,24 +100,6 @@ static __always_inline struct sieve *sieve_of(u16 event)
 	return sieve && sieve->classes ? sieve : NULL;
 }
 
-static __always_inline u64 classes_of_short(const struct column *column, struct short_key *key, u32 bytes)
-{
-	u64 *classes;
-
-	key->column = column->number;
-	key->bits = 8 * (sizeof(key->column) + bytes);
-	classes = bpf_map_lookup_elem(&cfg_short_prefixes, key);
-	return classes ? *classes : column->others;
-}
-
-static __always_inline u64 classes_of_number(const struct column *column, u64 value)
-{
-	struct short_key key = {};
-
-	*(u64 *)key.bytes = bpf_cpu_to_be64(value & column->mask);
-	return classes_of_short(column, &key, sizeof(value));
-}
-
 /* Numbers with a sign stand in the order of their bits. */
 static __always_inline u64 ordered(s64 value)
 {
@@ -128,10 +110,12 @@ static __always_inline u64 ordered(s64 value)
 
 /*
  * The classes that may be met by what the current task is and, with `returns`, by what its call has returned: what can be had before a
- * slot is claimed. The rest of the header is asked when the record is complete.
+ * slot is claimed, and without much of a stack. The rest of the header is asked when the record is complete.
  */
 static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *task, s64 ret, u32 returns)
 {
+	/* One for all: the program's own frame may leave little room. */
+	struct short_key key = {};
 	u64 classes = ALL_CLASSES;
 
 	if (!sieve)
@@ -139,7 +123,8 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 	classes = sieve->classes;
 	for (u32 i = 0; i < HEADS; i++) {
 		struct column *column = &sieve->column[i];
-		u64 value;
+		u32 bytes = sizeof(u64);
+		u64 value = 0, *found;
 
 		if (i >= sieve->heads)
 			break;
@@ -163,18 +148,19 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 			value = FROM_TASK(task, nsproxy, mnt_ns, ns.inum);
 			break;
 		case HEAD_AT(pid_ns):
-			value = pid_namespace_of(FROM_TASK(task, thread_pid));
+			if (FROM_TASK(task, thread_pid, level))
+				continue;
+			value = FROM_TASK(task, thread_pid, numbers[0].ns, ns.inum);
 			break;
 		case HEAD_AT(cgroup):
-			value = cgroup_of(task);
+			if (cfg.subsys >= 0)
+				continue;
+			value = FROM_TASK(task, cgroups, dfl_cgrp, kn, id);
 			break;
-		case HEAD_AT(comm): {
-			struct short_key key = {};
-
+		case HEAD_AT(comm):
+			bytes = COMM_BYTES;
 			bpf_probe_read_kernel(key.bytes, COMM_BYTES, &task->comm);
-			classes &= classes_of_short(column, &key, COMM_BYTES);
-			continue;
-		}
+			break;
 		case HEAD_AT(ret):
 			if (!returns)
 				continue;
@@ -183,7 +169,12 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 		default:
 			continue;
 		}
-		classes &= classes_of_number(column, value);
+		if (bytes == sizeof(value))
+			*(u64 *)key.bytes = bpf_cpu_to_be64(value);
+		key.column = column->number;
+		key.bits = 8 * (sizeof(key.column) + bytes);
+		found = bpf_map_lookup_elem(&cfg_short_prefixes, &key);
+		classes &= found ? *found : column->others;
 	}
 	return classes;
 }
