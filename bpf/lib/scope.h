@@ -116,7 +116,8 @@ static __always_inline bool is_wanted(struct run *run)
 		return true;
 	if (!may_pass(run->slot, sieve))
 		return false;
-	if (sieve->kill | sieve->deny)
+	/* The verifier sees the constants: programs on packets can neither, and must not ask for the task before Linux 6.10. */
+	if ((run->stack || run->denies) && (sieve->kill | sieve->deny))
 		enforce(run, sieve);
 	return true;
 }
