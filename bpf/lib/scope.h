@@ -85,6 +85,17 @@ static __always_inline bool in_scope(struct task_struct *task, u16 event, s64 re
 	return !sieve || FROM_TASK(task, flags) & PF_IO_WORKER || classes_of_task(sieve, task, ret, returns);
 }
 
+/*
+ * The record, as far as it is there, may be wanted. A body asks this once it has put what most is asked of, and before it puts what
+ * costs most: whatever it says, the whole record is asked again.
+ */
+static __always_inline bool may_be_wanted(struct run *run)
+{
+	struct sieve *sieve = sieve_of(run->slot->header.event);
+
+	return !sieve || may_pass(run->slot, sieve);
+}
+
 #define SIGKILL 9
 
 /*

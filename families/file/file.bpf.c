@@ -79,16 +79,21 @@ static __always_inline u32 flags_to_open(const struct call *call)
 	return flags;
 }
 
-static __always_inline void put_open(struct run *run, struct file *file, u32 flags)
+/* False if nobody wants it, by its path: then the rest is not there. */
+static __always_inline bool put_open(struct run *run, struct file *file, u32 flags)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode;
 
 	put_file_path(run, FIELD(security_file_open, pathname), file);
 	put_u32(run, FIELD(security_file_open, flags), flags);
+	if (!may_be_wanted(run))
+		return false;
+	inode = BPF_CORE_READ(file, f_inode);
 	put_u32(run, FIELD(security_file_open, mode), BPF_CORE_READ(inode, i_mode));
 	put_u32(run, FIELD(security_file_open, dev), dev_of(inode));
 	put_u64(run, FIELD(security_file_open, inode), BPF_CORE_READ(inode, i_ino));
 	put_u64(run, FIELD(security_file_open, ctime), ctime_of(inode));
+	return true;
 }
 
 /*
@@ -121,7 +126,8 @@ static __always_inline void tell_open(struct run *run, struct file *file)
 {
 	if (BPF_CORE_READ(file, f_mode) & FMODE_NOACCOUNT || !claim(run, EVENT(security_file_open)))
 		return;
-	put_open(run, file, BPF_CORE_READ(file, f_flags));
+	if (!put_open(run, file, BPF_CORE_READ(file, f_flags)))
+		return;
 #ifndef LEGACY
 	{
 		struct pt_regs *regs = current_registers();
@@ -182,8 +188,8 @@ SYSCALL_EXIT(security_file_open)
 	file = file_of_fd(call->task, call->ret);
 	offset = run->slot->used;
 	/* None if another thread has closed it by now. */
-	if (file)
-		put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags & O_ONCE));
+	if (file && !put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags & O_ONCE)))
+		return;
 	if (name)
 		put_name_and_verdict(run, name, file ? offset : NO_FIELD);
 	submit(run);

@@ -139,8 +139,15 @@ fn reading(files: &[String]) -> anyhow::Result<()> {
 fn asking(folder: &str) -> anyhow::Result<()> {
     const TIMES: u64 = 1_000_000;
     let definition = catalogue::event_by_id(security_file_open::EVENT_ID).context("no such event")?;
-    let header =
-        Header { pid: 4242, tid: 4242, ppid: 1, mnt_ns: 7, origin: Origin::Current, ..Header::unknown(1) };
+    let header = Header {
+        pid: 4242,
+        tid: 4242,
+        ppid: 1,
+        mnt_ns: 7,
+        origin: Origin::Current,
+        ret: Some(3),
+        ..Header::unknown(1)
+    };
     let record = RecordBuilder::new(definition, header)
         .put_str(security_file_open::PATHNAME as u8, format!("{folder}/0/some/file").as_bytes(), Quality::Ok)
         .put_i32(security_file_open::FLAGS as u8, 0o100_101)

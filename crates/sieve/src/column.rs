@@ -151,6 +151,9 @@ impl Column {
             Kind::Port => (0, u16::MAX.into()),
             _ => (0, u64::MAX.into()),
         };
+        if first <= low && last >= high {
+            return Values::all(true);
+        }
         match (self.number(first.max(low)), self.number(last.min(high))) {
             (Some(a), Some(b)) => Values::range(a, b),
             _ => Values::all(false),

@@ -1,6 +1,7 @@
 //! From what is wanted of an event to its sieve.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::column::{Column, Kind};
 use crate::values::overlay;
@@ -46,15 +47,21 @@ impl Enforcement {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Alternative {
     enforcement: Enforcement,
-    columns: BTreeMap<Column, Values>,
+    columns: BTreeMap<Column, Arc<Values>>,
 }
 
 impl Alternative {
     /// Adds that a column must be so.
     #[must_use]
-    pub fn with(mut self, column: Column, values: Values) -> Alternative {
-        let known = self.columns.remove(&column);
-        let values = known.map_or_else(|| values.clone(), |known| known.and(&values));
+    pub fn with(self, column: Column, values: Values) -> Alternative {
+        self.with_shared(column, &Arc::new(values))
+    }
+
+    fn with_shared(mut self, column: Column, values: &Arc<Values>) -> Alternative {
+        let values = match self.columns.get(&column) {
+            Some(known) => Arc::new(known.and(values)),
+            None => Arc::clone(values),
+        };
         self.columns.insert(column, values);
         self
     }
@@ -73,12 +80,12 @@ impl Alternative {
     /// Both of them.
     #[must_use]
     pub fn and(&self, other: &Alternative) -> Alternative {
-        other.columns.iter().fold(self.clone(), |all, (column, values)| all.with(*column, values.clone()))
+        other.columns.iter().fold(self.clone(), |all, (column, values)| all.with_shared(*column, values))
     }
 
     /// Its columns.
     pub fn columns(&self) -> impl Iterator<Item = (&Column, &Values)> {
-        self.columns.iter()
+        self.columns.iter().map(|(column, values)| (column, &**values))
     }
 
     /// Forgets columns that may be anything. Where something is done, they must be known all the same.
@@ -90,7 +97,7 @@ impl Alternative {
 
     /// Whether it asks for nothing: every event meets it.
     pub fn is_open(&self) -> bool {
-        self.columns.values().all(Values::is_all)
+        self.columns.values().all(|values| values.is_all())
     }
 }
 
@@ -135,7 +142,8 @@ impl Sieve {
             classes.iter().enumerate().fold(0, |bits, (n, class)| bits | u64::from(of(class)) << n)
         };
         let columns = columns.iter().map(|column| {
-            let (others, prefixes) = overlay(classes.iter().map(|class| class.columns.get(column)));
+            let (others, prefixes) =
+                overlay(classes.iter().map(|class| class.columns.get(column).map(|v| &**v)));
             let asks = bits(&|class| class.columns.contains_key(column));
             Tested { column: *column, asks, others, prefixes }
         });
@@ -248,9 +256,10 @@ fn merge(mut alternatives: Vec<Alternative>) -> Vec<Alternative> {
         });
     }
     if alternatives.len() > CLASSES {
+        let all = Arc::new(Values::all(true));
         // By the columns that they ask for. What comes to let pass more than one of them does is not enforced any more.
         alternatives = joined(alternatives, |a| {
-            let columns = a.columns.keys().map(|c| (*c, Values::all(true))).collect();
+            let columns = a.columns.keys().map(|c| (*c, Arc::clone(&all))).collect();
             Some(Alternative { columns, enforcement: Enforcement::NONE })
         });
     }
@@ -290,10 +299,18 @@ fn either(group: &[Alternative]) -> Alternative {
     let mut columns = first.columns.clone();
     columns.retain(|column, _| rest.iter().all(|a| a.columns.contains_key(column)));
     for (column, values) in &mut columns {
-        // Two by two, so that none is gone through for each of the others.
-        let mut all: Vec<Values> = group.iter().filter_map(|a| a.columns.get(column).cloned()).collect();
+        // Two by two, so that none is gone through for each of the others; the same ones are one.
+        let mut all: Vec<Arc<Values>> = group.iter().filter_map(|a| a.columns.get(column).cloned()).collect();
+        all.sort();
+        all.dedup();
         while all.len() > 1 {
-            all = all.chunks(2).map(|two| two.iter().skip(1).fold(two[0].clone(), |a, b| a.or(b))).collect();
+            all = all
+                .chunks(2)
+                .map(|two| match two {
+                    [a, b] => Arc::new(a.or(b)),
+                    _ => Arc::clone(&two[0]),
+                })
+                .collect();
         }
         if let Some(one) = all.pop() {
             *values = one;
