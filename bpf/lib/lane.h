@@ -83,6 +83,7 @@ struct sieving {
 	u32 at;		     /* the field at hand */
 	u32 place;	     /* of the next column that asks of it, and 1; 0: none has asked yet */
 	u32 known;	     /* a bit for each column of which there was a value */
+	u32 asked;	     /* so many columns were asked before a slot was claimed */
 	u64 end[SUFFIX_BYTES / 8]; /* of a text */
 	struct long_key key;
 };
@@ -177,11 +178,15 @@ DEFINE_LANE(bulk, BYTES_bulk);
 
 enum lane_number { NUMBER_life = 0, NUMBER_task = 1, NUMBER_net = 2, NUMBER_bulk = 3 };
 
+/* Of a sieve (sieve.h): whatever may be wanted. */
+#define ALL_CLASSES (~0ULL)
+
 /* One run of a program. Lives in registers: every use is inlined. */
 struct run {
 	void *slots, *rings, *ledger;
 	struct slot *slot; /* once claimed */
 	u64 token;
+	u64 met; /* classes of the event's sieve that may be met by what the task is; ALL_CLASSES: not asked */
 	u32 max; /* bytes of the slot's data */
 	u32 cpu;
 	u16 probe, probes;
@@ -199,7 +204,7 @@ struct run {
 #define RUN_OF_LANE_(program, lane_name)                                                                     \
 	((struct run){.slots = &lane_name##_slots, .rings = &lane_name##_rings, .ledger = &lane_name##_ledger, \
 		      .max = BYTES_##lane_name, .probe = PROBE_##program, .probes = PROBES_##lane_name,      \
-		      .lane = NUMBER_##lane_name, .stack = STACK_##program, .denies = DENIES_##program, .outcome = FILTERED})
+		      .lane = NUMBER_##lane_name, .stack = STACK_##program, .denies = DENIES_##program, .met = ALL_CLASSES, .outcome = FILTERED})
 #define RUN_OF_LANE(program, lane_name) RUN_OF_LANE_(program, lane_name)
 /* A run of the program of that name in the catalogue. */
 #define RUN_OF(program) RUN_OF_LANE(program, LANE_##program)

@@ -92,7 +92,7 @@ static __always_inline bool claim(struct run *run, u16 event)
 {
 	struct task_struct *task = current_task();
 
-	if (!in_scope(task, event, 0, false) || !slot_claim(run))
+	if (!in_scope(run, task, event, 0, false) || !slot_claim(run))
 		return false;
 	put_header(run, event);
 	put_current(run, task);
@@ -132,9 +132,9 @@ static __always_inline s64 told_return(const struct call *call)
 }
 
 /* At a call's entry: what it will return is not known. */
-static __always_inline bool entry_in_scope(const struct call *call, u16 event)
+static __always_inline bool entry_in_scope(struct run *run, const struct call *call, u16 event)
 {
-	return in_scope(call->task, event, 0, false);
+	return in_scope(run, call->task, event, 0, false);
 }
 
 /* A record of a system call, of which it was asked whether it is in scope. */
@@ -158,13 +158,13 @@ static __always_inline bool claim_record(struct run *run, const struct call *cal
 /* The same for an event of a system call: with the call's number, and its return value at its exit. */
 static __always_inline bool claim_call(struct run *run, const struct call *call, u16 event)
 {
-	return in_scope(call->task, event, told_return(call), true) && claim_record(run, call, event);
+	return in_scope(run, call->task, event, told_return(call), true) && claim_record(run, call, event);
 }
 
 /* The same at the call's entry: it has no return value yet. */
 static __always_inline bool claim_entry(struct run *run, const struct call *call, u16 event)
 {
-	if (!entry_in_scope(call, event) || !claim_record(run, call, event))
+	if (!entry_in_scope(run, call, event) || !claim_record(run, call, event))
 		return false;
 	run->slot->header.flags &= ~RECORD_RETURN;
 	return true;

@@ -75,14 +75,18 @@ static __always_inline bool is_watched(void)
  * An event of the current task may be wanted, for all that can be known before it is looked at; at a call's exit with `returns`, by what it
  * has returned. In the place of a worker of io_uring stands who submitted (put_submitter): the record says who that is.
  */
-static __always_inline bool in_scope(struct task_struct *task, u16 event, s64 ret, bool returns)
+static __always_inline bool in_scope(struct run *run, struct task_struct *task, u16 event, s64 ret, bool returns)
 {
 	struct sieve *sieve;
 
+	run->met = ALL_CLASSES;
 	if (!is_watched())
 		return false;
 	sieve = sieve_of(event);
-	return !sieve || FROM_TASK(task, flags) & PF_IO_WORKER || classes_of_task(sieve, task, ret, returns);
+	if (!sieve || FROM_TASK(task, flags) & PF_IO_WORKER)
+		return true;
+	run->met = classes_of_task(sieve, task, ret, returns);
+	return run->met;
 }
 
 /*
@@ -93,7 +97,7 @@ static __always_inline bool may_be_wanted(struct run *run)
 {
 	struct sieve *sieve = sieve_of(run->slot->header.event);
 
-	return !sieve || may_pass(run->slot, sieve);
+	return !sieve || may_pass(run->slot, sieve, run->met);
 }
 
 #define SIGKILL 9
@@ -125,7 +129,7 @@ static __always_inline bool is_wanted(struct run *run)
 
 	if (!sieve)
 		return true;
-	if (!may_pass(run->slot, sieve))
+	if (!may_pass(run->slot, sieve, run->met))
 		return false;
 	/* The verifier sees the constants: programs on packets can neither, and must not ask for the task before Linux 6.10. */
 	if ((run->stack || run->denies) && (sieve->kill | sieve->deny))

@@ -45,7 +45,9 @@ struct sieve {
 	u64 kill;    /* of these, whose meeting means that the process is killed */
 	u64 deny;    /* or that the act is refused */
 	u32 heads;   /* so many columns are of the header, and come first */
+	u32 early;   /* of these, so many of the task, which are asked before a slot is claimed, and come before the others */
 	u32 columns;
+	u32 unused;
 	u8 first[SIEVED_FIELDS]; /* 1 more than the place of a field's first column, or 0 */
 	struct column column[COLUMNS];
 };
@@ -88,8 +90,6 @@ struct {
 	__uint(value_size, 8);
 } cfg_long_prefixes SEC(".maps");
 
-#define ALL_CLASSES (~0ULL)
-
 /* The event's sieve, if it has one. */
 static __always_inline struct sieve *sieve_of(u16 event)
 {
@@ -110,7 +110,7 @@ static __always_inline u64 ordered(s64 value)
 
 /*
  * The classes that may be met by what the current task is and, with `returns`, by what its call has returned: what can be had before a
- * slot is claimed, and without much of a stack. The rest of the header is asked when the record is complete.
+ * slot is claimed, and without much of a stack. ALL_CLASSES, if not all of it can be had: then the record is asked.
  */
 static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *task, s64 ret, u32 returns)
 {
@@ -126,7 +126,7 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 		u32 bytes = sizeof(u64);
 		u64 value = 0, *found;
 
-		if (i >= sieve->heads)
+		if (i >= sieve->early)
 			break;
 		switch (column->at) {
 		case HEAD_AT(pid):
@@ -149,12 +149,12 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 			break;
 		case HEAD_AT(pid_ns):
 			if (FROM_TASK(task, thread_pid, level))
-				continue;
+				return ALL_CLASSES;
 			value = FROM_TASK(task, thread_pid, numbers[0].ns, ns.inum);
 			break;
 		case HEAD_AT(cgroup):
 			if (cfg.subsys >= 0)
-				continue;
+				return ALL_CLASSES;
 			value = FROM_TASK(task, cgroups, dfl_cgrp, kn, id);
 			break;
 		case HEAD_AT(comm):
@@ -163,11 +163,11 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 			break;
 		case HEAD_AT(ret):
 			if (!returns)
-				continue;
+				return ALL_CLASSES;
 			value = ordered(ret);
 			break;
 		default:
-			continue;
+			return ALL_CLASSES;
 		}
 		if (bytes == sizeof(value))
 			*(u64 *)key.bytes = bpf_cpu_to_be64(value);
@@ -319,6 +319,7 @@ static long sift(u32 n, struct sifting *sifting)
 
 	if (!slot || !sieve)
 		return 1;
+	n += slot->sieving.asked;
 	if (n < sieve->heads) {
 		column = column_at(sieve, n);
 		if (column)
@@ -352,17 +353,19 @@ static long sift(u32 n, struct sifting *sifting)
 	return !slot->sieving.classes;
 }
 
-/* Whether the record, as far as it is there, may be wanted. */
-static __noinline u64 may_pass(struct slot *slot, struct sieve *sieve)
+/* Whether the record, as far as it is there, may be wanted; `met` by what the task is, if that was asked before. */
+static __noinline u64 may_pass(struct slot *slot, struct sieve *sieve, u64 met)
 {
 	struct sifting sifting = {.slot = slot, .sieve = sieve};
 
 	if (!slot || !sieve)
 		return true;
-	slot->sieving.classes = sieve->classes;
+	slot->sieving.classes = met == ALL_CLASSES ? sieve->classes : met;
+	slot->sieving.asked = met == ALL_CLASSES ? 0 : sieve->early;
 	slot->sieving.at = 0;
 	slot->sieving.place = 0;
-	slot->sieving.known = 0;
+	/* What the task is was known. */
+	slot->sieving.known = (1U << (slot->sieving.asked & 31)) - 1;
 #ifdef LEGACY
 	for (u32 i = 0; i < SIFTING_STEPS; i++) {
 		if (sift(i, &sifting))

@@ -157,7 +157,7 @@ DEFINE_CALLERS(task_names);
 /* Keeps what the caller's memory says at the entry of a call. */
 SYSCALL_ENTER(caller_open)
 {
-	if (entry_in_scope(call, EVENT(security_file_open)) && slot_claim(run))
+	if (entry_in_scope(run, call, EVENT(security_file_open)) && slot_claim(run))
 		keep_caller(&task_names, sum_string(run->slot, name_to_open(call), FROM_USER), 0);
 }
 
@@ -319,7 +319,7 @@ static __always_inline u64 name_to_remove(const struct call *call)
 
 SYSCALL_ENTER(caller_unlink)
 {
-	if (entry_in_scope(call, EVENT(security_inode_unlink)) && slot_claim(run))
+	if (entry_in_scope(run, call, EVENT(security_inode_unlink)) && slot_claim(run))
 		keep_caller(&task_names, sum_string(run->slot, forget(run->slot, name_to_remove(call)), FROM_USER), 0);
 }
 
@@ -430,7 +430,7 @@ SYSCALL_ENTER(caller_rename)
 	bool at = !CALL_IS(call, rename);
 	u64 old, new;
 
-	if (!entry_in_scope(call, EVENT(security_inode_rename)) || !slot_claim(run))
+	if (!entry_in_scope(run, call, EVENT(security_inode_rename)) || !slot_claim(run))
 		return;
 	old = argument(run, call, at, 1, 0);
 	new = argument(run, call, at, 3, 1);

@@ -445,7 +445,7 @@ static __always_inline bool is_lost(struct run *run, const struct call *call, u1
 
 	if (!error || error == -ENOENT)
 		return false;
-	if (entry_in_scope(call, event))
+	if (entry_in_scope(run, call, event))
 		ledger_count(run, UNTRACKED);
 	return true;
 }

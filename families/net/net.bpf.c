@@ -22,7 +22,7 @@ SYSCALL_ENTER(caller_connect)
 	u32 tid = bpf_get_current_pid_tgid();
 	u32 length = call_argument(call, 2);
 
-	if (!entry_in_scope(call, EVENT(security_socket_connect)))
+	if (!entry_in_scope(run, call, EVENT(security_socket_connect)))
 		return;
 	if (length > ADDRESS_BYTES)
 		length = ADDRESS_BYTES;
@@ -750,7 +750,7 @@ SYSCALL_EXIT(socket_dup_received)
 {
 	struct received at = {.call = *call};
 
-	if (call->ret < 0 || !in_scope(call->task, EVENT(socket_dup), call->ret, true))
+	if (call->ret < 0 || !in_scope(run, call->task, EVENT(socket_dup), call->ret, true))
 		return;
 	at.message = call_argument(call, 1);
 	at.messages_left = forget_here(CALL_IS(call, recvmmsg) ? call->ret : 1);

@@ -580,7 +580,7 @@ SYSCALL_ENTER(process_execute_failed_enter)
 	u64 key = bpf_get_current_task();
 	struct slot *slot;
 
-	if (!entry_in_scope(call, EVENT(process_execute_failed)) || !slot_claim(run))
+	if (!entry_in_scope(run, call, EVENT(process_execute_failed)) || !slot_claim(run))
 		return;
 	put_asked(run, call, FIELD(process_execute_failed, argv), FIELD(process_execute_failed, envp));
 	slot = run->slot;
@@ -794,7 +794,7 @@ SYSCALL_ENTER(do_sigaction_enter)
 	u32 tid = bpf_get_current_pid_tgid();
 	struct signal_before before;
 
-	if (!entry_in_scope(call, EVENT(do_sigaction)))
+	if (!entry_in_scope(run, call, EVENT(do_sigaction)))
 		return;
 	before.start_time = FROM_TASK(call->task, start_boottime);
 	before.is = current_disposition(call_argument(call, 0));

@@ -459,7 +459,7 @@ SYSCALL_ENTER(syscall_entry)
 		submit(run);
 		return;
 	}
-	if (!(form->flags & CALL_EXECUTES) && !entry_in_scope(call, form->event))
+	if (!(form->flags & CALL_EXECUTES) && !entry_in_scope(run, call, form->event))
 		return;
 	if (!slot_claim(run))
 		return;

@@ -10,7 +10,7 @@ use crate::load::map;
 use crate::{Error, load};
 
 /// `sizeof(struct sieve)`.
-const SIEVE_BYTES: usize = 32 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
+const SIEVE_BYTES: usize = 40 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
 
 /// What the kernel has.
 #[derive(Default)]
@@ -43,6 +43,8 @@ impl Sieves {
     /// Puts the prefixes of a sieve where programs will look for them; gives its `struct sieve`.
     fn fill(&mut self, object: &Object, sieve: &Sieve) -> Result<Vec<u8>, Error> {
         let heads = sieve.columns().iter().filter(|t| matches!(t.column, Column::Head(_))).count();
+        let is_early = |t: &&Tested| matches!(t.column, Column::Head(head) if head.is_early());
+        let early = sieve.columns().iter().take_while(is_early).count();
         let mut first = [0u8; FIELDS as usize];
         let mut columns = vec![];
         for (place, tested) in sieve.columns().iter().enumerate() {
@@ -66,8 +68,10 @@ impl Sieves {
         }
         let (kill, deny) = sieve.enforces();
         let mut bytes: Vec<u8> = [sieve.classes(), kill, deny].iter().flat_map(|n| n.to_ne_bytes()).collect();
-        bytes.extend((heads as u32).to_ne_bytes());
-        bytes.extend((sieve.columns().len() as u32).to_ne_bytes());
+        // Behind them, a word that is not used: the columns are aligned.
+        for number in [heads, early, sieve.columns().len(), 0] {
+            bytes.extend((number as u32).to_ne_bytes());
+        }
         bytes.extend(first);
         bytes.extend(columns);
         bytes.resize(SIEVE_BYTES, 0);

@@ -343,6 +343,6 @@ fn chosen(classes: &[Alternative]) -> Vec<Column> {
             out.push(column);
         }
     }
-    out.sort();
+    out.sort_by_key(|column| (!matches!(column, Column::Head(head) if head.is_early()), *column));
     out
 }
