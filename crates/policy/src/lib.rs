@@ -1,7 +1,7 @@
 //! Which events, and of whom.
 //!
 //! [`Selection`] says which events are wanted (`--events`), [`Scope`] whose (`--scope`). Both are parsed once, and give the
-//! kernel what it can decide before a record is built: [`Selection::iter`] and [`Policies::sieve`]. User space decides
+//! kernel what it can decide before a record is built: [`Selection::iter`] and [`Policies::alternatives`]. User space decides
 //! again, and wholly: [`Selection::contains`] and [`Scope::matches`].
 //!
 //! A [`Policy`] is a scope and rules: events, with conditions on their fields and on who did it ([`Fields`], in the language
