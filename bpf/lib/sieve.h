@@ -6,7 +6,8 @@
  * record is complete; where no class is left, the record is not submitted. What is not known passes: user space judges again.
  *
  * User space makes all of it (crates/sieve, which has the model), and exchanges it as a whole: programs reach the sieves of all events by
- * the one map in cfg_sieves. Columns have numbers that are not used again, so that old and new prefixes do not meet.
+ * the one map in cfg_sieves. Columns have numbers that are not used again, so that old and new prefixes do not meet; and between old and new
+ * sieves there are none for a while, so that a run finds those of one time only.
  */
 #pragma once
 
@@ -41,7 +42,7 @@ struct column {
 };
 
 struct sieve {
-	u64 classes; /* 0: every record passes */
+	u64 classes;
 	u64 kill;    /* of these, whose meeting means that the process is killed */
 	u64 deny;    /* or that the act is refused */
 	u32 heads;   /* so many columns are of the header, and come first */
@@ -52,11 +53,11 @@ struct sieve {
 	struct column column[COLUMNS];
 };
 
-/* By the number of the event. */
+/* By the number of the event: as many as there are. */
 struct sieves {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_RDONLY_PROG);
-	__uint(max_entries, EVENT_NUMBERS);
+	__uint(max_entries, 1);
 	__uint(key_size, 4);
 	__uint(value_size, sizeof(struct sieve));
 };
@@ -95,9 +96,8 @@ static __always_inline struct sieve *sieve_of(u16 event)
 {
 	u32 zero = 0, number = event;
 	void *sieves = bpf_map_lookup_elem(&cfg_sieves, &zero);
-	struct sieve *sieve = sieves ? bpf_map_lookup_elem(sieves, &number) : NULL;
 
-	return sieve && sieve->classes ? sieve : NULL;
+	return sieves ? bpf_map_lookup_elem(sieves, &number) : NULL;
 }
 
 /* Numbers with a sign stand in the order of their bits. */

@@ -839,13 +839,7 @@ fn header(events: &[(String, PathBuf, EventEntry)], programs: &[Placed], syscall
             let _ = writeln!(o, "#define FIELD_{}__{} {i}", e.name, f.name.replace('.', "_"));
         }
     }
-    let numbers = events.iter().map(|(_, _, e)| usize::from(e.id) + 1).max().unwrap_or(0);
-    let _ = writeln!(
-        o,
-        "\n#define EVENTS {}\n#define EVENT_NUMBERS {numbers}\n#define STAGES {}",
-        events.len(),
-        stages(programs)
-    );
+    let _ = writeln!(o, "\n#define EVENTS {}\n#define STAGES {}", events.len(), stages(programs));
     for p in programs {
         let _ = writeln!(o, "#define PROBE_{} {}", p.entry.name, p.probe);
         let _ = writeln!(o, "#define LANE_{} {}", p.entry.name, p.lane);

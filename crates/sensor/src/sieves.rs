@@ -30,8 +30,10 @@ impl Sieves {
             Ok(())
         });
         self.columns = new.columns;
-        // If they can not all be had, nothing is left out.
-        let put = exchange(object, if filled.is_ok() { &by_event } else { &[] });
+        // None between the old and the new ones: what a run has asked of one before it claimed a slot, it must not hold against another. If they
+        // can not all be had, it stays at that.
+        let put = exchange(object, &[])
+            .and_then(|()| if filled.is_ok() { exchange(object, &by_event) } else { Ok(()) });
         let (old, kept) = if filled.is_ok() && put.is_ok() { (&*self, true) } else { (&new, false) };
         old.forget(object)?;
         if kept {
@@ -125,9 +127,9 @@ fn exchange(object: &Object, sieves: &[(u32, Vec<u8>)]) -> Result<(), Error> {
         map_flags: libbpf_sys::BPF_F_RDONLY_PROG,
         ..Default::default()
     };
-    let numbers = catalogue::EVENTS.iter().map(|e| u32::from(e.id) + 1).max().unwrap_or(0);
+    let room = u32::try_from(sieves.len()).unwrap_or(u32::MAX).max(1);
     let size = SIEVE_BYTES as u32;
-    let new = MapHandle::create(MapType::Array, Some("sieves"), 4, size, numbers, &create)
+    let new = MapHandle::create(MapType::Hash, Some("sieves"), 4, size, room, &create)
         .map_err(Error::bpf(what()))?;
     for (event, bytes) in sieves {
         new.update(&event.to_ne_bytes(), bytes, MapFlags::ANY).map_err(Error::bpf(what()))?;
