@@ -143,10 +143,7 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
             )?;
         }
     }
-    writeln!(
-        out,
-        "What the kernel decides is decided before a record is built; user space checks it again."
-    )?;
+    writeln!(out, "What the kernel decides, user space checks again.")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -237,7 +234,8 @@ fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], whole: bool)
 fn of_action(action: Action, event: &catalogue::Event, decided: bool, plan: &sensor::Plan) -> String {
     let tier = plan.choices.iter().find(|c| c.event == event.name).and_then(|c| c.tier);
     let programs = || tier.iter().flat_map(|tier| tier.programs).map(|p| p.get());
-    let refuses = programs().next().is_some() && programs().all(|program| program.denies());
+    // Beside them may stand others, for what these do not see.
+    let refuses = programs().any(|program| program.denies());
     let acts =
         programs().next().is_some() && event.lane != Lane::Net && !event.name.starts_with("net_packet_");
     match (action, decided) {

@@ -202,6 +202,11 @@ fn explained(_: &str) {
         policy(dir.path(), "slow", "monitor", "security_file_open", "data.pathname.contains(\"x\")", "kill");
     let (_, out, _) = run(&["policy", "explain", slow.to_str().unwrap()]);
     assert!(out.contains("user space: after the act") && out.contains("(monitor mode)"), "{out}");
+    let port = "data.remote_addr.port == 7";
+    let deny = policy(dir.path(), "deny", "enforce", "security_socket_connect", port, "deny");
+    let (_, out, _) = run(&["policy", "explain", deny.to_str().unwrap()]);
+    let can = e2e::has_hook("cgroup_sock_addr");
+    assert_eq!(out.contains("kernel: the act is refused with EPERM"), can, "{out}");
     let uid = dir.path().join("uid.yaml");
     fs::write(&uid, "type: policy\nname: uid\nscope: [uid>=1000, follow]\nrules:\n  - event: openat\n    filters: [retval<0, data.pathname=*.key]\n").unwrap();
     let (_, out, _) = run(&["policy", "explain", uid.to_str().unwrap()]);
