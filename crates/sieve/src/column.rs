@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{Prefix, Values};
 
-/// Bytes of a text that are compared from its beginning: `LONG_BYTES` of `bpf/lib/sieve.h`.
+/// Bytes of a text that are compared from its beginning: `LONG_BYTES` of `bpf/lib/lane.h`.
 pub const LONG: usize = 240;
 /// Bytes of a text that are compared from its end: `SUFFIX_BYTES`.
 pub const SUFFIX: usize = 64;

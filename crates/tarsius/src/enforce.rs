@@ -52,6 +52,10 @@ fn kill(who: &Header) -> Result<(), String> {
     if pid.as_raw_nonzero().get() == 1 {
         return Err("it is the first process of this host".into());
     }
+    // It would take no notice of a signal, and the kernel says nothing of that.
+    if who.flags.kthread() {
+        return Err("it is a thread of the kernel".into());
+    }
     // From here on the number can not become another's.
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| format!("the process is gone: {e}"))?;
     if started(who.pid) != Some(who.leader_start_time / TICK) {
