@@ -50,7 +50,7 @@ need_rust() {
 count_tests() {
     awk '{
         where = ""
-        if (match($0, /^\[[^]]*\] /)) { # a guest
+        if (match($0, /^\[[^]]*\] /)) { # a guest, whose lines come among those of another
             where = substr($0, 2, RLENGTH - 3) "/"
             $0 = substr($0, RLENGTH + 1)
         }
@@ -89,35 +89,38 @@ count_tests() {
 failed_tests() {
     awk '{
         where = ""
-        if (match($0, /^\[[^]]*\] /)) { # a guest
+        if (match($0, /^\[[^]]*\] /)) { # a guest, whose lines come among those of another
             where = substr($0, 2, RLENGTH - 3) "/"
             $0 = substr($0, RLENGTH + 1)
         }
     }
-    /^test / { left = 0 }
+    /^test / { left[where] = 0 }
     /^test torture.* \.\.\. FAILED$/ {
         sub(/^test /, "")
         sub(/ \.\.\. FAILED$/, "")
-        print where $0
-        left = 6
+        said[where] = said[where] where $0 "\n"
+        left[where] = 6
         next
     }
-    /^failures:$/ { within = 1 }
+    /^failures:$/ { within[where] = 1 }
     /^test result: / {
         # Neither of a harness nor of torture: in brackets is what it was.
-        if (/FAILED/ && match($0, /\(.*\)$/) && !/\(torture\)$/) print where substr($0, RSTART + 1, RLENGTH - 2)
-        within = left = 0
+        if (/FAILED/ && match($0, /\(.*\)$/) && !/\(torture\)$/) {
+            said[where] = said[where] where substr($0, RSTART + 1, RLENGTH - 2) "\n"
+        }
+        within[where] = left[where] = 0
     }
-    within && /^---- .* ----$/ {
-        print where $2
-        left = 12
+    within[where] && /^---- .* ----$/ {
+        said[where] = said[where] where $2 "\n"
+        left[where] = 12
         next
     }
-    within && /^failures:$/ { left = 0 }
-    /^stack backtrace:$/ { left = 0 }
-    left > 0 && NF && !/^thread .* panicked at/ && !/^proptest: / {
-        print "    " $0
-        left--
+    within[where] && /^failures:$/ { left[where] = 0 }
+    /^stack backtrace:$/ { left[where] = 0 }
+    left[where] > 0 && NF && !/^thread .* panicked at/ && !/^proptest: / {
+        said[where] = said[where] "    " $0 "\n"
+        left[where]--
     }
-    !within && !/^    / { left = 0 }' "$1"
+    !within[where] && !/^    / { left[where] = 0 }
+    END { for (where in said) printf "%s", said[where] }' "$1"
 }

@@ -205,5 +205,19 @@ static __always_inline void submit(struct run *run)
 
 #define EPERM 1
 
+/*
+ * What a hook of LSM answers. By a branch: of the arithmetic that the compiler would make of it, the verifiers of Linux 6.12 to 6.16 know no
+ * bounds, and refuse the program.
+ */
+static __always_inline int answer(bool refused)
+{
+	int error = -EPERM;
+
+	if (!refused)
+		return 0;
+	KEEP(error);
+	return error;
+}
+
 #include "socket.h"
 #include "owner.h"

@@ -125,7 +125,7 @@ static __always_inline void tell_bpf(struct run *run, u32 command)
 SEC("lsm/bpf")
 int BPF_PROG(security_bpf__lsm, int command)
 {
-	return REFUSES(security_bpf__lsm, tell_bpf(&run, command)) ? -EPERM : 0;
+	return answer(REFUSES(security_bpf__lsm, tell_bpf(&run, command)));
 }
 
 SEC("kprobe/security_bpf")
@@ -162,7 +162,7 @@ static __always_inline void tell_map(struct run *run, struct bpf_map *map)
 SEC("lsm/bpf_map")
 int BPF_PROG(security_bpf_map__lsm, struct bpf_map *map)
 {
-	return REFUSES(security_bpf_map__lsm, tell_map(&run, map)) ? -EPERM : 0;
+	return answer(REFUSES(security_bpf_map__lsm, tell_map(&run, map)));
 }
 
 SEC("kprobe/security_bpf_map")
@@ -352,7 +352,7 @@ static __always_inline void tell_prog(struct run *run, struct bpf_prog *prog)
 SEC("lsm/bpf_prog")
 int BPF_PROG(security_bpf_prog__lsm, struct bpf_prog *prog)
 {
-	return REFUSES(security_bpf_prog__lsm, tell_prog(&run, prog)) ? -EPERM : 0;
+	return answer(REFUSES(security_bpf_prog__lsm, tell_prog(&run, prog)));
 }
 
 SEC("kprobe/security_bpf_prog")

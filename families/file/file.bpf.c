@@ -142,7 +142,7 @@ static __always_inline void tell_open(struct run *run, struct file *file)
 SEC("lsm/file_open")
 int BPF_PROG(security_file_open__lsm, struct file *file)
 {
-	return REFUSES(security_file_open__lsm, tell_open(&run, file)) ? -EPERM : 0;
+	return answer(REFUSES(security_file_open__lsm, tell_open(&run, file)));
 }
 
 SEC("kprobe/security_file_open")
@@ -222,7 +222,7 @@ static __always_inline void tell_create(struct run *run, struct file *file)
 SEC("lsm/file_open")
 int BPF_PROG(security_inode_create__lsm, struct file *file)
 {
-	return REFUSES(security_inode_create__lsm, tell_create(&run, file)) ? -EPERM : 0;
+	return answer(REFUSES(security_inode_create__lsm, tell_create(&run, file)));
 }
 
 SEC("kprobe/security_file_open")
@@ -284,7 +284,7 @@ static __always_inline void tell_mknod(struct run *run, const struct path *direc
 SEC("lsm/path_mknod")
 int BPF_PROG(security_inode_mknod__lsm, const struct path *directory, struct dentry *dentry, umode_t mode, unsigned int dev)
 {
-	return REFUSES(security_inode_mknod__lsm, tell_mknod(&run, directory, dentry, mode, dev)) ? -EPERM : 0;
+	return answer(REFUSES(security_inode_mknod__lsm, tell_mknod(&run, directory, dentry, mode, dev)));
 }
 
 SEC("kprobe/security_path_mknod")
@@ -349,7 +349,7 @@ static __always_inline void tell_unlink(struct run *run, const struct path *dire
 SEC("lsm/path_unlink")
 int BPF_PROG(security_inode_unlink__lsm, const struct path *directory, struct dentry *dentry)
 {
-	return REFUSES(security_inode_unlink__lsm, tell_unlink(&run, directory, dentry)) ? -EPERM : 0;
+	return answer(REFUSES(security_inode_unlink__lsm, tell_unlink(&run, directory, dentry)));
 }
 
 SEC("kprobe/security_path_unlink")
@@ -405,7 +405,7 @@ static __always_inline void tell_rmdir(struct run *run, const struct path *direc
 SEC("lsm/path_rmdir")
 int BPF_PROG(security_inode_rmdir__lsm, const struct path *directory, struct dentry *dentry)
 {
-	return REFUSES(security_inode_rmdir__lsm, tell_rmdir(&run, directory, dentry)) ? -EPERM : 0;
+	return answer(REFUSES(security_inode_rmdir__lsm, tell_rmdir(&run, directory, dentry)));
 }
 
 SEC("kprobe/security_path_rmdir")
@@ -485,7 +485,7 @@ int security_inode_rename__lsm(u64 *ctx)
 		tell_rename(&run, (void *)ctx[0], (void *)ctx[1], (void *)ctx[2], (void *)ctx[3]);
 	}
 	run_end(&run);
-	return run.deny ? -EPERM : 0;
+	return answer(run.deny);
 }
 
 static __always_inline void tell_rename_with(struct run *run, const struct path *old_directory, struct dentry *old,
@@ -539,7 +539,7 @@ static __always_inline void tell_link(struct run *run, struct dentry *old, const
 SEC("lsm/path_link")
 int BPF_PROG(security_inode_link__lsm, struct dentry *old, const struct path *directory, struct dentry *new)
 {
-	return REFUSES(security_inode_link__lsm, tell_link(&run, old, directory, new)) ? -EPERM : 0;
+	return answer(REFUSES(security_inode_link__lsm, tell_link(&run, old, directory, new)));
 }
 
 SEC("kprobe/security_path_link")
@@ -579,7 +579,7 @@ static __always_inline void tell_symlink(struct run *run, const struct path *dir
 SEC("lsm/path_symlink")
 int BPF_PROG(security_inode_symlink__lsm, const struct path *directory, struct dentry *dentry, const char *target)
 {
-	return REFUSES(security_inode_symlink__lsm, tell_symlink(&run, directory, dentry, target)) ? -EPERM : 0;
+	return answer(REFUSES(security_inode_symlink__lsm, tell_symlink(&run, directory, dentry, target)));
 }
 
 SEC("kprobe/security_path_symlink")
@@ -616,7 +616,7 @@ static __always_inline void tell_mkdir(struct run *run, const struct path *direc
 SEC("lsm/path_mkdir")
 int BPF_PROG(security_inode_mkdir__lsm, const struct path *directory, struct dentry *dentry, umode_t mode)
 {
-	return REFUSES(security_inode_mkdir__lsm, tell_mkdir(&run, directory, dentry, mode)) ? -EPERM : 0;
+	return answer(REFUSES(security_inode_mkdir__lsm, tell_mkdir(&run, directory, dentry, mode)));
 }
 
 SEC("kprobe/security_path_mkdir")
@@ -651,7 +651,7 @@ static __always_inline void tell_chmod(struct run *run, const struct path *path,
 SEC("lsm/path_chmod")
 int BPF_PROG(chmod_common__lsm, const struct path *path, umode_t mode)
 {
-	return REFUSES(chmod_common__lsm, tell_chmod(&run, path, mode)) ? -EPERM : 0;
+	return answer(REFUSES(chmod_common__lsm, tell_chmod(&run, path, mode)));
 }
 
 SEC("kprobe/security_path_chmod")
@@ -699,7 +699,7 @@ static __always_inline void tell_chown(struct run *run, const struct path *path,
 SEC("lsm/path_chown")
 int BPF_PROG(chown_common__lsm, const struct path *path, u64 uid, u64 gid)
 {
-	return REFUSES(chown_common__lsm, tell_chown(&run, path, uid, gid)) ? -EPERM : 0;
+	return answer(REFUSES(chown_common__lsm, tell_chown(&run, path, uid, gid)));
 }
 
 SEC("kprobe/security_path_chown")
@@ -804,7 +804,7 @@ static __always_inline void tell_mount(struct run *run, const char *device, cons
 SEC("lsm/sb_mount")
 int BPF_PROG(security_sb_mount__lsm, const char *device, const struct path *path, const char *type, unsigned long flags)
 {
-	return REFUSES(security_sb_mount__lsm, tell_mount(&run, device, path, type, flags)) ? -EPERM : 0;
+	return answer(REFUSES(security_sb_mount__lsm, tell_mount(&run, device, path, type, flags)));
 }
 
 SEC("kprobe/security_sb_mount")
@@ -845,7 +845,7 @@ static __always_inline void tell_umount(struct run *run, struct vfsmount *mount,
 SEC("lsm/sb_umount")
 int BPF_PROG(security_sb_umount__lsm, struct vfsmount *mount, int flags)
 {
-	return REFUSES(security_sb_umount__lsm, tell_umount(&run, mount, flags)) ? -EPERM : 0;
+	return answer(REFUSES(security_sb_umount__lsm, tell_umount(&run, mount, flags)));
 }
 
 SEC("kprobe/security_sb_umount")
@@ -1249,7 +1249,7 @@ static __always_inline void tell_notify(struct run *run, const struct path *path
 SEC("lsm/path_notify")
 int BPF_PROG(security_path_notify__lsm, const struct path *path, u64 mask, unsigned int object)
 {
-	return REFUSES(security_path_notify__lsm, tell_notify(&run, path, mask, object)) ? -EPERM : 0;
+	return answer(REFUSES(security_path_notify__lsm, tell_notify(&run, path, mask, object)));
 }
 
 SEC("kprobe/security_path_notify")
@@ -1426,7 +1426,7 @@ static __always_inline void tell_kernel_read(struct run *run, struct file *file,
 SEC("lsm/kernel_read_file")
 int BPF_PROG(security_kernel_read_file__lsm, struct file *file, int id)
 {
-	return REFUSES(security_kernel_read_file__lsm, tell_kernel_read(&run, file, id)) ? -EPERM : 0;
+	return answer(REFUSES(security_kernel_read_file__lsm, tell_kernel_read(&run, file, id)));
 }
 
 SEC("kprobe/security_kernel_read_file")
@@ -1450,7 +1450,7 @@ static __always_inline void tell_kernel_has_read(struct run *run, struct file *f
 SEC("lsm/kernel_post_read_file")
 int BPF_PROG(security_kernel_post_read_file__lsm, struct file *file, char *bytes, s64 size, int id)
 {
-	return REFUSES(security_kernel_post_read_file__lsm, tell_kernel_has_read(&run, file, size, id)) ? -EPERM : 0;
+	return answer(REFUSES(security_kernel_post_read_file__lsm, tell_kernel_has_read(&run, file, size, id)));
 }
 
 SEC("kprobe/security_kernel_post_read_file")

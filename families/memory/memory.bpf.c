@@ -63,7 +63,7 @@ static __always_inline void tell_mmap_file(struct run *run, struct file *file, u
 SEC("lsm/mmap_file")
 int BPF_PROG(security_mmap_file__lsm, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
 {
-	return REFUSES(security_mmap_file__lsm, tell_mmap_file(&run, file, reqprot, flags)) ? -EPERM : 0;
+	return answer(REFUSES(security_mmap_file__lsm, tell_mmap_file(&run, file, reqprot, flags)));
 }
 
 SEC("kprobe/security_mmap_file")
@@ -142,7 +142,7 @@ static __always_inline void tell_object(struct run *run, struct file *file, u64 
 SEC("lsm/mmap_file")
 int BPF_PROG(shared_object_loaded__lsm, struct file *file, unsigned long reqprot)
 {
-	return REFUSES(shared_object_loaded__lsm, tell_object(&run, file, reqprot)) ? -EPERM : 0;
+	return answer(REFUSES(shared_object_loaded__lsm, tell_object(&run, file, reqprot)));
 }
 
 SEC("kprobe/security_mmap_file")
@@ -214,7 +214,7 @@ static __always_inline void tell_mprotect(struct run *run, struct vm_area_struct
 SEC("lsm/file_mprotect")
 int BPF_PROG(security_file_mprotect__lsm, struct vm_area_struct *vma, unsigned long reqprot)
 {
-	return REFUSES(security_file_mprotect__lsm, tell_mprotect(&run, vma, reqprot)) ? -EPERM : 0;
+	return answer(REFUSES(security_file_mprotect__lsm, tell_mprotect(&run, vma, reqprot)));
 }
 
 SEC("kprobe/security_file_mprotect")
@@ -317,7 +317,7 @@ static __always_inline void tell_protection(struct run *run, struct vm_area_stru
 SEC("lsm/file_mprotect")
 int BPF_PROG(mem_prot_alert__lsm, struct vm_area_struct *vma, unsigned long reqprot)
 {
-	return REFUSES(mem_prot_alert__lsm, tell_protection(&run, vma, reqprot)) ? -EPERM : 0;
+	return answer(REFUSES(mem_prot_alert__lsm, tell_protection(&run, vma, reqprot)));
 }
 
 SEC("kprobe/security_file_mprotect")

@@ -84,7 +84,7 @@ static __always_inline void tell_connect(struct run *run, struct socket *sock, s
 SEC("lsm/socket_connect")
 int BPF_PROG(security_socket_connect__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	return REFUSES(security_socket_connect__lsm, tell_connect(&run, sock, address, addrlen)) ? -EPERM : 0;
+	return answer(REFUSES(security_socket_connect__lsm, tell_connect(&run, sock, address, addrlen)));
 }
 
 SEC("kprobe/security_socket_connect")
@@ -182,7 +182,7 @@ static __always_inline void tell_tcp_connect(struct run *run, struct socket *soc
 SEC("lsm/socket_connect")
 int BPF_PROG(net_tcp_connect__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	return REFUSES(net_tcp_connect__lsm, tell_tcp_connect(&run, sock, address, addrlen)) ? -EPERM : 0;
+	return answer(REFUSES(net_tcp_connect__lsm, tell_tcp_connect(&run, sock, address, addrlen)));
 }
 
 SEC("kprobe/security_socket_connect")
@@ -246,7 +246,7 @@ static __always_inline void tell_bind(struct run *run, struct socket *sock, stru
 SEC("lsm/socket_bind")
 int BPF_PROG(security_socket_bind__lsm, struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	return REFUSES(security_socket_bind__lsm, tell_bind(&run, sock, address, addrlen)) ? -EPERM : 0;
+	return answer(REFUSES(security_socket_bind__lsm, tell_bind(&run, sock, address, addrlen)));
 }
 
 SEC("kprobe/security_socket_bind")
@@ -292,7 +292,7 @@ static __always_inline void tell_listen(struct run *run, struct socket *sock, in
 SEC("lsm/socket_listen")
 int BPF_PROG(security_socket_listen__lsm, struct socket *sock, int backlog)
 {
-	return REFUSES(security_socket_listen__lsm, tell_listen(&run, sock, backlog)) ? -EPERM : 0;
+	return answer(REFUSES(security_socket_listen__lsm, tell_listen(&run, sock, backlog)));
 }
 
 SEC("kprobe/security_socket_listen")
@@ -479,7 +479,7 @@ static __always_inline void tell_creation(struct run *run, u32 family, u32 type,
 SEC("lsm/socket_create")
 int BPF_PROG(security_socket_create__lsm, int family, int type, int protocol, int kern)
 {
-	return REFUSES(security_socket_create__lsm, tell_creation(&run, family, type, protocol, kern)) ? -EPERM : 0;
+	return answer(REFUSES(security_socket_create__lsm, tell_creation(&run, family, type, protocol, kern)));
 }
 
 SEC("kprobe/security_socket_create")
@@ -522,7 +522,7 @@ static __always_inline void tell_raw(struct run *run, u32 family, u32 type, u32 
 SEC("lsm/socket_create")
 int BPF_PROG(net_raw_socket__lsm, int family, int type, int protocol, int kern)
 {
-	return REFUSES(net_raw_socket__lsm, tell_raw(&run, family, type, protocol, kern)) ? -EPERM : 0;
+	return answer(REFUSES(net_raw_socket__lsm, tell_raw(&run, family, type, protocol, kern)));
 }
 
 SEC("kprobe/security_socket_create")
@@ -554,7 +554,7 @@ static __always_inline void tell_accepting(struct run *run, struct socket *sock)
 SEC("lsm/socket_accept")
 int BPF_PROG(security_socket_accept__lsm, struct socket *sock)
 {
-	return REFUSES(security_socket_accept__lsm, tell_accepting(&run, sock)) ? -EPERM : 0;
+	return answer(REFUSES(security_socket_accept__lsm, tell_accepting(&run, sock)));
 }
 
 SEC("kprobe/security_socket_accept")
@@ -597,7 +597,7 @@ static __always_inline void tell_option(struct run *run, struct socket *sock, u3
 SEC("lsm/socket_setsockopt")
 int BPF_PROG(security_socket_setsockopt__lsm, struct socket *sock, int level, int optname)
 {
-	return REFUSES(security_socket_setsockopt__lsm, tell_option(&run, sock, level, optname)) ? -EPERM : 0;
+	return answer(REFUSES(security_socket_setsockopt__lsm, tell_option(&run, sock, level, optname)));
 }
 
 SEC("kprobe/security_socket_setsockopt")

@@ -500,7 +500,7 @@ static __always_inline void tell_limit(struct run *run, struct task_struct *targ
 SEC("lsm/task_setrlimit")
 int BPF_PROG(security_task_setrlimit__lsm, struct task_struct *target, unsigned int resource, struct rlimit *limit)
 {
-	return REFUSES(security_task_setrlimit__lsm, tell_limit(&run, target, resource, limit)) ? -EPERM : 0;
+	return answer(REFUSES(security_task_setrlimit__lsm, tell_limit(&run, target, resource, limit)));
 }
 
 SEC("kprobe/security_task_setrlimit")
@@ -656,7 +656,7 @@ static __always_inline void tell_bprm(struct run *run, struct linux_binprm *bprm
 SEC("lsm/bprm_check_security")
 int BPF_PROG(security_bprm_check__lsm, struct linux_binprm *bprm)
 {
-	return REFUSES(security_bprm_check__lsm, tell_bprm(&run, bprm)) ? -EPERM : 0;
+	return answer(REFUSES(security_bprm_check__lsm, tell_bprm(&run, bprm)));
 }
 
 SEC("kprobe/security_bprm_check")

@@ -19,7 +19,7 @@ static __always_inline void tell_settime(struct run *run, const struct timespec6
 SEC("lsm/settime")
 int BPF_PROG(security_settime64__lsm, const struct timespec64 *time, const struct timezone *zone)
 {
-	return REFUSES(security_settime64__lsm, tell_settime(&run, time, zone)) ? -EPERM : 0;
+	return answer(REFUSES(security_settime64__lsm, tell_settime(&run, time, zone)));
 }
 
 SEC("kprobe/security_settime64")
