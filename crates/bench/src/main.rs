@@ -1,14 +1,15 @@
 //! `./x bench`: what Tarsius costs.
 //!
 //! Every figure is a ratio to empty programs on the same hooks, measured in the same run, in turns, so that a noisy machine disturbs all
-//! alike. Nanoseconds are the load's own CPU time. `./x bench packets`, `./x bench policies`, `./x bench stacks`, `./x bench enrichment` and `./x bench identity`
-//! measure these alone.
+//! alike. Nanoseconds are the load's own CPU time. `./x bench packets`, and `policies`, `stacks`, `enrichment`, `identity` and `replay`, measure
+//! these alone.
 
 mod empty;
 mod enrichment;
 mod identity;
 mod packets;
 mod policies;
+mod replay;
 mod stacks;
 mod watch;
 
@@ -43,6 +44,9 @@ fn main() -> anyhow::Result<()> {
     if alone.as_deref() == Some("policies") {
         return policies::report();
     }
+    if alone.as_deref() == Some("replay") {
+        return replay::report();
+    }
     if alone.as_deref() == Some("stacks") {
         return stacks::report();
     }
@@ -56,7 +60,8 @@ fn main() -> anyhow::Result<()> {
     stacks::report()?;
     enrichment::report()?;
     user_side()?;
-    identity::report()
+    identity::report()?;
+    replay::report()
 }
 
 /// The load stays on one CPU; the watch starts wherever it likes.

@@ -4,6 +4,9 @@
 //! and into the C header [`HEADER`] that the BPF programs are compiled with; so names and numbers are the same on both
 //! sides of the kernel's border, and a wrong entry fails the build with its file and event.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 mod model;
 
 pub use model::{
@@ -19,7 +22,12 @@ pub const HEADER: &str = include_str!(concat!(env!("OUT_DIR"), "/catalogue.h"));
 
 /// The event of that name, or of which that is an alias.
 pub fn event(name: &str) -> Option<&'static Event> {
-    EVENTS.iter().find(|e| e.name == name).or_else(|| EVENTS.iter().find(|e| e.aliases.contains(&name)))
+    static BY_NAME: LazyLock<HashMap<&str, &Event>> = LazyLock::new(|| {
+        let aliases = EVENTS.iter().flat_map(|e| e.aliases.iter().map(move |alias| (*alias, e)));
+        // Names come last: an alias is not taken before them.
+        aliases.chain(EVENTS.iter().map(|e| (e.name, e))).collect()
+    });
+    BY_NAME.get(name).copied()
 }
 
 /// The event of that number, as it stands in a record's header.

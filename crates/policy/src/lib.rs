@@ -12,6 +12,7 @@ mod fields;
 mod file;
 mod filter;
 mod pattern;
+mod raw;
 mod recorded;
 mod replay;
 mod schema;

@@ -4,19 +4,21 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{BufRead, Read as _};
+use std::io::{BufRead, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use event::json::Parts;
-use expr::{List, Schema as _, Subject, Text, Type, Value};
+use expr::{List, Subject, Text, Type, Value};
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json_borrow::Value as Json;
 
-use crate::fields::{ABOUT, About, Evidence, Fields, Part, Slot};
+use crate::fields::{ABOUT, About, Evidence, Part, Slot};
+use crate::raw::Raw;
 
 /// Bytes of the longest line that is taken: a recording may be none.
-const LONGEST: u64 = 16 << 20;
+const LONGEST: usize = 16 << 20;
 
 /// A line that is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +81,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A recorded event. Of its fields, and of what is told of who did it, each is looked into when the first of them is asked for.
+/// A recorded event. Of its fields, and of what is told of who did it, each is looked into when it is asked for, and no sooner.
 #[derive(Debug)]
 pub struct Recorded<'a> {
     event: &'static catalogue::Event,
@@ -87,9 +89,12 @@ pub struct Recorded<'a> {
     time: u64,
     /// The line, with its number before it.
     kept: &'a str,
-    line: Line<'a>,
-    workload: OnceCell<Json<'a>>,
-    data: OnceCell<Json<'a>>,
+    /// The line alone.
+    text: &'a str,
+    /// It begins as Tarsius writes a line.
+    own: bool,
+    workload: OnceCell<Option<Raw<'a>>>,
+    data: OnceCell<Option<Raw<'a>>>,
 }
 
 impl<'a> Recorded<'a> {
@@ -97,7 +102,8 @@ impl<'a> Recorded<'a> {
     ///
     /// # Errors
     ///
-    /// It is no JSON, or no event of this version's.
+    /// It is no JSON, or no event of this version's. What is behind the name in a line that begins as Tarsius writes it is not looked at
+    /// before it is asked for, but that it is whole.
     pub fn parse(text: &'a str) -> Result<Option<Recorded<'a>>, String> {
         Recorded::after(text, 0)
     }
@@ -110,34 +116,73 @@ impl<'a> Recorded<'a> {
     }
 
     fn after(kept: &'a str, begin: usize) -> Result<Option<Recorded<'a>>, String> {
-        let line = Line::parse(kept.get(begin..).unwrap_or_default())?;
+        let text = kept.get(begin..).unwrap_or_default().trim();
+        let recorded = |event, time, own| {
+            Some(Recorded { event, time, kept, text, own, workload: OnceCell::new(), data: OnceCell::new() })
+        };
+        if let Some((event, time)) = head(text) {
+            if !text.ends_with('}') {
+                return Err("it is cut off: it does not end with '}'".into());
+            }
+            return Ok(recorded(event, time, true));
+        }
+        let line = Line::parse(text)?;
         if line.detector.is_some() {
             return Ok(None);
         }
         let event = catalogue::event(&line.name).ok_or_else(|| format!("unknown event '{}'", line.name))?;
         let time: Time = serde_json::from_str(line.timestamp.get()).map_err(|e| format!("timestamp: {e}"))?;
         let time = time.nanoseconds().ok_or("timestamp: out of range")?;
-        Ok(Some(Recorded { event, time, kept, line, workload: OnceCell::new(), data: OnceCell::new() }))
+        Ok(recorded(event, time, false))
     }
 
-    /// Its line.
-    pub const fn line(&self) -> &Line<'a> {
-        &self.line
+    /// Its line, parted.
+    ///
+    /// # Errors
+    ///
+    /// It is no JSON.
+    pub fn line(&self) -> Result<Line<'a>, String> {
+        Line::parse(self.text)
     }
 
-    /// Its line alone.
-    pub fn into_line(self) -> Line<'a> {
-        self.line
+    /// What the line has by that name.
+    fn top(&self, key: &str) -> Option<Raw<'a>> {
+        Raw::first(self.text)?.get(key)
     }
 
-    fn workload(&self) -> &Json<'a> {
-        self.workload.get_or_init(|| part(self.line.workload))
+    /// The same of an object or an array, of which it is told how it begins. No text within a line looks so, as quotes are escaped there; and
+    /// Tarsius writes nothing of that name before it.
+    fn part(&self, key: &str, beginning: &Finder<'static>) -> Option<Raw<'a>> {
+        let found = self.own.then(|| beginning.find(self.text.as_bytes())).flatten();
+        found.and_then(|at| Raw::first(self.text.get(at + beginning.needle().len() - 1..)?)).or_else(|| self.top(key))
+    }
+
+    fn workload(&self) -> Option<Raw<'a>> {
+        static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","workload":{"#));
+        *self.workload.get_or_init(|| self.part("workload", &BEGINNING))
+    }
+
+    fn data(&self) -> Option<Raw<'a>> {
+        static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","data":["#));
+        *self.data.get_or_init(|| self.part("data", &BEGINNING))
     }
 }
 
-/// What was looked through already as a part of its line is well formed.
-fn part<'a>(raw: Option<&'a RawValue>) -> Json<'a> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+/// What a line tells first, if it begins as Tarsius writes it: the time, and the event's name twice.
+fn head(line: &str) -> Option<(&'static catalogue::Event, u64)> {
+    let (seconds, rest) = number(line.strip_prefix(r#"{"timestamp":{"seconds":"#)?)?;
+    let (nanos, rest) = number(rest.strip_prefix(r#","nanos":"#)?)?;
+    let (id, rest) = rest.strip_prefix(r#"},"id":""#)?.split_once('"')?;
+    let name = rest.strip_prefix(r#","name":""#)?.strip_prefix(id)?;
+    let event = catalogue::event(id).filter(|_| name.starts_with('"'))?;
+    Some((event, Time { seconds, nanos }.nanoseconds()?))
+}
+
+/// The number at the beginning, and what is behind it.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let length = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, rest) = text.split_at_checked(length)?;
+    Some((digits.parse().ok()?, rest))
 }
 
 #[derive(Debug, Deserialize)]
@@ -164,32 +209,57 @@ pub fn recorded(
     mut look: impl FnMut(usize, &Recorded<'_>) -> Result<(), String>,
 ) -> Result<Seen, LineError> {
     let mut seen = Seen::default();
+    let mut last = None;
     let mut kept = String::new();
     for number in 1.. {
         let wrong = |message: String| LineError { file: file.to_owned(), line: number, message };
         kept.clear();
         let _ = write!(kept, "{number} ");
         let begin = kept.len();
-        let read = lines.by_ref().take(LONGEST).read_line(&mut kept).map_err(|e| wrong(e.to_string()))?;
-        if read == 0 {
+        let mut bytes = kept.into_bytes();
+        if read_line(&mut lines, &mut bytes).map_err(|e| wrong(e.to_string()))? == 0 {
             break;
         }
-        if read as u64 == LONGEST {
+        if bytes.len() - begin > LONGEST {
             return Err(wrong(format!("longer than {} MiB", LONGEST >> 20)));
         }
+        kept = String::from_utf8(bytes)
+            .map_err(|e| wrong(format!("column {}: not UTF-8", e.utf8_error().valid_up_to() + 1 - begin)))?;
         if kept[begin..].trim().is_empty() {
             continue;
         }
         match Recorded::after(&kept, begin).map_err(wrong)? {
             Some(event) => {
                 seen.events += 1;
-                seen.kinds.insert(event.event.id);
+                if last.replace(event.event.id) != Some(event.event.id) {
+                    seen.kinds.insert(event.event.id);
+                }
                 look(number, &event).map_err(wrong)?;
             }
             None => seen.findings += 1,
         }
     }
     Ok(seen)
+}
+
+/// Appends a line, and its newline; or more than [`LONGEST`] of one. As `BufRead::read_until`, by the widest instructions that there are:
+/// this finds the end of each line of recordings of gigabytes.
+fn read_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
+    let mut read = 0;
+    loop {
+        let there = match lines.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            there => there?,
+        };
+        let end = memchr::memchr(b'\n', there).map(|at| at + 1);
+        let used = end.unwrap_or(there.len());
+        line.extend_from_slice(there.get(..used).unwrap_or_default());
+        lines.consume(used);
+        read += used;
+        if end.is_some() || used == 0 || read > LONGEST {
+            return Ok(read);
+        }
+    }
 }
 
 /// What was in a recording.
@@ -268,42 +338,44 @@ impl Subject for Recorded<'_> {
             Slot::Store(_) => Value::Unknown,
             Slot::Data { index, part } => {
                 let field = self.event.fields.get(usize::from(index));
-                field.and_then(|f| self.field(f.name, part)).unwrap_or(Value::Unknown)
+                field.and_then(|f| self.field(f.name, f.ty == catalogue::Type::Ip, part)).unwrap_or(Value::Unknown)
             }
         }
     }
 }
 
-impl<'a> Recorded<'a> {
-    fn entry(&self, name: &str) -> Option<&Json<'a>> {
-        let all = self.data.get_or_init(|| part(self.line.data)).as_array()?;
-        all.iter().find(|entry| get(entry, "name").and_then(Json::as_str) == Some(name))
+impl Recorded<'_> {
+    fn entry(&self, name: &str) -> Option<Entry<'_>> {
+        self.data()?.elements()?.find(|entry| entry.get("name").is_some_and(|n| n.is(name))).map(Entry::of)
     }
 
-    fn field(&self, name: &str, part: Part) -> Option<Value<'_>> {
-        let entry = self.entry(name)?;
-        let cut = match get(entry, "quality").and_then(Json::as_str) {
+    fn named(&self, name: &str) -> Option<Value<'_>> {
+        self.field(name, false, Part::Whole)
+    }
+
+    fn field(&self, name: &str, is_address: bool, part: Part) -> Option<Value<'_>> {
+        let Entry { value, quality, escaped } = self.entry(name)?;
+        let cut = match quality.as_deref() {
             Some("truncated") => true,
             Some("faulted" | "unavailable") => return None,
             _ => false,
         };
-        let (key, value) = entry.as_object()?.iter().find(|(key, _)| !NOT_VALUES.contains(key))?;
-        let escaped = get(entry, "encoding").is_some();
-        let wanted = |keys: &[&str]| keys.iter().find_map(|key| get(value, key));
+        let (key, value) = value?;
+        let key = key.text()?;
+        let wanted = |keys: &[&str]| keys.iter().find_map(|key| value.get(key));
         let one = |value| scalar(value, cut, escaped);
         match part {
-            Part::Whole => match (key, value) {
-                ("str_array", list) => Some(list_of(get(list, "value")?, cut, escaped)),
-                ("timespec", time) => nanos(time),
-                ("bool", Json::Bool(b)) => Some(Value::Bool(*b)),
-                ("bytes", _) => None,
-                ("str", Json::Str(text)) if whole_is_ip(self.event, name) => text.parse().ok().map(Value::Ip),
-                (_, Json::Str(_) | Json::Number(_)) => one(value),
-                _ => None,
+            Part::Whole => match &*key {
+                "str_array" => Some(list_of(value.get("value")?, cut, escaped)),
+                "timespec" => nanos(value),
+                "bool" => value.bool().map(Value::Bool),
+                "bytes" => None,
+                "str" if is_address => address(value),
+                _ => one(value).filter(|value| !matches!(value, Value::Bool(_))),
             },
             Part::Family => {
-                let name = wanted(&["sa_family"])?.as_str()?;
-                let number = (0..64).find(|n| event::names::socket_family(*n) == Some(name));
+                let name = wanted(&["sa_family"])?.text()?;
+                let number = (0..64).find(|n| event::names::socket_family(*n) == Some(&*name));
                 number.map(|n| Value::Int(n.into())).or_else(|| name.parse().ok().map(Value::Int))
             }
             Part::Ip => address(wanted(&["sin_addr", "sin6_addr"])?),
@@ -326,10 +398,10 @@ impl<'a> Recorded<'a> {
             Part::Uri => one(wanted(&["uri_path"])?),
             Part::Host => one(wanted(&["host"])?),
             Part::UserAgent => {
-                one(get(get(wanted(&["headers"])?, "User-Agent")?, "value")?.as_array()?.first()?)
+                one(wanted(&["headers"])?.get("User-Agent")?.get("value")?.elements()?.next()?)
             }
             Part::Status => one(wanted(&["status_code"])?),
-            Part::Member(member) => one(get(value, member)?),
+            Part::Member(member) => one(value.get(member)?),
             Part::Queries => Some(asked(value, "query")),
             Part::QueryTypes => Some(asked(value, "query_type")),
             Part::Answers | Part::ResponseCode => None,
@@ -338,48 +410,43 @@ impl<'a> Recorded<'a> {
 
     fn about(&self, about: About) -> Option<Value<'_>> {
         let workload = self.workload();
-        let at = |path: &str| path.split('.').try_fold(workload, get);
-        let in_container = get(workload, "container").is_some();
-        let namespace = |name: &str| plain(get(at("process.namespaces")?, name)?);
+        let at = |path: &str| path.split('.').try_fold(workload?, Raw::get);
+        let in_container = || at("container").is_some();
+        let namespace = |name: &str| plain(at("process.namespaces")?.get(name)?);
         let ancestors = |path: [&str; 2]| {
-            let all = at("process.ancestors")?.as_array()?.iter();
-            let values = all.filter_map(|one| plain(get(get(one, path[0])?, path[1])?));
+            let all = at("process.ancestors")?.elements()?;
+            let values = all.filter_map(|one| plain(one.get(path[0])?.get(path[1])?));
             Some(Value::List(List::Values(values.collect())))
         };
-        let of_parent = |path: [&str; 2]| {
-            let parent = at("process.ancestors")?.as_array()?.first()?;
-            plain(get(get(parent, path[0])?, path[1])?)
-        };
+        let parent = || at("process.ancestors")?.elements()?.next();
+        let of_parent = |path: [&str; 2]| plain(parent()?.get(path[0])?.get(path[1])?);
         const COMM: [&str; 2] = ["thread", "name"];
         const EXECUTABLE: [&str; 2] = ["executable", "path"];
         match about {
             About::Event => Some(Value::text(self.event.name.as_bytes())),
             About::Timestamp => Some(Value::Int(self.time.into())),
             About::Hour | About::Minute | About::Weekday => crate::fields::clock(about, self.time.into()),
-            About::Cpu => self.line.cpu?.get().parse().ok().map(Value::Int),
-            About::Retval => self.field("returnValue", Part::Whole),
-            About::HostName => {
-                let host: Cow<'_, str> = serde_json::from_str(self.line.host?.get()).ok()?;
-                Some(Value::Text(Text { bytes: Cow::Owned(host.into_owned().into_bytes()), cut: false }))
-            }
+            About::Cpu => self.top("cpu")?.int().map(Value::Int),
+            About::Retval => self.named("returnValue"),
+            About::HostName => plain(self.top("host")?).filter(|host| matches!(host, Value::Text(_))),
             About::MntNs => namespace("mnt"),
             About::PidNs => namespace("pid"),
             About::NetNs => namespace("net"),
             About::UserNs => namespace("user"),
             About::Cgroup => plain(at("process.cgroup_id")?),
-            About::InContainer => Some(Value::Bool(in_container)),
-            About::InHost => Some(Value::Bool(!in_container)),
-            About::IoUring => Some(Value::Bool(self.line.via.is_some())),
+            About::InContainer => Some(Value::Bool(in_container())),
+            About::InHost => Some(Value::Bool(!in_container())),
+            About::IoUring => Some(Value::Bool(self.top("via").is_some())),
             About::KernelThread => Some(Value::Bool(at("process.thread.kernel_thread").is_some())),
-            About::Called => self.field("cmdpath", Part::Whole),
-            About::CommandLine => match self.field("argv", Part::Whole)? {
+            About::Called => self.named("cmdpath"),
+            About::CommandLine => match self.named("argv")? {
                 Value::List(list) => Some(Value::Text(list.joined(b" "))),
                 _ => None,
             },
             // Of the parents of what was executed.
             About::ParentCommandLine => {
-                let line = get(at("process.ancestors")?.as_array()?.first()?, "command_line")?;
-                scalar(get(line, "value")?, false, get(line, "encoding").is_some())
+                let line = parent()?.get("command_line")?;
+                scalar(line.get("value")?, false, line.get("encoding").is_some())
             }
             About::ParentCalled => None,
             About::AncestorComms => ancestors(COMM),
@@ -387,65 +454,78 @@ impl<'a> Recorded<'a> {
             About::ParentComm => of_parent(COMM),
             About::ParentExecutable => of_parent(EXECUTABLE),
             About::ContainerDigest => {
-                let digest = at("container.image.repo_digests").and_then(|d| plain(d.as_array()?.first()?));
-                digest.or((!in_container).then_some(Value::text(b"")))
+                let digest = at("container.image.repo_digests").and_then(|d| plain(d.elements()?.next()?));
+                digest.or_else(|| (!in_container()).then_some(Value::text(b"")))
             }
             About::ContainerLabels => labels(at("container")),
             About::PodLabels => labels(at("k8s.pod")),
-            About::PodSandbox => {
-                Some(Value::Bool(at("k8s.pod.sandbox").and_then(Json::as_bool) == Some(true)))
-            }
+            About::PodSandbox => Some(Value::Bool(at("k8s.pod.sandbox").and_then(Raw::bool) == Some(true))),
             _ => {
                 let (_, names, ty, _) = ABOUT.iter().find(|(a, ..)| *a == about)?;
                 let path = names.first()?.strip_prefix("workload.")?;
-                let found = at(path).and_then(plain);
+                if let Some(found) = at(path).and_then(plain) {
+                    return Some(found);
+                }
                 let of_container = path.starts_with("container") || path.starts_with("k8s");
-                let none = (of_container && !in_container && *ty == Type::Text).then_some(Value::text(b""));
                 // A thread outside of system calls is in none, and a user may have no name: both are known.
-                let known = matches!(about, About::Syscall | About::User).then_some(Value::text(b""));
-                found.or(none).or(known)
+                let known = matches!(about, About::Syscall | About::User)
+                    || (of_container && *ty == Type::Text && !in_container());
+                known.then_some(Value::text(b""))
             }
         }
     }
 }
 
-fn get<'v, 'a>(value: &'v Json<'a>, key: &str) -> Option<&'v Json<'a>> {
-    value.as_object()?.get(key)
-}
-
 /// A value that is not escaped, and not cut.
-fn plain<'v>(value: &'v Json<'_>) -> Option<Value<'v>> {
+fn plain(value: Raw<'_>) -> Option<Value<'_>> {
     scalar(value, false, false)
 }
 
 /// What a container, or a pod, is labelled with: `KEY=VALUE` of each.
-fn labels(of: Option<&Json<'_>>) -> Option<Value<'static>> {
+fn labels(of: Option<Raw<'_>>) -> Option<Value<'static>> {
     let Some(of) = of else { return Some(Value::List(List::Values(vec![]))) };
-    let kept = get(of, "labels").and_then(Json::as_object).into_iter().flat_map(|all| all.iter()).map(
-        |(key, value)| {
-            let text = format!("{key}={}", value.as_str().unwrap_or_default());
-            Value::Text(Text { bytes: Cow::Owned(text.into_bytes()), cut: false })
-        },
-    );
-    let missing = get(of, "labels_left_out").map(|_| Value::Unknown);
+    let kept = of.get("labels").into_iter().flat_map(Raw::entries).map(|(key, value)| {
+        let text = |raw: Raw<'_>| raw.text().unwrap_or_default().into_owned();
+        let text = format!("{}={}", text(key), text(value));
+        Value::Text(Text { bytes: Cow::Owned(text.into_bytes()), cut: false })
+    });
+    let missing = of.get("labels_left_out").map(|_| Value::Unknown);
     Some(Value::List(List::Values(kept.chain(missing).collect())))
 }
 
-/// Keys of a field's entry that are not its value.
-const NOT_VALUES: [&str; 5] = ["name", "quality", "parsed", "encoding", "abstract"];
-
-fn whole_is_ip(event: &'static catalogue::Event, name: &str) -> bool {
-    (Fields { event }).field(&format!("data.{name}")).is_some_and(|f| f.ty == Type::Ip)
+/// What is told of a field.
+struct Entry<'a> {
+    /// Its value, behind what names its type.
+    value: Option<(Raw<'a>, Raw<'a>)>,
+    quality: Option<Cow<'a, str>>,
+    escaped: bool,
 }
 
-fn scalar<'v>(value: &'v Json<'_>, cut: bool, escaped: bool) -> Option<Value<'v>> {
-    Some(match value {
-        Json::Bool(b) => Value::Bool(*b),
-        Json::Number(n) => Value::Int(n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from))?),
-        Json::Str(text) if escaped => Value::Text(Text { bytes: Cow::Owned(unescape(text)), cut }),
-        Json::Str(text) => Value::Text(Text { bytes: Cow::Borrowed(text.as_bytes()), cut }),
-        _ => return None,
-    })
+impl<'a> Entry<'a> {
+    fn of(raw: Raw<'a>) -> Entry<'a> {
+        let mut entry = Entry { value: None, quality: None, escaped: false };
+        for (key, value) in raw.entries() {
+            match key.text().as_deref() {
+                Some("name" | "parsed" | "abstract") => {}
+                Some("quality") => entry.quality = value.text(),
+                Some("encoding") => entry.escaped = true,
+                _ => entry.value = entry.value.or(Some((key, value))),
+            }
+        }
+        entry
+    }
+}
+
+fn scalar(value: Raw<'_>, cut: bool, escaped: bool) -> Option<Value<'_>> {
+    let Some(text) = value.text() else {
+        return value.int().map(Value::Int).or_else(|| value.bool().map(Value::Bool));
+    };
+    let bytes = match text {
+        text if escaped => Cow::Owned(unescape(&text)),
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    };
+    Some(Value::Text(Text { bytes, cut }))
 }
 
 /// Bytes that were written as `\xNN`, with backslashes doubled.
@@ -472,11 +552,12 @@ fn unescape(text: &str) -> Vec<u8> {
     out
 }
 
-fn list_of<'v>(list: &'v Json<'_>, cut: bool, escaped: bool) -> Value<'v> {
-    let all = list.as_array().unwrap_or_default();
-    let last = all.len().saturating_sub(1);
-    let values = all.iter().enumerate().filter_map(|(n, v)| scalar(v, cut && n == last, escaped));
-    let mut values: Vec<Value<'_>> = values.collect();
+fn list_of(list: Raw<'_>, cut: bool, escaped: bool) -> Value<'_> {
+    let mut all = list.elements().into_iter().flatten().peekable();
+    let mut values = vec![];
+    while let Some(one) = all.next() {
+        values.extend(scalar(one, cut && all.peek().is_none(), escaped));
+    }
     if cut {
         // That more may follow is what an element of which nothing is known says.
         values.push(Value::Unknown);
@@ -484,18 +565,18 @@ fn list_of<'v>(list: &'v Json<'_>, cut: bool, escaped: bool) -> Value<'v> {
     Value::List(List::Values(values))
 }
 
-fn nanos(time: &Json<'_>) -> Option<Value<'static>> {
-    let part = |key: &str| get(time, key).and_then(Json::as_u64).map(i128::from);
-    Some(Value::Int(part("seconds")? * 1_000_000_000 + part("nanos").unwrap_or(0)))
+fn nanos(time: Raw<'_>) -> Option<Value<'static>> {
+    let part = |key: &str| time.get(key).and_then(Raw::int);
+    Some(Value::Int(part("seconds")?.checked_mul(1_000_000_000)?.checked_add(part("nanos").unwrap_or(0))?))
 }
 
-fn address(value: &Json<'_>) -> Option<Value<'static>> {
-    value.as_str()?.parse().ok().map(Value::Ip)
+fn address(value: Raw<'_>) -> Option<Value<'static>> {
+    value.text()?.parse().ok().map(Value::Ip)
 }
 
 /// What a DNS message asked.
-fn asked<'v>(value: &'v Json<'_>, key: &str) -> Value<'v> {
-    let lists = ["questions", "responses"].into_iter().filter_map(|k| get(value, k)?.as_array());
-    let asked = lists.flatten().filter_map(|q| get(get(q, "query_data").unwrap_or(q), key));
+fn asked<'v>(value: Raw<'v>, key: &str) -> Value<'v> {
+    let lists = ["questions", "responses"].into_iter().filter_map(|k| value.get(k)?.elements());
+    let asked = lists.flatten().filter_map(|q| q.get("query_data").unwrap_or(q).get(key));
     Value::List(List::Values(asked.filter_map(|v| scalar(v, false, false)).collect()))
 }

@@ -41,8 +41,8 @@ pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
             let Some(name) = name.filter(|name| asked.contains(*name)) else { return Ok(()) };
             *counts.entry(Arc::clone(name)).or_default() += 1;
             line.clear();
-            let read = |kept| Some(Recorded::kept(kept)?.1.into_line());
-            detectors.tell(found, recorded.line(), read, degraded, |finding| {
+            let read = |kept| Recorded::kept(kept)?.1.line().ok();
+            detectors.tell(found, &recorded.line()?, read, degraded, |finding| {
                 write_finding_of(&mut line, finding, |line| line);
             });
             out.write_all(&line).map_err(|error| {
