@@ -7,5 +7,6 @@ pub(super) const TRIGGERS: &[Trigger] = &[
     Trigger { event: "policy_reloaded", elsewhere: Some("policies_are_changed_while_watching"), ..Trigger::NONE },
     Trigger { event: "policy_suppressed", elsewhere: Some("policies_hold_back"), ..Trigger::NONE },
     Trigger { event: "enforcement_failed", elsewhere: Some("policies_deny_what_they_can"), ..Trigger::NONE },
+    Trigger { event: "file_captured", elsewhere: Some("policies_capture_files"), ..Trigger::NONE },
     Trigger { event: "policy_mode_changed", elsewhere: Some("policies_kill"), ..Trigger::NONE },
 ];

@@ -31,7 +31,8 @@ pub(crate) fn report() -> anyhow::Result<()> {
     std::fs::write(&rule, RULE)?;
     let rule = rule.to_str().context("the temporary folder has a name that is not UTF-8")?;
     println!("Recordings of a shell's everyday work, replayed {TURNS} times on CPU 0; median\n");
-    let mut table = table(&["REPLAY", "events", "bytes each", "parted only, per s", "one detector, per s", "all, per s"]);
+    let mut table =
+        table(&["REPLAY", "events", "bytes each", "parted only, per s", "one detector, per s", "all, per s"]);
     for (what, events) in RECORDINGS {
         let file = dir.path().join("recording.jsonl");
         let count = record(events, &file)?;

@@ -11,9 +11,6 @@ pub enum Error {
         /// What is allowed.
         what: &'static str,
     },
-    /// Nothing is asked for but where it goes.
-    #[error("--artifacts names nothing to capture: --artifacts network")]
-    Nothing,
     /// The folder can not be made or cleared.
     #[error("{what} {path}: {source}")]
     Folder {
@@ -25,6 +22,6 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The thread that writes can not be started.
-    #[error("starting the thread that writes captured packets: {0}")]
+    #[error("starting the thread that writes what is captured: {0}")]
     Thread(std::io::Error),
 }

@@ -1,4 +1,4 @@
-//! Captured packets in pcapng files, with whose they are: `tarsius watch --artifacts network`.
+//! Captured packets in pcapng files, with whose they are: `tarsius watch --artifacts network`; and [copies](Copies) of files.
 //!
 //! The packets come as records of `net_packet_capture`, by a lane of their own. They are written by a thread of its own, from a queue that is
 //! bounded in bytes: a disk that is slow or full costs packets, counted, but no event waits for it.
@@ -8,6 +8,7 @@
 //! between the sockets: `single.pcap` has the parts, the file of the sender the whole; a file of a container or command that has both ends has
 //! both.
 
+mod copies;
 mod error;
 mod files;
 mod interfaces;
@@ -26,6 +27,7 @@ use catalogue::fields::net_packet_capture;
 use event::json::Who;
 use event::{Direction, Event, Origin, Value};
 
+pub use copies::{Copied, Copies, Limits, Outcome};
 pub use error::Error;
 pub use options::{Options, Rotation, Split};
 
@@ -113,21 +115,11 @@ impl Capture {
     ///
     /// # Errors
     ///
-    /// The folder can not be made or cleared, the thread not started.
+    /// The folder can not be made, the thread not started.
     pub fn start(options: &Options) -> Result<Capture, Error> {
-        let out = options.folder.join("out");
-        let failed = |what, path: &PathBuf| {
-            let path = path.clone();
-            move |source| Error::Folder { what, path, source }
-        };
-        if options.clear
-            && let Err(error) = std::fs::remove_dir_all(&out)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(failed("clearing", &out)(error));
-        }
-        let folder = out.join("pcap");
-        std::fs::create_dir_all(&folder).map_err(failed("making", &folder))?;
+        let folder = options.folder.join("out").join("pcap");
+        let failed = |source| Error::Folder { what: "making", path: folder.clone(), source };
+        std::fs::create_dir_all(&folder).map_err(failed)?;
         let mut files = Files::new(folder.clone(), options.splits.clone(), options.rotation);
         let shared = Arc::new(Shared::default());
         let (queue, packets) = channel();

@@ -12,6 +12,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// What `out` held before is removed first.
     pub clear: bool,
+    /// Packets are captured. Files are, where policies want it.
+    pub network: bool,
     /// Which packets share a file.
     pub splits: Vec<Split>,
     /// Only packets of the kinds that the selected events are about.
@@ -52,29 +54,32 @@ const DEFAULT_PAYLOAD: u16 = 96;
 const OTHERS: [&str; 6] =
     ["file-write", "file-read", "executable", "kernel-modules", "bpf-programs", "memory-regions"];
 
-impl Options {
-    /// Reads the values of `--artifacts`, one option each; none is `None`.
-    ///
-    /// # Errors
-    ///
-    /// Options that there are not, values that they do not take, and options without anything to capture.
-    pub fn parse<S: AsRef<str>>(flags: &[S]) -> Result<Option<Options>, Error> {
-        if flags.is_empty() {
-            return Ok(None);
-        }
-        let mut options = Options {
+impl Default for Options {
+    fn default() -> Self {
+        Options {
             folder: "/var/lib/tarsius".into(),
             clear: false,
+            network: false,
             splits: vec![Split::Single],
             filtered: false,
             payload: DEFAULT_PAYLOAD,
             rotation: Rotation::default(),
-        };
-        let mut network = false;
+        }
+    }
+}
+
+impl Options {
+    /// Reads the values of `--artifacts`, one option each.
+    ///
+    /// # Errors
+    ///
+    /// Options that there are not, and values that they do not take.
+    pub fn parse<S: AsRef<str>>(flags: &[S]) -> Result<Options, Error> {
+        let mut options = Options::default();
         for flag in flags.iter().map(|f| f.as_ref().trim()) {
             let wrong = |what| Error::Option { option: flag.into(), what };
             let (key, value) = flag.split_once('=').map_or((flag, None), |(k, v)| (k, Some(v)));
-            network |= key == "network" || key.starts_with("network.");
+            options.network |= key == "network" || key.starts_with("network.");
             match (key, value) {
                 ("network" | "network.enabled", None | Some("true")) => {}
                 ("network.pcap.split", Some(value)) => {
@@ -113,7 +118,9 @@ impl Options {
                 ("dir.path", _) => return Err(wrong("dir.path is an absolute path")),
                 ("dir.clear", None | Some("true")) => options.clear = true,
                 _ if OTHERS.iter().any(|o| key.split('.').next() == Some(o)) => {
-                    return Err(wrong("of artifacts only network is captured"));
+                    return Err(wrong(
+                        "of artifacts only network is captured, and files by policies with the action capture",
+                    ));
                 }
                 _ => {
                     return Err(wrong(
@@ -124,7 +131,25 @@ impl Options {
                 }
             }
         }
-        if network { Ok(Some(options)) } else { Err(Error::Nothing) }
+        Ok(options)
+    }
+
+    /// Removes what earlier captures have left, if that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// It can not be removed.
+    pub fn clear(&self) -> Result<(), Error> {
+        if !self.clear {
+            return Ok(());
+        }
+        let path = self.folder.join("out");
+        match std::fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Folder { what: "clearing", path, source })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -186,8 +211,8 @@ mod tests {
 
     #[test]
     fn tracees_options() {
-        let parse = |flags: &[&str]| Options::parse(flags).unwrap().unwrap();
-        assert_eq!(Options::parse::<&str>(&[]).unwrap(), None);
+        let parse = |flags: &[&str]| Options::parse(flags).unwrap();
+        assert_eq!(parse(&[]), Options::default());
         let plain = parse(&["network"]);
         assert_eq!((plain.payload, plain.filtered, plain.clear), (96, false, false));
         assert_eq!(plain.splits, [Split::Single]);
@@ -232,6 +257,7 @@ mod tests {
         ] {
             assert!(Options::parse(&["network", wrong]).is_err(), "{wrong}");
         }
-        assert!(matches!(Options::parse(&["dir.clear"]), Err(Error::Nothing)));
+        let network = |flag: &str| Options::parse(&[flag]).unwrap().network;
+        assert!(network("network.pcap.snaplen=max") && !network("dir.clear"));
     }
 }

@@ -145,6 +145,8 @@ pub enum Action {
     Log,
     /// Says in what is written that somebody should look at it.
     Alert,
+    /// Keeps a copy of the file that the event is about, whatever the policy's mode: it changes nothing.
+    Capture,
     /// Kills the process that acted, where the policy's mode is to enforce.
     Kill,
     /// Refuses the act, where the policy's mode is to enforce.
@@ -152,13 +154,14 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [Action; 4] = [Action::Log, Action::Alert, Action::Kill, Action::Deny];
+    const ALL: [Action; 5] = [Action::Log, Action::Alert, Action::Capture, Action::Kill, Action::Deny];
 
     /// As it is written.
     pub const fn name(self) -> &'static str {
         match self {
             Action::Log => "log",
             Action::Alert => "alert",
+            Action::Capture => "capture",
             Action::Kill => "kill",
             Action::Deny => "deny",
         }

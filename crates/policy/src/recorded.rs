@@ -154,7 +154,9 @@ impl<'a> Recorded<'a> {
     /// Tarsius writes nothing of that name before it.
     fn part(&self, key: &str, beginning: &Finder<'static>) -> Option<Raw<'a>> {
         let found = self.own.then(|| beginning.find(self.text.as_bytes())).flatten();
-        found.and_then(|at| Raw::first(self.text.get(at + beginning.needle().len() - 1..)?)).or_else(|| self.top(key))
+        found
+            .and_then(|at| Raw::first(self.text.get(at + beginning.needle().len() - 1..)?))
+            .or_else(|| self.top(key))
     }
 
     fn workload(&self) -> Option<Raw<'a>> {
@@ -338,7 +340,9 @@ impl Subject for Recorded<'_> {
             Slot::Store(_) => Value::Unknown,
             Slot::Data { index, part } => {
                 let field = self.event.fields.get(usize::from(index));
-                field.and_then(|f| self.field(f.name, f.ty == catalogue::Type::Ip, part)).unwrap_or(Value::Unknown)
+                field
+                    .and_then(|f| self.field(f.name, f.ty == catalogue::Type::Ip, part))
+                    .unwrap_or(Value::Unknown)
             }
         }
     }

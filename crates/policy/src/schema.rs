@@ -7,7 +7,8 @@ pub fn schema() -> Value {
     let names: Vec<&str> = catalogue::EVENTS.iter().map(|e| e.name).collect();
     let text = json!({ "type": "string" });
     let texts = json!({ "type": "array", "items": text });
-    let actions = json!({ "type": "array", "items": { "enum": ["log", "print", "alert", "kill", "deny"] } });
+    let actions =
+        json!({ "type": "array", "items": { "enum": ["log", "print", "alert", "capture", "kill", "deny"] } });
     let rule = json!({
         "type": "object",
         "required": ["event"],

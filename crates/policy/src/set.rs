@@ -63,6 +63,7 @@ struct State {
     does: Enforcement,
     /// It asks for attention.
     alerts: bool,
+    captures: bool,
     limit: Option<Bucket>,
     seen: Option<Seen>,
     /// Events that were too many.
@@ -93,6 +94,8 @@ pub struct Wanted {
     pub by: Option<Arc<str>>,
     /// One of them asks for attention.
     pub alert: bool,
+    /// The first policy that wants a copy of the file kept.
+    pub capture: Option<Arc<str>>,
 }
 
 /// Who an event is judged by.
@@ -241,6 +244,7 @@ impl Policies {
                         deny: rule.actions.contains(&Action::Deny),
                     },
                     alerts: rule.actions.contains(&Action::Alert),
+                    captures: rule.actions.contains(&Action::Capture),
                     limit: rule.limit.map(Bucket::new),
                     seen: rule.dedupe.as_ref().map(Seen::new),
                     limited: 0,
@@ -427,7 +431,7 @@ impl Policies {
             // One rule of a policy is enough to tell it; rules of one policy stand together.
             let told = last == Some(rule.policy);
             let state = &self.states[rule.state];
-            if told && !state.does.any() && !state.alerts {
+            if told && !state.does.any() && !state.alerts && !state.captures {
                 continue;
             }
             let policy = &mut self.policies[rule.policy];
@@ -456,6 +460,9 @@ impl Policies {
                 }
             }
             wanted.alert |= state.alerts;
+            if state.captures && wanted.capture.is_none() {
+                wanted.capture = Some(Arc::clone(&policy.name));
+            }
             if told {
                 continue;
             }

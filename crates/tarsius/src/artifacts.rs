@@ -6,11 +6,16 @@ use policy::Selection;
 use sensor::Kinds;
 
 use crate::cli::Watch;
+use crate::policies;
 
 /// What `--artifacts` asks for.
-pub(crate) fn options(options: &Watch, selection: &Selection) -> anyhow::Result<Option<capture::Options>> {
+pub(crate) fn options(options: &Watch, selection: &Selection) -> anyhow::Result<capture::Options> {
     let artifacts = capture::Options::parse(&options.artifacts)?;
-    if artifacts.as_ref().is_some_and(|a| a.filtered) && kinds(selection) == Kinds::NONE {
+    // Policies that are read later may have files captured.
+    if !options.artifacts.is_empty() && !artifacts.network && policies::paths(options).is_empty() {
+        bail!("--artifacts names nothing to capture (network), and no policy does (the action capture)");
+    }
+    if artifacts.network && artifacts.filtered && kinds(selection) == Kinds::NONE {
         bail!(
             "--artifacts network.pcap.options=filtered: no event of packets is selected (--events 'net_packet_*')"
         );
@@ -19,8 +24,10 @@ pub(crate) fn options(options: &Watch, selection: &Selection) -> anyhow::Result<
 }
 
 /// What the programs are told of it.
-pub(crate) fn capture(artifacts: Option<&capture::Options>, selection: &Selection) -> sensor::Capture {
-    let Some(options) = artifacts else { return sensor::Capture::default() };
+pub(crate) fn capture(options: &capture::Options, selection: &Selection) -> sensor::Capture {
+    if !options.network {
+        return sensor::Capture::default();
+    }
     let kinds = if options.filtered { kinds(selection) } else { Kinds::ALL };
     sensor::Capture { kinds, payload: options.payload }
 }

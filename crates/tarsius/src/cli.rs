@@ -98,7 +98,8 @@ pub(crate) struct Watch {
 
     /// Capture packets in pcapng files, each with whose it is: network; network.pcap.split=single,process,container,command;
     /// network.pcap.options=filtered (only what the selected events are about); network.pcap.snaplen=headers, default (and 96 bytes),
-    /// max, or bytes; dir.path=/var/lib/tarsius, dir.clear; network.pcap.rotate.size=64mb, .time=10m, .files=N. One option a flag
+    /// max, or bytes; dir.path=/var/lib/tarsius, dir.clear; network.pcap.rotate.size=64mb, .time=10m, .files=N. One option a flag.
+    /// Copies of files, which policies have made (actions: [capture]), come below dir.path, too
     #[arg(short, long, value_name = "WHAT")]
     pub(crate) artifacts: Vec<String>,
 

@@ -32,7 +32,8 @@ pub(crate) fn act(event: &Event<'_>, wanted: &Wanted, done: &mut Vec<Done>) -> V
                 match outcome {
                     Ok(()) => "user_space",
                     Err(reason) => {
-                        failed.push(failure(event, wanted, action, &reason));
+                        let policy = wanted.by.as_deref().unwrap_or_default();
+                        failed.push(failure(&event.header, event.definition.name, policy, action, &reason));
                         "failed"
                     }
                 }
@@ -58,7 +59,7 @@ fn kill(who: &Header) -> Result<(), String> {
     }
     // From here on the number can not become another's.
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| format!("the process is gone: {e}"))?;
-    if started(who.pid) != Some(who.leader_start_time / TICK) {
+    if !is_running(who) {
         return Err("the process is gone, and its number another's".into());
     }
     pidfd_send_signal(process, Signal::KILL).map_err(|e| format!("the kernel refuses: {e}"))
@@ -66,6 +67,11 @@ fn kill(who: &Header) -> Result<(), String> {
 
 /// Nanoseconds of a tick in which `/proc` counts: 1/100 s, which is part of the kernel's interface (USER_HZ).
 const TICK: u64 = 10_000_000;
+
+/// The process is there, and is the same.
+pub(crate) fn is_running(who: &Header) -> bool {
+    started(who.pid) == Some(who.leader_start_time / TICK)
+}
 
 /// When a process started, in ticks of the boot clock: field 22 of its `stat` (proc(5)).
 fn started(pid: u32) -> Option<u64> {
@@ -87,15 +93,14 @@ fn not_denied(who: &Header) -> String {
 }
 
 /// `enforcement_failed`.
-fn failure(event: &Event<'_>, wanted: &Wanted, action: &str, reason: &str) -> Vec<u8> {
+pub(crate) fn failure(who: &Header, event: &str, policy: &str, action: &str, reason: &str) -> Vec<u8> {
     let Some(definition) = catalogue::event_by_id(enforcement_failed::EVENT_ID) else { return vec![] };
     let index = |field: usize| u8::try_from(field).unwrap_or(u8::MAX);
-    let policy = wanted.by.as_deref().unwrap_or_default();
-    RecordBuilder::new(definition, Header { probe: event::NO_PROBE, ret: None, ..event.header })
+    RecordBuilder::new(definition, Header { probe: event::NO_PROBE, ret: None, ..*who })
         .put_str(index(enforcement_failed::POLICY), policy.as_bytes(), Quality::Ok)
         .put_str(index(enforcement_failed::ACTION), action.as_bytes(), Quality::Ok)
-        .put_str(index(enforcement_failed::EVENT), event.definition.name.as_bytes(), Quality::Ok)
-        .put_u64(index(enforcement_failed::EVENT_TIME), event.header.time)
+        .put_str(index(enforcement_failed::EVENT), event.as_bytes(), Quality::Ok)
+        .put_u64(index(enforcement_failed::EVENT_TIME), who.time)
         .put_str(index(enforcement_failed::REASON), reason.as_bytes(), Quality::Ok)
         .finish()
 }

@@ -3,6 +3,8 @@
 //! A helper never makes the stream wait. Whatever takes time it does in a thread of its own, from a bounded queue; what finds no place there
 //! it counts, and the ledger tells it like a loss of the programs.
 
+use std::sync::Arc;
+
 use capture::Capture;
 use catalogue::fields::{
     log_line, module_load, net_packet_capture, sched_process_exec, shared_object_loaded, symbols_loaded,
@@ -23,6 +25,7 @@ use sensor::{Cause, Loss};
 use crate::cli::{Enrichment, Watch};
 use crate::container;
 use crate::executable::{self, Executed};
+use crate::keep::Keeper;
 
 /// An event as helpers see it: known to the context, not told yet.
 pub(crate) struct Seen<'a> {
@@ -75,6 +78,8 @@ pub(crate) fn loss(lane: Lane, probe: &'static str, count: u64) -> Loss {
 /// The helpers that a watch was asked for.
 pub(crate) struct Helpers {
     all: Vec<Box<dyn Helper>>,
+    keeper: Keeper,
+    packets: bool,
 }
 
 /// Which of some events are selected.
@@ -100,7 +105,7 @@ impl Helpers {
     pub(crate) fn start(
         options: &Watch,
         selection: &Selection,
-        artifacts: Option<&capture::Options>,
+        artifacts: &capture::Options,
         lines: Option<Lines>,
         features: &Features,
     ) -> anyhow::Result<Helpers> {
@@ -128,10 +133,21 @@ impl Helpers {
             all.push(Box::new(Objects { reader, silent }));
         }
         all.extend(lines.map(|lines| Box::new(lines) as Box<dyn Helper>));
-        if let Some(options) = artifacts {
-            all.push(Box::new(Capture::start(options)?));
+        artifacts.clear()?;
+        if artifacts.network {
+            all.push(Box::new(Capture::start(artifacts)?));
         }
-        Ok(Helpers { all })
+        Ok(Helpers { all, keeper: Keeper::new(artifacts.folder.clone()), packets: artifacts.network })
+    }
+
+    /// Whether packets are captured.
+    pub(crate) const fn capture_packets(&self) -> bool {
+        self.packets
+    }
+
+    /// Keeps a copy of the file that an event is about, for a policy.
+    pub(crate) fn keep(&mut self, event: &Event<'_>, policy: &Arc<str>, context: &Context) {
+        self.keeper.keep(event, policy, context);
     }
 
     /// Whether one looks at that event.
@@ -152,17 +168,19 @@ impl Helpers {
 
     /// What was found since the last time.
     pub(crate) fn records(&mut self, context: &mut Context) -> Vec<Vec<u8>> {
-        self.all.iter_mut().flat_map(|h| h.records(context)).collect()
+        let kept = self.keeper.records(context);
+        self.all.iter_mut().flat_map(|h| h.records(context)).chain(kept).collect()
     }
 
     /// Ends them; the last records.
     pub(crate) fn finish(&mut self, context: &mut Context) -> Vec<Vec<u8>> {
-        self.all.iter_mut().flat_map(|h| h.finish(context)).collect()
+        let kept = self.keeper.finish(context);
+        self.all.iter_mut().flat_map(|h| h.finish(context)).chain(kept).collect()
     }
 
     /// What each has lost since the beginning.
     pub(crate) fn lost(&self) -> impl Iterator<Item = Loss> {
-        self.all.iter().filter_map(|h| h.lost())
+        self.all.iter().filter_map(|h| h.lost()).chain(self.keeper.lost())
     }
 
     /// Says on standard error what there is to say.

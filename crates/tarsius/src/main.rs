@@ -10,6 +10,7 @@ mod enforce;
 mod events;
 mod executable;
 mod helpers;
+mod keep;
 mod lost;
 mod policies;
 mod policy;

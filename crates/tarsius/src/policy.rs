@@ -19,6 +19,7 @@ use sieve::{Column, Kind};
 
 use crate::cli::{PolicyCommand, PolicyPaths};
 use crate::detectors::library;
+use crate::keep;
 use crate::policies::read;
 use crate::scope;
 
@@ -239,6 +240,10 @@ fn of_action(action: Action, event: &catalogue::Event, decided: bool, plan: &sen
     let acts =
         programs().next().is_some() && event.lane != Lane::Net && !event.name.starts_with("net_packet_");
     match (action, decided) {
+        (Action::Capture, _) if !keep::is_about_file(event) => {
+            "not done: the event is about no file; enforcement_failed tells each".into()
+        }
+        (Action::Capture, _) => "user space: after the act, the file as it is by then (file_captured)".into(),
         (Action::Deny, true) if refuses => "kernel: the act is refused with EPERM".into(),
         (Action::Deny, false) if refuses => {
             "not done: the kernel does not decide all that is asked; enforcement_failed tells each".into()

@@ -87,18 +87,18 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             .collect(),
         // Policies that are read again may want more.
         extendable: !policies::paths(options).is_empty(),
-        capture: artifacts::capture(artifacts.as_ref(), &selection),
+        capture: artifacts::capture(&artifacts, &selection),
         ..sensor::Options::default()
     };
     // Answers tell what addresses are called.
     let named = resolved::NAMED.iter().any(|&e| selection.contains(e))
         || policies.asks(Store::Dns)
         || in_force.asks(Store::Dns);
-    let taken = Taken { needed, named, captures: artifacts.is_some() };
+    let taken = Taken { needed, named, captures: artifacts.network };
     let mut sensor = Sensor::start(&features, &sensor_options, |e| taken.takes(e, options))?;
     let answers = |event: u16| event == net_packet_dns_response::EVENT_ID && named;
     let dissector = Dissector::new(|event| taken.needed.contains(event) || answers(event));
-    let helpers = Helpers::start(options, &taken.needed, artifacts.as_ref(), lines, &features)?;
+    let helpers = Helpers::start(options, &taken.needed, &artifacts, lines, &features)?;
     let mut pipeline = Pipeline {
         cgroups: 0,
         wanted: Wanted::default(),
@@ -270,7 +270,8 @@ fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
         );
     }
     pipeline.helpers.complain();
-    if !options.artifacts.is_empty() && sensor.plan().missing().any(|c| c.event == "net_packet_capture") {
+    if pipeline.helpers.capture_packets() && sensor.plan().missing().any(|c| c.event == "net_packet_capture")
+    {
         eprintln!("tarsius: packets can not be captured on this kernel");
     }
     for (program, why) in &sensor.plan().unsupported {
@@ -458,6 +459,9 @@ impl Pipeline {
         let outcome = self.policies.judge(event, whose, &self.context, &mut matched, &mut wanted);
         self.context.matched = matched;
         let failed = enforce::act(event, &wanted, &mut self.context.done);
+        if let Some(policy) = &wanted.capture {
+            self.helpers.keep(event, policy, &self.context);
+        }
         self.wanted = wanted;
         if outcome == Matched::Told {
             *self.counts.entry(event.definition.id).or_default() += 1;

@@ -14,6 +14,7 @@ use crate::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("policies_kill", kill),
     ("policies_deny_what_they_can", deny),
+    ("policies_capture_files", captured),
     ("policies_say_who_enforces", explained),
 ];
 
@@ -177,6 +178,67 @@ fn deny(_: &str) {
         (&"failed".into(), &"user_space".into())
     );
     assert!(failed("undecided").is_some() && failed("monitor").is_none());
+}
+
+/// A copy of what is opened, and of what is executed though it is removed at once; of each once, until it changes. What is no file is told, and
+/// of what no policy asks for there is no copy.
+fn captured(_: &str) {
+    let dir = temporary();
+    let (root, policies, kept) = (dir.path(), dir.path().join("policies"), dir.path().join("kept"));
+    fs::create_dir(&policies).unwrap();
+    let at = |name: &str| root.join(name).to_str().unwrap().to_owned();
+    fs::copy("/bin/true", root.join("dropper")).unwrap();
+    for (name, contents) in [("secret", "contents"), ("other", "others")] {
+        fs::write(root.join(name), contents).unwrap();
+    }
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    let opened = format!("data.pathname in [\"{}\", \"{}\"]", at("secret"), at("pipe"));
+    policy(&policies, "opened", "monitor", "security_file_open", &opened, "capture");
+    let is = format!("data.pathname == \"{}\"", at("dropper"));
+    policy(&policies, "executed", "enforce", "sched_process_exec", &is, "capture, alert");
+    let artifacts = format!("dir.path={}", kept.display());
+    let watch = Watch::start(&["--policy", policies.to_str().unwrap(), "--artifacts", &artifacts]);
+    for name in ["secret", "secret", "other"] {
+        assert!(Command::new("cat").arg(at(name)).output().unwrap().status.success());
+    }
+    // Both ends, so that neither waits.
+    let both = Command::new("sh").args(["-c", &format!("exec 3<>{}", at("pipe"))]).status().unwrap();
+    assert!(both.success() && Command::new(at("dropper")).status().unwrap().success());
+    wait_until("the copies", || fs::read_dir(kept.join("out/host")).is_ok_and(|all| all.count() == 2));
+    fs::write(root.join("secret"), "others now").unwrap();
+    assert!(Command::new("cat").arg(at("secret")).output().unwrap().status.success());
+    let account = watch.stop();
+    account.assert_clean();
+
+    let copies = account.lines.of("file_captured");
+    let of = |name: &str| -> Vec<&Line> {
+        copies.iter().filter(|l| l.get("pathname") == at(name).as_str()).copied().collect()
+    };
+    let assert_copy = |line: &Line, policy: &str, event: &str, contents: &[u8]| {
+        line.assert(&[("policy", policy.into()), ("event", event.into()), ("size", contents.len().into())]);
+        let copy = line.get("copy");
+        let copy = copy.as_str().unwrap();
+        let sum = String::from_utf8(Command::new("sha256sum").arg(copy).output().unwrap().stdout).unwrap();
+        let sum = sum.split(' ').next().unwrap();
+        assert_eq!(line.get("sha256"), sum);
+        assert_eq!(copy, kept.join(format!("out/host/file.{sum}")).to_str().unwrap());
+        assert_eq!(fs::read(copy).unwrap(), contents);
+    };
+    let secret = of("secret");
+    assert_eq!(secret.len(), 2, "{copies:?}");
+    assert_copy(secret[0], "opened", "security_file_open", b"contents");
+    assert_copy(secret[1], "opened", "security_file_open", b"others now");
+    let [dropper] = of("dropper")[..] else { panic!("{copies:?}") };
+    assert_copy(dropper, "executed", "sched_process_exec", &fs::read("/bin/true").unwrap());
+    assert_eq!(copies.len(), 3, "{copies:?}");
+    assert_eq!(fs::read_dir(kept.join("out/host")).unwrap().count(), 3);
+    let failed = account.lines.of("enforcement_failed");
+    let [failed] = failed[..] else { panic!("{failed:?}") };
+    failed.assert(&[
+        ("policy", "opened".into()),
+        ("action", "capture".into()),
+        ("reason", "it is no regular file".into()),
+    ]);
 }
 
 /// `explain` says who decides each condition, and when an action comes.
