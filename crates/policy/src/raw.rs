@@ -3,6 +3,7 @@
 //! What is passed over on the way is not checked. Of text that is no JSON, what is asked for is not there.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// The text of a value, and nothing around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,11 @@ impl<'a> Raw<'a> {
         text.get(begin..end_of(text.as_bytes(), begin)?).map(Raw)
     }
 
+    /// Its text.
+    pub(crate) const fn as_str(self) -> &'a str {
+        self.0
+    }
+
     /// What an object has by that name: the first.
     #[inline]
     pub(crate) fn get(self, key: &str) -> Option<Raw<'a>> {
@@ -25,11 +31,7 @@ impl<'a> Raw<'a> {
     #[inline]
     pub(crate) fn entries(self) -> impl Iterator<Item = (Raw<'a>, Raw<'a>)> {
         let mut walk = Walk::of(self.0, b'{');
-        std::iter::from_fn(move || {
-            let key = walk.next()?;
-            walk.expect(b':')?;
-            Some((key, walk.value()?))
-        })
+        std::iter::from_fn(move || walk.member())
     }
 
     /// The elements of an array, if it is one.
@@ -73,7 +75,39 @@ impl<'a> Raw<'a> {
     }
 }
 
+/// An object whose names and values are remembered, as far as it was walked through.
+#[derive(Debug)]
+pub(crate) struct Members<'a> {
+    walk: RefCell<Walk<'a>>,
+    known: RefCell<Vec<(Raw<'a>, Raw<'a>)>>,
+}
+
+impl<'a> Members<'a> {
+    /// Those of the object that a text begins with, or the elements of an array, each by its `name`. Where it ends need not be known.
+    pub(crate) fn of(text: &'a str) -> Members<'a> {
+        let open = if text.starts_with('[') { b'[' } else { b'{' };
+        Members { walk: RefCell::new(Walk::of(text, open)), known: RefCell::new(Vec::with_capacity(16)) }
+    }
+
+    /// What has that name: the first.
+    pub(crate) fn get(&self, key: &str) -> Option<Raw<'a>> {
+        let mut known = self.known.borrow_mut();
+        if let Some((_, value)) = known.iter().find(|(k, _)| k.is(key)) {
+            return Some(*value);
+        }
+        let mut walk = self.walk.borrow_mut();
+        while let Some(member) = walk.member() {
+            known.push(member);
+            if member.0.is(key) {
+                return Some(member.1);
+            }
+        }
+        None
+    }
+}
+
 /// A walk along what is in an object or array.
+#[derive(Debug)]
 struct Walk<'a> {
     text: &'a str,
     at: usize,
@@ -93,6 +127,18 @@ impl<'a> Walk<'a> {
             self.expect(b',')?;
         }
         self.value()
+    }
+
+    /// The next name and its value; of an array the next element, by its name.
+    fn member(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
+        if self.text.starts_with('[') {
+            // One that has no name is none of any name.
+            let element = self.next()?;
+            return Some((element.get("name").unwrap_or(Raw("null")), element));
+        }
+        let key = self.next()?;
+        self.expect(b':')?;
+        Some((key, self.value()?))
     }
 
     fn expect(&mut self, byte: u8) -> Option<()> {
@@ -144,9 +190,20 @@ fn end_of(text: &[u8], begin: usize) -> Option<usize> {
     }
 }
 
+/// Characters of a string that are looked at one by one.
+const SHORT: usize = 16;
+
 /// Behind the quote that ends a string.
 #[inline]
 fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
+    // Most are shorter than what a search is worth.
+    for _ in 0..SHORT {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
     loop {
         let rest = text.get(at..)?;
         let found = memchr::memchr2(b'"', b'\\', rest)?;
@@ -196,12 +253,27 @@ mod tests {
         }
         let all = json.as_object();
         prop_assert_eq!(raw.entries().count(), all.map_or(0, serde_json::Map::len));
-        for (key, json) in all.into_iter().flatten() {
+        let followed = format!("{}, \"not there\": 1}}", raw.0);
+        let members = Members::of(&followed);
+        // In another order than they stand.
+        for (key, json) in all.into_iter().flatten().rev() {
             let one = raw.get(key);
             prop_assert!(one.is_some(), "no {key:?} in {raw:?}");
             assert_same(one.unwrap(), json)?;
+            prop_assert_eq!(members.get(key).map(Raw::as_str), one.map(Raw::as_str));
         }
+        prop_assert_eq!(members.get("not there"), None);
         Ok(())
+    }
+
+    #[test]
+    fn elements_by_their_names() {
+        let members = Members::of(
+            r#"[ {"name":"a","u":1}, 5, {"name":"b", "u":2}, {"v":0,"name":"\u0063"}], {"name":"d"}"#,
+        );
+        let number = |name: &str| members.get(name).and_then(|m| m.get("u")).and_then(Raw::int);
+        assert_eq!((number("b"), number("a"), number("d")), (Some(2), Some(1), None));
+        assert_eq!(members.get("c").unwrap().get("v").unwrap().int(), Some(0));
     }
 
     proptest! {

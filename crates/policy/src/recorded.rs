@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::fields::{ABOUT, About, Evidence, Part, Slot};
-use crate::raw::Raw;
+use crate::raw::{Members, Raw};
 
 /// Bytes of the longest line that is taken: a recording may be none.
 const LONGEST: usize = 16 << 20;
@@ -93,8 +93,9 @@ pub struct Recorded<'a> {
     text: &'a str,
     /// It begins as Tarsius writes a line.
     own: bool,
-    workload: OnceCell<Option<Raw<'a>>>,
-    data: OnceCell<Option<Raw<'a>>>,
+    workload: OnceCell<Option<Members<'a>>>,
+    process: OnceCell<Option<Members<'a>>>,
+    data: OnceCell<Option<Members<'a>>>,
 }
 
 impl<'a> Recorded<'a> {
@@ -118,7 +119,8 @@ impl<'a> Recorded<'a> {
     fn after(kept: &'a str, begin: usize) -> Result<Option<Recorded<'a>>, String> {
         let text = kept.get(begin..).unwrap_or_default().trim();
         let recorded = |event, time, own| {
-            Some(Recorded { event, time, kept, text, own, workload: OnceCell::new(), data: OnceCell::new() })
+            let (workload, process, data) = Default::default();
+            Some(Recorded { event, time, kept, text, own, workload, process, data })
         };
         if let Some((event, time)) = head(text) {
             if !text.ends_with('}') {
@@ -150,23 +152,36 @@ impl<'a> Recorded<'a> {
         Raw::first(self.text)?.get(key)
     }
 
-    /// The same of an object or an array, of which it is told how it begins. No text within a line looks so, as quotes are escaped there; and
-    /// Tarsius writes nothing of that name before it.
-    fn part(&self, key: &str, beginning: &Finder<'static>) -> Option<Raw<'a>> {
-        let found = self.own.then(|| beginning.find(self.text.as_bytes())).flatten();
-        found
-            .and_then(|at| Raw::first(self.text.get(at + beginning.needle().len() - 1..)?))
-            .or_else(|| self.top(key))
+    /// The text from the last character of `beginning` on. No text within a line that Tarsius wrote looks so, as quotes are escaped there;
+    /// and what has that name comes before all else that could have it.
+    fn from(&self, beginning: &Finder<'static>) -> Option<&'a str> {
+        let at = self.own.then(|| beginning.find(self.text.as_bytes())).flatten()?;
+        self.text.get(at + beginning.needle().len() - 1..)
     }
 
-    fn workload(&self) -> Option<Raw<'a>> {
-        static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","workload":{"#));
-        *self.workload.get_or_init(|| self.part("workload", &BEGINNING))
+    /// What is told of who did it, by a path of names.
+    fn who(&self, path: &str) -> Option<Raw<'a>> {
+        static WORKLOAD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","workload":{"#));
+        static PROCESS: LazyLock<Finder<'static>> =
+            LazyLock::new(|| Finder::new(r#","workload":{"process":{"#));
+        let top = || self.top("workload").map(Raw::as_str);
+        let workload =
+            || self.workload.get_or_init(|| self.from(&WORKLOAD).or_else(top).map(Members::of)).as_ref();
+        let within = |members: &Members<'a>, path: &str| {
+            let mut names = path.split('.');
+            names.next().and_then(|first| members.get(first)).and_then(|raw| names.try_fold(raw, Raw::get))
+        };
+        let Some(path) = path.strip_prefix("process.") else { return within(workload()?, path) };
+        let process = || workload()?.get("process").map(Raw::as_str);
+        let process = self.process.get_or_init(|| self.from(&PROCESS).or_else(process).map(Members::of));
+        within(process.as_ref()?, path)
     }
 
-    fn data(&self) -> Option<Raw<'a>> {
-        static BEGINNING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","data":["#));
-        *self.data.get_or_init(|| self.part("data", &BEGINNING))
+    /// The fields, by their names.
+    fn data(&self) -> Option<&Members<'a>> {
+        static DATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","data":["#));
+        let top = || self.top("data").map(Raw::as_str);
+        self.data.get_or_init(|| self.from(&DATA).or_else(top).map(Members::of)).as_ref()
     }
 }
 
@@ -349,16 +364,12 @@ impl Subject for Recorded<'_> {
 }
 
 impl Recorded<'_> {
-    fn entry(&self, name: &str) -> Option<Entry<'_>> {
-        self.data()?.elements()?.find(|entry| entry.get("name").is_some_and(|n| n.is(name))).map(Entry::of)
-    }
-
     fn named(&self, name: &str) -> Option<Value<'_>> {
         self.field(name, false, Part::Whole)
     }
 
     fn field(&self, name: &str, is_address: bool, part: Part) -> Option<Value<'_>> {
-        let Entry { value, quality, escaped } = self.entry(name)?;
+        let Entry { value, quality, escaped } = Entry::of(self.data()?.get(name)?);
         let cut = match quality.as_deref() {
             Some("truncated") => true,
             Some("faulted" | "unavailable") => return None,
@@ -413,8 +424,7 @@ impl Recorded<'_> {
     }
 
     fn about(&self, about: About) -> Option<Value<'_>> {
-        let workload = self.workload();
-        let at = |path: &str| path.split('.').try_fold(workload?, Raw::get);
+        let at = |path: &str| self.who(path);
         let in_container = || at("container").is_some();
         let namespace = |name: &str| plain(at("process.namespaces")?.get(name)?);
         let ancestors = |path: [&str; 2]| {
@@ -583,4 +593,86 @@ fn asked<'v>(value: Raw<'v>, key: &str) -> Value<'v> {
     let lists = ["questions", "responses"].into_iter().filter_map(|k| value.get(k)?.elements());
     let asked = lists.flatten().filter_map(|q| q.get("query_data").unwrap_or(q).get(key));
     Value::List(List::Values(asked.filter_map(|v| scalar(v, false, false)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = concat!(
+        r#"{"timestamp":{"seconds":1795942553,"nanos":881998491},"id":"sched_process_exec","name":"sched_process_exec","#,
+        r#""policies":{"matched":["one \",\"data\":[ two"]},"workload":{"process":{"executable":{"path":"/usr/bin/env"},"host_pid":28278,"#,
+        r#""pid":7,"real_user":{"id":0,"name":"root"},"effective_user":{"id":33},"thread":{"name":"\",\"workload\":{","host_tid":28278,"tid":7,"#,
+        r#""syscall":"execve","compat":false},"host_ppid":28074,"ppid":6,"namespaces":{"mnt":4026531832,"pid":4026531836,"net":4026531833},"#,
+        r#""cgroup_id":3170,"ancestors":[{"host_pid":28074,"executable":{"path":"/usr/bin/bash"},"thread":{"name":"bash"}}]},"#,
+        r#""container":{"id":"abc","name":"shop","image":{"id":"x","name":"shop:1","repo_digests":["sha256:1"]},"labels":{"a":"b","data":"["}},"#,
+        r#""k8s":{"pod":{"name":"shop-1","sandbox":true,"labels":{"c":"d"}},"namespace":{"name":"shops"}}},"#,
+        r#""data":[{"name":"cmdpath","str":"env"},{"name":"pathname","str":"/usr/\\xffbin\\\\env","encoding":"escaped"},"#,
+        r#"{"name":"dev","u_int32":65024},{"name":"inode","u_int64":247847},{"name":"argv","str_array":{"value":["env","\"data\":[","cut"]},"quality":"truncated"},"#,
+        r#"{"name":"pwd","quality":"faulted"},{"name":"invoked_from_kernel","bool":false},{"name":"returnValue","int64":-2}],"#,
+        r#""seq":5,"lane":"life","cpu":1,"slot":0,"host":"a host","boot_id":"0","origin":"current","via":"io_uring"}"#
+    );
+
+    fn read(line: &str) -> Recorded<'_> {
+        Recorded::parse(line).unwrap().unwrap()
+    }
+
+    fn all(recorded: &Recorded<'_>) -> Vec<String> {
+        let about = ABOUT.iter().map(|(about, ..)| Slot::About(*about));
+        let fields = 0..u8::try_from(recorded.event.fields.len()).unwrap();
+        let data = fields.map(|index| Slot::Data { index, part: Part::Whole });
+        about.chain(data).map(|slot| format!("{slot:?}: {:?}", recorded.get(&slot))).collect()
+    }
+
+    /// What is looked for in a line as Tarsius writes it is what a parser finds in it.
+    #[test]
+    fn other_layouts_say_the_same() {
+        let json: serde_json::Value = serde_json::from_str(LINE).unwrap();
+        let pretty = serde_json::to_string_pretty(&json).unwrap();
+        let (own, other) = (read(LINE), read(&pretty));
+        assert!(own.own && !other.own);
+        assert_eq!(all(&own), all(&other));
+        // Asked in any order.
+        let mut backwards: Vec<String> = vec![];
+        let again = read(LINE);
+        for (about, ..) in ABOUT.iter().rev() {
+            backwards.push(format!("{:?}: {:?}", Slot::About(*about), again.get(&Slot::About(*about))));
+        }
+        backwards.reverse();
+        assert_eq!(backwards, all(&own)[..ABOUT.len()]);
+    }
+
+    #[test]
+    fn what_is_told() {
+        let line = read(LINE);
+        let about = |about| format!("{:?}", line.get(&Slot::About(about)));
+        let comm = format!("{:?}", Value::text(br#"","workload":{"#));
+        assert_eq!(about(About::Comm), comm);
+        assert_eq!(about(About::Retval), "Int(-2)");
+        assert_eq!(about(About::IoUring), "Bool(true)");
+        let field = |name: &str| {
+            let index = line.event.fields.iter().position(|f| f.name == name).unwrap();
+            line.get(&Slot::Data { index: u8::try_from(index).unwrap(), part: Part::Whole })
+        };
+        let Value::Text(path) = field("pathname") else { panic!() };
+        assert_eq!(&*path.bytes, b"/usr/\xffbin\\env");
+        assert_eq!(format!("{:?}", field("inode")), "Int(247847)");
+        assert!(matches!(field("pwd"), Value::Unknown) && matches!(field("interp"), Value::Unknown));
+        let Value::List(argv) = field("argv") else { panic!() };
+        // That more may follow is the last of them.
+        assert_eq!(format!("{argv:?}").matches("Text(").count(), 3, "{argv:?}");
+        assert!(format!("{argv:?}").contains("Unknown"), "{argv:?}");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_an_error() {
+        let cut = &LINE[..LINE.len() - 1];
+        assert_eq!(Recorded::parse(cut).unwrap_err(), "it is cut off: it does not end with '}'");
+        assert!(Recorded::parse(&LINE[..100]).unwrap_err().contains("column"), "within the name");
+        // That one is found when its fields are needed whole.
+        let broken = LINE.replace(r#""seq":5"#, r#""seq":"#);
+        assert!(read(&broken).line().is_err());
+        let strange = LINE.replace("sched_process_exec", "sched_proces_exec");
+        assert_eq!(Recorded::parse(&strange).unwrap_err(), "unknown event 'sched_proces_exec'");
+    }
 }

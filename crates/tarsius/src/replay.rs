@@ -20,8 +20,8 @@ use crate::detectors::{library, own, say_undecided, select};
 use crate::policy::{beside, expectations, report};
 use crate::watch::DEGRADED;
 
-/// Lines of a recording are long.
-const BUFFER: usize = 1 << 20;
+/// Lines of a recording are long, and what is read should stay in a processor's cache until it is looked at.
+const BUFFER: usize = 128 << 10;
 
 /// `tarsius replay`: gives out what is found, as lines of JSON.
 pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
