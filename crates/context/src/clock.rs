@@ -101,6 +101,11 @@ impl Clock {
         now(ClockId::Boottime)
     }
 
+    /// By how many nanoseconds the clock of 1970 is ahead of the boot clock.
+    pub const fn ahead(&self) -> i64 {
+        self.wall_ahead
+    }
+
     /// Nanoseconds since the epoch at that moment of the boot clock.
     pub fn wall(&self, boot_ns: u64) -> u64 {
         boot_ns.saturating_add_signed(self.wall_ahead)

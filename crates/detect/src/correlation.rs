@@ -8,6 +8,9 @@ use std::time::Duration;
 pub use ::sigma::Comparison;
 use event::Output;
 use rustc_hash::FxHashMap;
+use siphasher::sip::SipHasher13;
+
+use crate::baseline::Usual;
 
 /// Most groups of one detector at the same time: when there are more, the oldest are forgotten.
 const GROUPS: usize = 4096;
@@ -98,12 +101,20 @@ pub(crate) struct Mark<'a> {
 }
 
 /// Numbers for what is alike, which may be long: keyed, so that nobody makes two of one number.
-#[derive(Debug, Default)]
-pub(crate) struct Keys(RandomState);
+#[derive(Debug)]
+pub(crate) struct Keys(u64, u64);
+
+impl Default for Keys {
+    fn default() -> Self {
+        // Each is seeded by the system; of nothing, its hash is a number as good as its seed.
+        let random = || RandomState::new().build_hasher().finish();
+        Keys(random(), random())
+    }
+}
 
 impl Keys {
     pub(crate) fn of(&self, alike: &[Output]) -> u64 {
-        let mut hasher = self.0.build_hasher();
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
         alike.iter().for_each(|output| feed(output, &mut hasher));
         hasher.finish()
     }
@@ -130,8 +141,8 @@ enum Group {
     Marks(VecDeque<Kept>),
     /// The parts up to each one, in their order: of several such, the one that began last.
     Chains(Vec<Vec<Kept>>),
-    /// Since when, and each value with how often it was there.
-    Usual(u64, FxHashMap<u64, u32>),
+    /// Since when, which may be before this boot, and each value with how often it was there.
+    Usual(i64, FxHashMap<u64, u32>),
 }
 
 #[derive(Debug, Clone)]
@@ -181,7 +192,7 @@ impl Groups {
                 Measure::Events | Measure::Values | Measure::Together | Measure::Absent => {
                     Group::Marks(VecDeque::new())
                 }
-                Measure::Unusual => Group::Usual(mark.time, FxHashMap::default()),
+                Measure::Unusual => Group::Usual(signed(mark.time), FxHashMap::default()),
             };
             self.groups.insert(key, group);
         }
@@ -194,6 +205,39 @@ impl Groups {
             self.forget_one(oldest);
         }
         reached
+    }
+
+    /// What is usual, with its keys; `ahead` is by how much the clock of 1970 is ahead of that of the events.
+    pub(crate) fn usual(&self, ahead: i64) -> ([u64; 2], Vec<Usual>) {
+        // The oldest first, as they are forgotten.
+        let groups = self.order.iter().filter_map(|key| match self.groups.get(key)? {
+            Group::Usual(since, values) => Some(Usual {
+                alike: *key,
+                since: since.saturating_add(ahead),
+                values: values.iter().map(|(value, times)| (*value, *times)).collect(),
+            }),
+            _ => None,
+        });
+        ([self.keys.0, self.keys.1], groups.collect())
+    }
+
+    /// Begins with what was usual before, as far as there is room for it.
+    pub(crate) fn begin(&mut self, keys: [u64; 2], usual: Vec<Usual>, ahead: i64) {
+        *self = Groups { keys: Keys(keys[0], keys[1]), evicted: self.evicted, ..Groups::default() };
+        for Usual { alike, since, values } in usual {
+            let values = values.into_iter().map(|(value, times)| (value, times.min(MOST)));
+            let group = Group::Usual(since.saturating_sub(ahead), values.collect());
+            if let Some(before) = self.groups.insert(alike, group) {
+                // Not of our making: each stands there once.
+                self.bytes -= before.bytes();
+            } else {
+                self.order.push_back(alike);
+            }
+            self.bytes += self.groups.get(&alike).map_or(0, Group::bytes);
+            while self.groups.len() > GROUPS || (self.bytes > BYTES && !self.groups.is_empty()) {
+                self.forget_one(0);
+            }
+        }
     }
 
     /// Forgets the group that came first.
@@ -246,7 +290,8 @@ impl Group {
                 let before = *times;
                 // No detector asks whether it was there more often.
                 *times = before.saturating_add(1).min(MOST);
-                (kept.time.saturating_sub(*since) >= window).then_some(before as usize)
+                let known = signed(kept.time).saturating_sub(*since);
+                (known >= signed(window)).then_some(before as usize)
             }
         }
     }
@@ -296,16 +341,21 @@ impl Group {
     }
 }
 
+/// Of the boot clock, which does not reach that far in 292 years.
+fn signed(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+/// Baselines keep these hashes: they must not change.
 fn feed(output: &Output, hasher: &mut impl Hasher) {
-    std::mem::discriminant(output).hash(hasher);
     match output {
-        Output::Unknown => {}
-        Output::Bool(b) => b.hash(hasher),
-        Output::Int(n) => n.hash(hasher),
-        Output::Double(n) => n.to_bits().hash(hasher),
-        Output::Text { bytes, .. } => bytes.hash(hasher),
+        Output::Unknown => hasher.write_u8(0),
+        Output::Bool(b) => (1u8, b).hash(hasher),
+        Output::Int(n) => (2u8, n).hash(hasher),
+        Output::Double(n) => (3u8, n.to_bits()).hash(hasher),
+        Output::Text { bytes, .. } => (4u8, bytes).hash(hasher),
         Output::List(values) => {
-            values.len().hash(hasher);
+            (5u8, values.len()).hash(hasher);
             values.iter().for_each(|value| feed(value, hasher));
         }
     }
@@ -407,6 +457,31 @@ mod tests {
         let told = (0..many).filter(|n| add(&mut groups, &of, 16, 0, 1000 + n).is_some()).count();
         assert!(groups.evicted == 1 && told < many as usize && groups.bytes <= BYTES);
         assert_eq!(add(&mut groups, &of, 17, 0, 9), None);
+    }
+
+    #[test]
+    fn what_was_usual_stays_so() {
+        const AHEAD: i64 = 1_700_000_000 * SECOND as i64;
+        let of = correlation(Measure::Unusual, 1, (Comparison::Less, 1));
+        let mut first = Groups::default();
+        let told = |groups: &mut Groups, at: u64, value| add(groups, &of, at, 0, value).is_some();
+        assert!(!told(&mut first, 100, 5) && !told(&mut first, 109, 6));
+        let (keys, usual) = first.usual(AHEAD);
+        // Five seconds later by the clock of 1970, and a second after the next boot.
+        let mut next = Groups::default();
+        next.begin(keys, usual.clone(), AHEAD + 113 * SECOND as i64);
+        assert_eq!(next.usual(AHEAD + 113 * SECOND as i64).1[0].since, usual[0].since);
+        assert!(!told(&mut next, 1, 5) && !told(&mut next, 1, 6) && told(&mut next, 1, 7));
+        // One that begins without it knows nobody for so long.
+        assert!(!told(&mut Groups::default(), 1, 7));
+        // More than there is room for, by hands that are not ours.
+        let many =
+            |n: u64| Usual { alike: n % 5000, since: 0, values: (0..1000).map(|v| (v, u32::MAX)).collect() };
+        next.begin(keys, (0..6000).map(many).collect(), 0);
+        let kept: usize = next.groups.values().map(Group::bytes).sum();
+        assert!(
+            next.bytes == kept && kept <= BYTES && next.groups.len() <= GROUPS && !next.groups.is_empty()
+        );
     }
 
     proptest! {

@@ -24,6 +24,8 @@ pub struct Detector {
     pub looks: Vec<Look>,
     /// What several events must be together, where one is not enough.
     pub correlation: Option<Correlation>,
+    /// What is learnt of, in the detector's words, if it finds what is unusual.
+    pub learns: Option<String>,
     /// Options of `--enrichment` without which it can not know what it asks.
     pub requests: BTreeSet<&'static str>,
     /// What else the same may be, for those who look into a finding.

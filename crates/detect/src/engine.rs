@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use sieve::Alternative;
 
 use crate::absence::Absences;
+use crate::baseline::{Baseline, Baselines};
 use crate::correlation::{Before, Groups, Mark, Measure};
 use crate::detector::{Detector, Of};
 use crate::input::{In, Input, output};
@@ -141,6 +142,26 @@ impl Detectors {
             terms.for_each(|term| term.asks(&mut show));
         }
         asked
+    }
+
+    /// What those have learnt that find what is unusual; `ahead` is by how many nanoseconds the clock of 1970 is ahead of that of the events.
+    pub fn baselines(&self, ahead: i64) -> Baselines {
+        let learnt = self.all.iter().filter_map(|d| {
+            let (keys, groups) = d.groups.usual(ahead);
+            Some((d.detector.id.to_string(), Baseline { of: d.detector.learns.clone()?, keys, groups }))
+        });
+        learnt.collect()
+    }
+
+    /// Begins with what was learnt before, by those that still look at the same.
+    pub fn begin(&mut self, mut learnt: Baselines, ahead: i64) {
+        for d in &mut self.all {
+            if let Some(baseline) = learnt.remove(&*d.detector.id)
+                && d.detector.learns.as_ref() == Some(&baseline.of)
+            {
+                d.groups.begin(baseline.keys, baseline.groups, ahead);
+            }
+        }
     }
 
     /// The ways for an event to be looked at by them, as far as the kernel can look at it.

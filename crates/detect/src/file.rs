@@ -535,10 +535,25 @@ impl<'t> Written<'t> {
             threat: self.threat.clone(),
             looks,
             correlation,
+            learns: self.learns(),
             requests: requests.take(),
             false_positives: self.false_positives.clone(),
             place: self.place.clone(),
         })
+    }
+
+    /// All that decides what is learnt; not for how long, nor how often something must be there.
+    fn learns(&self) -> Option<String> {
+        let several = self.several.as_ref().filter(|several| several.measure == Measure::Unusual)?;
+        let mut words: Vec<&str> = vec![];
+        for look in self.looks.iter().map(|look| &look.value) {
+            words.push(&look.name.value);
+            let filters = look.data_filters.iter().chain(&look.scope_filters);
+            words.extend(filters.chain(&look.condition).map(|text| text.value.as_str()));
+        }
+        let asked = self.conditions.iter().chain(&several.distinct).chain(&several.by);
+        words.extend(asked.map(|text| text.value.as_str()));
+        Some(words.join("; "))
     }
 
     fn correlation(&self, several: &Several, errors: &mut Vec<FileError>) -> Correlation {

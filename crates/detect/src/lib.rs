@@ -16,6 +16,7 @@
 //! Or it wants one that is unusual: a value that was seldom there before, or never, of those who are known for a while (`unusual`).
 
 mod absence;
+mod baseline;
 mod correlation;
 mod detector;
 mod engine;
@@ -26,6 +27,7 @@ mod sigma;
 #[cfg(test)]
 mod tests;
 
+pub use baseline::{Baseline, Baselines};
 pub use correlation::{Before, Comparison, Correlation, Measure};
 pub use detector::{Detector, Look, Of, Produced};
 pub use engine::{Counts, Detectors, Found};

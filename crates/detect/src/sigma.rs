@@ -107,6 +107,7 @@ fn detector(
     correlation: Option<Correlation>,
 ) -> Detector {
     Detector {
+        learns: None,
         id,
         produced: Produced {
             name,

@@ -103,6 +103,10 @@ pub(crate) struct Watch {
     #[arg(short, long, value_name = "WHAT")]
     pub(crate) artifacts: Vec<String>,
 
+    /// Where detectors keep what they have learnt to be usual (unusual), from one watch to the next; without it they learn anew each time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baselines: Option<PathBuf>,
+
     /// Symbols of shared objects that matter: symbols_loaded needs some, symbols_collision takes all if there are none
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) symbols: Vec<String>,

@@ -1,6 +1,7 @@
 //! Tarsius: runtime security for Linux. Every event is delivered intact, or reported lost.
 
 mod artifacts;
+mod baselines;
 mod cli;
 mod container;
 mod control;

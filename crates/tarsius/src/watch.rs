@@ -1,7 +1,7 @@
 //! `tarsius watch`: records in, events out, and the account at the end.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,7 @@ use sensor::{Ledger, Loss, Sensor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use stacks::Stacks;
 
+use crate::baselines::Kept;
 use crate::cli::{Colour, Enrichment, Watch};
 use crate::helpers::{self, Helpers, Lines, Seen};
 use crate::policies::{self, Files};
@@ -47,7 +48,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     // Looked at before they are read: what changes from here on is seen.
     let mut files = Files::new(&policies::paths(options));
     let mut hash = policies::hash(options);
-    let (policies, in_force) = policies::load(options)?;
+    let (policies, mut in_force) = policies::load(options)?;
     let selection = policies.selection();
     // What is shown, and what detectors look at.
     let needed = needed(&policies, &in_force);
@@ -69,6 +70,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         features.preemption.tracepoint_programs_preemptible = Some(false);
     }
     let context = Context::new()?;
+    let kept = |path: &PathBuf| Kept::begin(path, &mut in_force, &context.clock);
+    let mut baselines = options.baselines.as_ref().map(kept).transpose()?;
     let sensor_options = sensor::Options {
         buffers: options.buffers,
         environment: options.enrichment.contains(&Enrichment::Environment) || in_force.request("environment"),
@@ -174,6 +177,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
             account = pipeline.account(&sensor, account);
             pipeline.miss(Clock::now().saturating_sub(LATE));
             scope::sift_again(&mut pipeline, &mut sensor);
+            if let Some(kept) = &mut baselines {
+                kept.keep(&pipeline.detectors, &pipeline.context.clock);
+            }
             let asked = again.swap(false, Ordering::Relaxed);
             if files.changed() || asked {
                 match pipeline.change(&mut sensor, options, &mut kernel, &mut hash) {
@@ -193,6 +199,9 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     account = pipeline.account(&sensor, account);
     // Once it is known what was lost: what did not come may be among it.
     pipeline.miss(Clock::now());
+    if let Some(kept) = baselines {
+        kept.finish(&pipeline.detectors, &pipeline.context.clock);
+    }
     pipeline.outputs.finish();
     pipeline.say();
     if let Some(path) = &options.ledger {
@@ -523,11 +532,12 @@ impl Pipeline {
     }
 
     /// Lets these policies judge from the next event on.
-    pub(crate) fn replace(&mut self, policies: Policies, detectors: Detectors, selection: Selection) {
+    pub(crate) fn replace(&mut self, policies: Policies, mut detectors: Detectors, selection: Selection) {
         let now = Clock::now();
         self.tell_suppressed(now, now);
         self.told_suppressed.clear();
         self.policies.end(&mut self.context);
+        detectors.begin(self.detectors.baselines(0), 0);
         detectors::say_undecided(&self.detectors);
         (self.policies, self.detectors, self.selection) = (policies, detectors, selection);
     }

@@ -1,12 +1,12 @@
 //! Detectors: what they find in what is done, by whom, and what they do not.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use e2e::{Act, Line, Watch, run};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Test;
 
@@ -164,7 +164,9 @@ fn find_what_is_unusual(_: &str) {
         status.success() && out.contains("how often a value was there before: < 1, once 1s have passed"),
         "{out}{err}"
     );
-    let watch = Watch::start(&["--detectors", file.to_str().unwrap()]);
+    let baselines = dir.path().join("baselines.json");
+    let options = ["--detectors", file.to_str().unwrap(), "--baselines", baselines.to_str().unwrap()];
+    let watch = Watch::start(&options);
     let execute = |path: &Path| assert!(Command::new(path).status().unwrap().success());
     execute(&usual);
     // Longer than it learns.
@@ -178,6 +180,36 @@ fn find_what_is_unusual(_: &str) {
     assert_eq!(found.0["correlated"]["count"], 0);
     account.assert_clean();
     crate::session::validate(&account);
+
+    // The next watch knows all of them, and so does one whose rules were changed meanwhile; one without the file, nobody yet.
+    let programs: Vec<PathBuf> = (0..3).map(|n| dir.path().join(format!("new-{n}"))).collect();
+    programs.iter().for_each(|new| drop(fs::copy("/bin/true", new).unwrap()));
+    let found_by = |watch: Watch| -> Vec<Value> {
+        let account = watch.stop();
+        account.assert_clean();
+        finding(&account.lines.0, "unusual_program").iter().map(|l| l.get("what")).collect()
+    };
+    let control = dir.path().join("control");
+    let controlled = ["--control", control.to_str().unwrap()];
+    let watch = Watch::start(&[&options[..], &controlled].concat());
+    [&usual, &other, &programs[0]].into_iter().for_each(|program| execute(program));
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("unusual_program,", "unusual_program, description: Changed,")).unwrap();
+    let (status, _, err) = run(&["policy", "reload", controlled[0], controlled[1]]);
+    assert!(status.success(), "{err}");
+    [&usual, &programs[0], &programs[1]].into_iter().for_each(|program| execute(program));
+    assert_eq!(found_by(watch), [json!(programs[0]), json!(programs[1])]);
+    let watch = Watch::start(&options[..2]);
+    execute(&programs[2]);
+    assert_eq!(found_by(watch), [] as [Value; 0]);
+
+    fs::write(&baselines, "{}").unwrap();
+    let (status, _, err) = run(&[&["watch"][..], &options].concat());
+    let wrong = "these are no baselines of this version; without the file, detectors learn anew";
+    assert!(
+        !status.success() && err.contains(&format!("--baselines {}: {wrong}", baselines.display())),
+        "{err}"
+    );
 }
 
 /// A program that was not followed by another, of the same parent: told as of the first one, and found in the recording, too.
