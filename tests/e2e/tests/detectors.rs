@@ -183,7 +183,9 @@ fn find_what_is_unusual(_: &str) {
 
     // The next watch knows all of them, and so does one whose rules were changed meanwhile; one without the file, nobody yet.
     let programs: Vec<PathBuf> = (0..3).map(|n| dir.path().join(format!("new-{n}"))).collect();
-    programs.iter().for_each(|new| drop(fs::copy("/bin/true", new).unwrap()));
+    for new in &programs {
+        fs::copy("/bin/true", new).unwrap();
+    }
     let found_by = |watch: Watch| -> Vec<Value> {
         let account = watch.stop();
         account.assert_clean();
