@@ -75,6 +75,9 @@ int main(int argc, char **argv)
 }
 "#;
 
+/// As often the symbols of a program may come late, one after another.
+const TRIES: u32 = 20;
+
 /// The program, compiled.
 fn program(dir: &Path, flags: &[&str]) -> String {
     let (source, program) = (dir.join("stack.c"), dir.join("stack"));
@@ -89,11 +92,13 @@ fn program(dir: &Path, flags: &[&str]) -> String {
     program.to_str().unwrap().into()
 }
 
-/// Watches the program, run with those arguments.
+/// Watches the program, run with those arguments: again, if symbols came too late to be told, as on a busy machine they may.
 fn watched(program: &str, mark: &str, arguments: &str, more: &[&str]) -> Account {
     let commands = [format!("{program} {mark} {arguments}")];
     let options = [&["--enrichment", "user-stack"], more].concat();
-    watch_act("commands", &commands, "security_file_open", &options).0
+    let mut tries = (0..TRIES).map(|_| watch_act("commands", &commands, "security_file_open", &options).0);
+    let is_late = |account: &Account| frames(account, mark).iter().any(|frame| frame["unresolved"] == "late");
+    tries.find(|account| !is_late(account)).expect("symbols came late each time")
 }
 
 fn frames(account: &Account, mark: &str) -> Vec<Value> {
