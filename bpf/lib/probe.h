@@ -206,8 +206,8 @@ static __always_inline void submit(struct run *run)
 #define EPERM 1
 
 /*
- * What a hook of LSM answers. By a branch: of the arithmetic that the compiler would make of it, the verifiers of Linux 6.12 to 6.16 know no
- * bounds, and refuse the program.
+ * What a hook of LSM answers. By a branch: of the arithmetic that the compiler would make of it, the verifier of Linux 6.12 knows no bounds, and
+ * refuses the program (that of 7.3 takes it).
  */
 static __always_inline int answer(bool refused)
 {

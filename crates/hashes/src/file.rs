@@ -86,9 +86,6 @@ fn digest_at<D: Digest>(file: &FileId, pid: u32, place: &Path, runs: bool) -> Op
 
 /// The descriptor is of that file, in that state.
 ///
-/// What `stat` says of a file's device and inode number is up to its file system: of overlays and btrfs it is not what the kernel has
-/// in the inode itself, which the event tells. So what procfs shows of the descriptor counts too.
-///
 /// A removal changes the change time, and what removes itself is worth a hash. A file that runs can not be written; so one without a
 /// name that its process runs still, and that was not written since, is taken.
 fn is_it(file: &FileId, pid: u32, found: &OwnedFd, runs: bool) -> bool {
@@ -99,7 +96,16 @@ fn is_it(file: &FileId, pid: u32, found: &OwnedFd, runs: bool) -> bool {
     if changed && (!runs || stat.st_nlink > 0 || written) {
         return false;
     }
-    if (stat.st_dev, stat.st_ino) == (u64::from(file.dev), file.inode) {
+    is_inode(file.dev, file.inode, pid, found)
+}
+
+/// The descriptor is of the file that the kernel has by that device and inode number, in whatever state; `pid` is who saw it.
+///
+/// What `stat` says of a file's device and inode number is up to its file system: of overlays and btrfs it is not what the kernel has
+/// in the inode itself, which the event tells. So what procfs shows of the descriptor counts too.
+pub fn is_inode(dev: u32, inode: u64, pid: u32, found: &OwnedFd) -> bool {
+    let Ok(stat) = rustix::fs::fstat(found) else { return false };
+    if (stat.st_dev, stat.st_ino) == (u64::from(dev), inode) {
         return true;
     }
     let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd())) else {
@@ -107,11 +113,10 @@ fn is_it(file: &FileId, pid: u32, found: &OwnedFd, runs: bool) -> bool {
     };
     let number = |key: &str| info.lines().find_map(|l| l.strip_prefix(key)?.trim().parse::<u64>().ok());
     let Some(mount) = number("mnt_id:") else { return false };
-    let inode = number("ino:").unwrap_or(stat.st_ino);
-    inode == file.inode
+    number("ino:").unwrap_or(stat.st_ino) == inode
         && (device(&format!("/proc/{pid}/mountinfo"), mount)
             .or_else(|| device("/proc/self/mountinfo", mount))
-            == Some(file.dev))
+            == Some(dev))
 }
 
 /// The device of a mount, as `stat` numbers devices.

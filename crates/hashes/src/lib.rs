@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use context::{FileHash, Sha256};
 use rustc_hash::FxHashMap;
 
-pub use file::{Exact, FileId, digest};
+pub use file::{Exact, FileId, digest, is_inode};
 pub use sha2::Digest;
 
 /// Threads that read files. One that a file system never answers is lost; the others go on.

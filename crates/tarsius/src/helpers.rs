@@ -79,7 +79,6 @@ pub(crate) fn loss(lane: Lane, probe: &'static str, count: u64) -> Loss {
 pub(crate) struct Helpers {
     all: Vec<Box<dyn Helper>>,
     keeper: Keeper,
-    packets: bool,
 }
 
 /// Which of some events are selected.
@@ -137,12 +136,7 @@ impl Helpers {
         if artifacts.network {
             all.push(Box::new(Capture::start(artifacts)?));
         }
-        Ok(Helpers { all, keeper: Keeper::new(artifacts.folder.clone()), packets: artifacts.network })
-    }
-
-    /// Whether packets are captured.
-    pub(crate) const fn capture_packets(&self) -> bool {
-        self.packets
+        Ok(Helpers { all, keeper: Keeper::new(artifacts.folder.clone()) })
     }
 
     /// Keeps a copy of the file that an event is about, for a policy.

@@ -66,7 +66,7 @@ impl Keeper {
     }
 
     fn try_keep(&mut self, event: &Event<'_>, policy: &Arc<str>, context: &Context) -> Result<(), String> {
-        let file = Wanted::of(event)?;
+        let file = Target::of(event)?;
         let copies = match &mut self.copies {
             Some(copies) => copies,
             none => {
@@ -137,18 +137,18 @@ fn path_of(event: &catalogue::Event) -> Option<usize> {
 }
 
 /// A file that is to be copied.
-struct Wanted {
+struct Target {
     who: Header,
     path: Vec<u8>,
-    /// What the event tells of it.
-    inode: Option<u64>,
+    /// Its device and inode number, if the event tells them.
+    inode: Option<(u32, u64)>,
     /// It is what the process runs.
     runs: bool,
 }
 
-impl Wanted {
+impl Target {
     /// The file that an event is about.
-    fn of(event: &Event<'_>) -> Result<Wanted, String> {
+    fn of(event: &Event<'_>) -> Result<Target, String> {
         if event.header.origin == Origin::Unknown {
             return Err("it is not known who acted, so not where its files are".into());
         }
@@ -156,11 +156,14 @@ impl Wanted {
         let value = event.field(field);
         let path = value.value.as_ref().and_then(|v| v.as_bytes()).filter(|p| p.starts_with(b"/"));
         let path = path.filter(|_| value.quality == Quality::Ok).ok_or("its path is not known")?;
-        let inode = event.definition.fields.iter().position(|f| f.name == "inode");
-        Ok(Wanted {
+        let number = |name: &str| {
+            let field = event.definition.fields.iter().position(|f| f.name == name)?;
+            event.field(field).value?.as_u64()
+        };
+        Ok(Target {
             who: event.header,
             path: path.to_vec(),
-            inode: inode.and_then(|field| event.field(field).value?.as_u64()),
+            inode: number("dev").and_then(|dev| u32::try_from(dev).ok()).zip(number("inode")),
             runs: event.definition.id == sched_process_exec::EVENT_ID,
         })
     }
@@ -172,38 +175,45 @@ impl Wanted {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err("it is no regular file".into());
         }
-        if self.inode.is_some_and(|told| told != stat.st_ino) {
-            return Err("its path is another file's by now".into());
-        }
         let own = format!("/proc/self/fd/{}", found.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         open(own, flags, Mode::empty()).map(File::from).map_err(|e| format!("opening it: {e}"))
     }
 
-    /// What the process runs, or what is at the path, seen from its root.
+    /// What the process runs, or what is at the path, seen from its root. Once it is gone, its parent or this program likely see the same.
     fn find(&self) -> Result<OwnedFd, String> {
         const FLAGS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
-        let process = PathBuf::from(format!("/proc/{}", self.who.pid));
+        let (pid, parent) = (self.who.pid, self.who.ppid);
+        let at = |place: String| open(place, FLAGS, Mode::empty()).ok();
         // Asked once it is open: then it is the process's, and not that of a later one.
-        let of_process = |name: &str| {
-            let file = open(process.join(name), FLAGS, Mode::empty()).ok();
-            file.filter(|_| enforce::is_running(&self.who))
-        };
+        let of_process =
+            |name: &str| at(format!("/proc/{pid}/{name}")).filter(|_| enforce::is_running(&self.who));
         if self.runs
-            && let Some(file) = of_process("exe")
+            && let Some(file) = of_process("exe").filter(|file| self.is_it(file))
         {
             return Ok(file);
         }
-        // Who is gone has left its files where they were.
-        let own = || {
-            let is_own = own_mount_namespace() == Some(u64::from(self.who.mnt_ns));
-            is_own.then(|| open("/", FLAGS, Mode::empty()).ok()).flatten()
-        };
-        let root = of_process("root").or_else(own);
-        let root = root.ok_or("the process is gone, and its mount namespace is not known")?;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(root, OsStr::from_bytes(&self.path), FLAGS, Mode::empty(), resolve)
-            .map_err(|e| format!("opening it: {e}"))
+        let known = self.inode.is_some();
+        let is_own = own_mount_namespace() == Some(u64::from(self.who.mnt_ns));
+        let roots = [
+            of_process("root"),
+            at(format!("/proc/{parent}/root")).filter(|_| known),
+            at("/".into()).filter(|_| known || is_own),
+        ];
+        let mut why = "the process is gone, and nothing tells which file it was".into();
+        for root in roots.into_iter().flatten() {
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            match openat2(root, OsStr::from_bytes(&self.path), FLAGS, Mode::empty(), resolve) {
+                Ok(found) if self.is_it(&found) => return Ok(found),
+                Ok(_) => why = "its path is another file's by now".into(),
+                Err(error) => why = format!("opening it: {error}"),
+            }
+        }
+        Err(why)
+    }
+
+    fn is_it(&self, found: &OwnedFd) -> bool {
+        self.inode.is_none_or(|(dev, inode)| hashes::is_inode(dev, inode, self.who.pid, found))
     }
 }
 

@@ -116,7 +116,9 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
                     writeln!(out, "      {of}{text}")?;
                 }
             }
-            for action in [Action::Kill, Action::Deny].into_iter().filter(|a| rule.actions.contains(a)) {
+            // What is more than telling it.
+            let does = [Action::Capture, Action::Kill, Action::Deny];
+            for action in does.into_iter().filter(|a| rule.actions.contains(a)) {
                 for (event, condition) in &rule.events {
                     let ways = policy::alternatives(event, condition.as_deref(), |slot| Some(*slot));
                     let decided = policy.scope.sieve(None).1 && ways.1;

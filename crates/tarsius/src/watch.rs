@@ -144,7 +144,7 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
     pipeline.made_here(&integrity::info(env!("CARGO_PKG_VERSION")));
     pipeline.made_here(&integrity::init_namespaces());
     containers.iter().for_each(|c| pipeline.found(c));
-    announce(&sensor, &mut pipeline, options);
+    announce(&sensor, &mut pipeline, options, kernel.taken.captures);
 
     let started = Instant::now();
     let mut accounted = started;
@@ -267,7 +267,7 @@ fn needed(policies: &Policies, detectors: &Detectors) -> Selection {
 }
 
 /// Says on standard error that the watch has begun, and what is not to be expected of it.
-fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
+fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch, captures: bool) {
     for choice in sensor.plan().missing().filter(|c| pipeline.selects(c.event)) {
         let why: Vec<String> = choice.refused.iter().map(|r| format!("{}: {}", r.tier, r.why)).collect();
         eprintln!("tarsius: {} can not be taken on this kernel ({})", choice.event, why.join("; "));
@@ -279,8 +279,7 @@ fn announce(sensor: &Sensor, pipeline: &mut Pipeline, options: &Watch) {
         );
     }
     pipeline.helpers.complain();
-    if pipeline.helpers.capture_packets() && sensor.plan().missing().any(|c| c.event == "net_packet_capture")
-    {
+    if captures && sensor.plan().missing().any(|c| c.event == "net_packet_capture") {
         eprintln!("tarsius: packets can not be captured on this kernel");
     }
     for (program, why) in &sensor.plan().unsupported {

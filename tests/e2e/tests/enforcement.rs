@@ -180,8 +180,8 @@ fn deny(_: &str) {
     assert!(failed("undecided").is_some() && failed("monitor").is_none());
 }
 
-/// A copy of what is opened, and of what is executed though it is removed at once; of each once, until it changes. What is no file is told, and
-/// of what no policy asks for there is no copy.
+/// A copy of what is opened, and of what is executed; of each once, until it changes. What is no file is told, and of what no policy asks for
+/// there is no copy.
 fn captured(_: &str) {
     let dir = temporary();
     let (root, policies, kept) = (dir.path(), dir.path().join("policies"), dir.path().join("kept"));
@@ -192,10 +192,19 @@ fn captured(_: &str) {
         fs::write(root.join(name), contents).unwrap();
     }
     assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
-    let opened = format!("data.pathname in [\"{}\", \"{}\"]", at("secret"), at("pipe"));
+    // A file system by whose stat a file has another device than in the kernel; seen only by who mounts it.
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    fs::write(root.join("lower/layered"), "of a layer").unwrap();
+    let layered = at("merged/layered");
+    let opened = format!("data.pathname in [\"{}\", \"{}\", \"{layered}\"]", at("secret"), at("pipe"));
     policy(&policies, "opened", "monitor", "security_file_open", &opened, "capture");
     let is = format!("data.pathname == \"{}\"", at("dropper"));
     policy(&policies, "executed", "enforce", "sched_process_exec", &is, "capture, alert");
+    let (_, explained, err) = run(&["policy", "explain", policies.to_str().unwrap()]);
+    let after = "capture on security_file_open (monitor mode)\n      user space: after the act";
+    assert!(explained.contains(after), "{explained}{err}");
     let artifacts = format!("dir.path={}", kept.display());
     let watch = Watch::start(&["--policy", policies.to_str().unwrap(), "--artifacts", &artifacts]);
     for name in ["secret", "secret", "other"] {
@@ -204,7 +213,18 @@ fn captured(_: &str) {
     // Both ends, so that neither waits.
     let both = Command::new("sh").args(["-c", &format!("exec 3<>{}", at("pipe"))]).status().unwrap();
     assert!(both.success() && Command::new(at("dropper")).status().unwrap().success());
-    wait_until("the copies", || fs::read_dir(kept.join("out/host")).is_ok_and(|all| all.count() == 2));
+    let script = format!(
+        "cd {} && mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged && exec 3<{layered} && exec sleep 600",
+        root.display()
+    );
+    let mut other = Command::new("unshare").args(["-m", "sh", "-c", &script]).spawn().unwrap();
+    let copies = || {
+        let all = fs::read_dir(kept.join("out/host")).into_iter().flatten().flatten();
+        all.filter(|copy| copy.file_name().as_encoded_bytes().starts_with(b"file.")).count()
+    };
+    wait_until("the copies", || copies() == 3);
+    other.kill().unwrap();
+    other.wait().unwrap();
     fs::write(root.join("secret"), "others now").unwrap();
     assert!(Command::new("cat").arg(at("secret")).output().unwrap().status.success());
     let account = watch.stop();
@@ -228,10 +248,12 @@ fn captured(_: &str) {
     assert_eq!(secret.len(), 2, "{copies:?}");
     assert_copy(secret[0], "opened", "security_file_open", b"contents");
     assert_copy(secret[1], "opened", "security_file_open", b"others now");
+    let [layer] = of("merged/layered")[..] else { panic!("{copies:?}") };
+    assert_copy(layer, "opened", "security_file_open", b"of a layer");
     let [dropper] = of("dropper")[..] else { panic!("{copies:?}") };
     assert_copy(dropper, "executed", "sched_process_exec", &fs::read("/bin/true").unwrap());
-    assert_eq!(copies.len(), 3, "{copies:?}");
-    assert_eq!(fs::read_dir(kept.join("out/host")).unwrap().count(), 3);
+    assert_eq!(copies.len(), 4, "{copies:?}");
+    assert_eq!(fs::read_dir(kept.join("out/host")).unwrap().count(), 4);
     let failed = account.lines.of("enforcement_failed");
     let [failed] = failed[..] else { panic!("{failed:?}") };
     failed.assert(&[
