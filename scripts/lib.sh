@@ -84,8 +84,8 @@ count_tests() {
 
 # failed_tests LOG: a line for each test that failed, in a guest or not: "WHERE/NAME", and below it the beginning of what it said.
 #
-# A harness says what a failed test printed between two lines "failures:", and names them all after the second; torture says it below the
-# test's line.
+# A harness says what a failed test printed between two lines "failures:", and names them all after the second; torture, and who ran a guest
+# that died, say it below the test's line.
 failed_tests() {
     awk '{
         where = ""
@@ -95,17 +95,17 @@ failed_tests() {
         }
     }
     /^test / { left[where] = 0 }
-    /^test torture.* \.\.\. FAILED$/ {
+    /^test (torture.*|guest) \.\.\. FAILED$/ {
         sub(/^test /, "")
         sub(/ \.\.\. FAILED$/, "")
         said[where] = said[where] where $0 "\n"
-        left[where] = 6
+        left[where] = /^guest/ ? 40 : 6
         next
     }
     /^failures:$/ { within[where] = 1 }
     /^test result: / {
         # Neither of a harness nor of torture: in brackets is what it was.
-        if (/FAILED/ && match($0, /\(.*\)$/) && !/\(torture\)$/) {
+        if (/FAILED/ && match($0, /\(.*\)$/) && !/\((torture|guest)\)$/) {
             said[where] = said[where] where substr($0, RSTART + 1, RLENGTH - 2) "\n"
         }
         within[where] = left[where] = 0
