@@ -28,7 +28,7 @@ int sift_record(void *ctx)
 	*verdict = (struct sifted){.classes = ALL_CLASSES};
 	if (!sieve)
 		return 0;
-	verdict->classes = may_pass(slot, sieve, ALL_CLASSES);
+	verdict->classes = may_pass(slot, sieve, ALL_CLASSES, false);
 	if (verdict->classes && slot->header.origin == ORIGIN_CURRENT)
 		verdict->sure = surely_met(slot, sieve, sieve->kill | sieve->deny);
 	return 0;

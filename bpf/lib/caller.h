@@ -25,12 +25,12 @@ static long sum_step(u32 index, struct slot **at)
 
 	if (!slot)
 		return 1;
-	slot->compare.sum = sum_word(slot->compare.sum, slot->path[index & (PATH_BYTES - 1)]);
+	slot->compare.sum = sum_word(slot->compare.sum, *(u64 *)(slot->path + index * sizeof(u64) % PATH_BYTES));
 	return 0;
 }
 
-/* Before Linux 5.17 the verifier walks through each round: there a sum is over the beginning. */
-#define SUMMED 256
+/* Before Linux 5.17 the verifier walks through each round: there a sum is over the beginning, of so many words. */
+#define SUMMED_WORDS 32
 
 /* Reads a string to where it is summed up and compared: once, so that both are of the same. False if it could not be read whole. */
 static __always_inline bool read_name(struct slot *slot, u64 from, u32 source)
@@ -43,20 +43,23 @@ static __always_inline bool read_name(struct slot *slot, u64 from, u32 source)
 		length = bpf_probe_read_user_str(slot->path, PATH_BYTES, (const void *)from);
 	if (length <= 0 || length > PATH_BYTES)
 		return false;
-	slot->compare.length = length - 1;
+	length--;
+	/* What is summed up in its last word is of this name alone. */
+	__builtin_memset(slot->path + length, 0, sizeof(u64));
+	slot->compare.length = length;
 	return true;
 }
 
 static __always_inline u64 sum_name(struct slot *slot)
 {
-	u32 length = slot->compare.length;
+	u32 length = slot->compare.length, words = (length + sizeof(u64) - 1) / sizeof(u64);
 
 	slot->compare.sum = length;
 #ifdef LEGACY
-	for (u32 i = 0; i < SUMMED && i < length; i++)
+	for (u32 i = 0; i < SUMMED_WORDS && i < words; i++)
 		sum_step(i, &slot);
 #else
-	bpf_loop(length, sum_step, &slot, 0);
+	bpf_loop(words, sum_step, &slot, 0);
 #endif
 	return slot->compare.sum | 1;
 }
@@ -67,6 +70,34 @@ static __noinline u64 sum_string(struct slot *slot, u64 from, u32 source)
 	if (!slot || !read_name(slot, from, source))
 		return 0;
 	return sum_name(slot);
+}
+
+#define SHORT_NAME_WORDS 8
+
+/* The same of a name in user memory that is short, as most are: it needs no slot. 0: it is longer, or could not be read. */
+static __noinline u64 sum_short_name(u64 from)
+{
+	u64 words[SHORT_NAME_WORDS] = {}, sum;
+	long length = bpf_probe_read_user_str(words, sizeof(words), (const void *)from);
+
+	if (length <= 0 || length >= sizeof(words))
+		return 0;
+	sum = --length;
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < SHORT_NAME_WORDS; i++)
+		if (i * sizeof(u64) < length)
+			sum = sum_word(sum, words[i]);
+	return sum | 1;
+}
+
+/* At a call's entry: the sum over a name that it was called with; 0 if it could not be read, or if there is no slot for a long one. */
+static __always_inline u64 sum_name_of_call(struct run *run, u64 from)
+{
+	u64 sum = sum_short_name(from);
+
+	if (sum || (!run->slot && !slot_claim(run)))
+		return sum;
+	return sum_string(run->slot, from, FROM_USER);
 }
 
 /* From the end: the caller's name against the kernel's path. */
@@ -150,20 +181,32 @@ struct caller {
 	} name SEC(".maps")
 /* clang-format on */
 
-/* What is forgotten here costs a verdict, not an event. */
+/*
+ * What is forgotten here costs a verdict, not an event. A task writes over what is there of it: that is several times cheaper than to put it anew
+ * and to take it away again at each call. Should the map give the memory to another task meanwhile, neither of them finds its check.
+ */
 static __always_inline void keep_caller(void *map, u64 first, u64 second)
 {
-	u32 tid = bpf_get_current_pid_tgid();
+	struct task_struct *task = current_task();
+	u32 tid = FROM_TASK(task, pid);
 	struct caller caller = {.sums = {first, second}};
+	struct caller *kept = bpf_map_lookup_elem(map, &tid);
 
-	caller.check = sum_word(sum_word(FROM_TASK(current_task(), start_boottime), first), second);
-	bpf_map_update_elem(map, &tid, &caller, BPF_ANY);
+	caller.check = sum_word(sum_word(FROM_TASK(task, start_boottime), first), second);
+	if (!kept) {
+		bpf_map_update_elem(map, &tid, &caller, BPF_ANY);
+		return;
+	}
+	*(volatile u64 *)&kept->sums[0] = first;
+	*(volatile u64 *)&kept->sums[1] = second;
+	*(volatile u64 *)&kept->check = caller.check;
 }
 
 /* The sums kept for this call, once; zero for none. Each word is read once. */
 static __always_inline struct caller caller_of(void *map)
 {
-	u32 tid = bpf_get_current_pid_tgid();
+	struct task_struct *task = current_task();
+	u32 tid = FROM_TASK(task, pid);
 	struct caller *kept = bpf_map_lookup_elem(map, &tid);
 	struct caller caller = {};
 
@@ -172,8 +215,8 @@ static __always_inline struct caller caller_of(void *map)
 	caller.sums[0] = *(volatile u64 *)&kept->sums[0];
 	caller.sums[1] = *(volatile u64 *)&kept->sums[1];
 	caller.check = *(volatile u64 *)&kept->check;
-	bpf_map_delete_elem(map, &tid);
-	if (sum_word(sum_word(FROM_TASK(current_task(), start_boottime), caller.sums[0]), caller.sums[1]) != caller.check)
+	*(volatile u64 *)&kept->check = 0;
+	if (sum_word(sum_word(FROM_TASK(task, start_boottime), caller.sums[0]), caller.sums[1]) != caller.check)
 		return (struct caller){};
 	return caller;
 }

@@ -83,7 +83,7 @@ struct sieving {
 	u32 at;		     /* the field at hand */
 	u32 place;	     /* of the next column that asks of it, and 1; 0: none has asked yet */
 	u32 known;	     /* a bit for each column of which there was a value */
-	u32 asked;	     /* so many columns were asked before a slot was claimed */
+	u32 asked;	     /* so many columns are passed over: asked before a slot was claimed, or not there yet */
 	u64 end[SUFFIX_BYTES / 8]; /* of a text */
 	struct long_key key;
 };
@@ -186,6 +186,7 @@ struct run {
 	void *slots, *rings, *ledger;
 	struct slot *slot; /* once claimed */
 	u64 token;
+	struct sieve *sieve; /* of the event, if it was asked whether it is in scope */
 	u64 met; /* classes of the event's sieve that may be met by what the task is; ALL_CLASSES: not asked */
 	u32 max; /* bytes of the slot's data */
 	u32 cpu;

@@ -19,22 +19,22 @@ static long walk_step(u32 index, struct slot **at)
 		return 1;
 	walk = &slot->walk;
 	dentry = walk->dentry;
-	parent = BPF_CORE_READ(dentry, d_parent);
+	parent = READ(struct dentry, dentry, d_parent);
 	root = walk->mount;
-	if (root && dentry == BPF_CORE_READ(root, mnt_root)) {
+	if (root && dentry == READ(struct vfsmount, root, mnt_root)) {
 		struct mount *mount = (void *)root - bpf_core_field_offset(struct mount, mnt);
-		struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+		struct mount *above = READ(struct mount, mount, mnt_parent);
 
 		if (above == mount) {
 			walk->top = 1;
 			return 1;
 		}
-		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->dentry = READ(struct mount, mount, mnt_mountpoint);
 		walk->mount = (void *)above + bpf_core_field_offset(struct mount, mnt);
 		return 0;
 	}
-	name.len = BPF_CORE_READ(dentry, d_name.len);
-	name.name = BPF_CORE_READ(dentry, d_name.name);
+	name.len = READ(struct dentry, dentry, d_name.len);
+	name.name = READ(struct dentry, dentry, d_name.name);
 	if (parent == dentry) {
 		/* The root of a file system that is mounted nowhere in sight, or a file that is in no directory. */
 		walk->top = 1;
@@ -167,7 +167,7 @@ static __always_inline void put_path_of(struct run *run, u8 index, const struct 
 
 static __always_inline void put_file_path(struct run *run, u8 index, struct file *file)
 {
-	put_path_at(run->slot, run->max, index, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+	put_path_at(run->slot, run->max, index, READ(struct file, file, f_path.dentry), READ(struct file, file, f_path.mnt));
 }
 
 /* The same of a file that may not be the one that was meant: its path is marked then, if it has one. */
@@ -188,11 +188,11 @@ static __always_inline enum quality sure_of_fd(struct task_struct *task)
 /* The open file behind a descriptor of a task; NULL if there is none. */
 static __always_inline struct file *file_of_fd(struct task_struct *task, s32 fd)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
+	struct fdtable *table = READ(struct task_struct, task, files, fdt);
+	struct file **files = READ(struct fdtable, table, fd);
 	struct file *file = NULL;
 
-	if (fd < 0 || (u32)fd >= BPF_CORE_READ(table, max_fds))
+	if (fd < 0 || (u32)fd >= READ(struct fdtable, table, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	return file;

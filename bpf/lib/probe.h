@@ -87,14 +87,21 @@ static __always_inline bool is_in_ring_call(struct task_struct *task)
 }
 #endif
 
-/* Claims a slot for an event of the current task, if it is in scope, and fills the header with the task's identity. */
-static __always_inline bool claim(struct run *run, u16 event)
+/* Claims a slot for an event of the current task, if it is in scope. Who that is put_actor() adds. */
+static __always_inline bool claim_unnamed(struct run *run, u16 event)
+{
+	if (!in_scope(run, current_task(), event, 0, false) || !slot_claim(run))
+		return false;
+	run->slot->header.event = event;
+	return true;
+}
+
+/* Fills the header with the identity of the current task, or with that of who had it work. */
+static __always_inline void put_actor(struct run *run)
 {
 	struct task_struct *task = current_task();
 
-	if (!in_scope(run, task, event, 0, false) || !slot_claim(run))
-		return false;
-	put_header(run, event);
+	put_header(run, run->slot->header.event);
 	put_current(run, task);
 	if (is_compat(task))
 		run->slot->header.flags |= RECORD_COMPAT;
@@ -106,6 +113,14 @@ static __always_inline bool claim(struct run *run, u16 event)
 		run->slot->header.flags |= RECORD_IO_URING;
 	}
 #endif
+}
+
+/* Both. */
+static __always_inline bool claim(struct run *run, u16 event)
+{
+	if (!claim_unnamed(run, event))
+		return false;
+	put_actor(run);
 	return true;
 }
 
@@ -137,28 +152,48 @@ static __always_inline bool entry_in_scope(struct run *run, const struct call *c
 	return in_scope(run, call->task, event, 0, false);
 }
 
-/* A record of a system call, of which it was asked whether it is in scope. */
-static __always_inline bool claim_record(struct run *run, const struct call *call, u16 event)
+/* Fills the header with the caller's identity, the call's number and what it has returned. */
+static __always_inline void put_caller(struct run *run, const struct call *call)
 {
-	struct record_header *header;
+	struct record_header *header = &run->slot->header;
 
-	if (!slot_claim(run))
-		return false;
-	put_header(run, event);
-	header = &run->slot->header;
+	put_header(run, header->event);
 	put_current(run, call->task);
 	header->syscall = call->number & (COMPAT_BASE - 1);
 	header->flags |= RECORD_SYSCALL | RECORD_RETURN;
 	header->ret = told_return(call);
 	if (call->number >= COMPAT_BASE)
 		header->flags |= RECORD_COMPAT;
+}
+
+/* A record of a system call, of which it was asked whether it is in scope. */
+static __always_inline bool claim_record(struct run *run, const struct call *call, u16 event)
+{
+	if (!slot_claim(run))
+		return false;
+	run->slot->header.event = event;
+	put_caller(run, call);
 	return true;
 }
 
-/* The same for an event of a system call: with the call's number, and its return value at its exit. */
+static __always_inline bool call_in_scope(struct run *run, const struct call *call, u16 event)
+{
+	return in_scope(run, call->task, event, told_return(call), true);
+}
+
+/* The same as claim() for an event of a system call: with the call's number, and its return value at its exit. */
 static __always_inline bool claim_call(struct run *run, const struct call *call, u16 event)
 {
-	return in_scope(run, call->task, event, told_return(call), true) && claim_record(run, call, event);
+	return call_in_scope(run, call, event) && claim_record(run, call, event);
+}
+
+/* The same as claim_unnamed(): who calls put_caller() adds. */
+static __always_inline bool claim_call_unnamed(struct run *run, const struct call *call, u16 event)
+{
+	if (!call_in_scope(run, call, event) || !slot_claim(run))
+		return false;
+	run->slot->header.event = event;
+	return true;
 }
 
 /* The same at the call's entry: it has no return value yet. */

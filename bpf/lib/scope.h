@@ -64,9 +64,9 @@ static __always_inline bool is_in_trees(u32 pid)
 }
 
 /* The current task is not what Tarsius leaves out, and is in the trees that are watched. */
-static __always_inline bool is_watched(void)
+static __always_inline bool is_watched(struct task_struct *task)
 {
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	u32 pid = FROM_TASK(task, tgid);
 
 	return !(pid == cfg.self && cfg.self) && trees_admit(pid);
 }
@@ -80,9 +80,9 @@ static __always_inline bool in_scope(struct run *run, struct task_struct *task, 
 	struct sieve *sieve;
 
 	run->met = ALL_CLASSES;
-	if (!is_watched())
+	if (!is_watched(task))
 		return false;
-	sieve = sieve_of(event);
+	run->sieve = sieve = sieve_of(event);
 	if (!sieve || FROM_TASK(task, flags) & PF_IO_WORKER)
 		return true;
 	run->met = classes_of_task(sieve, task, ret, returns);
@@ -90,14 +90,12 @@ static __always_inline bool in_scope(struct run *run, struct task_struct *task, 
 }
 
 /*
- * The record, as far as it is there, may be wanted. A body asks this once it has put what most is asked of, and before it puts what
- * costs most: whatever it says, the whole record is asked again.
+ * The record, of which some fields are there, may be wanted. A body asks this once it has put what most is asked of, and before it puts what
+ * costs most, who acts among it: whatever it says, the whole record is asked again.
  */
 static __always_inline bool may_be_wanted(struct run *run)
 {
-	struct sieve *sieve = sieve_of(run->slot->header.event);
-
-	return !sieve || may_pass(run->slot, sieve, run->met);
+	return !run->sieve || may_pass(run->slot, run->sieve, run->met, true);
 }
 
 #define SIGKILL 9
@@ -129,7 +127,7 @@ static __always_inline bool is_wanted(struct run *run)
 
 	if (!sieve)
 		return true;
-	if (!may_pass(run->slot, sieve, run->met))
+	if (!may_pass(run->slot, sieve, run->met, false))
 		return false;
 	/* The verifier sees the constants: programs on packets can neither, and must not ask for the task before Linux 6.10. */
 	if ((run->stack || run->denies) && (sieve->kill | sieve->deny))

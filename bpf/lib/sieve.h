@@ -353,15 +353,18 @@ static long sift(u32 n, struct sifting *sifting)
 	return !slot->sieving.classes;
 }
 
-/* Whether the record, as far as it is there, may be wanted; `met` by what the task is, if that was asked before. */
-static __noinline u64 may_pass(struct slot *slot, struct sieve *sieve, u64 met)
+/*
+ * Whether the record, as far as it is there, may be wanted; `met` by what the task is, if that was asked before. `begun`: who acts is not in
+ * the header yet, and not asked.
+ */
+static __noinline u64 may_pass(struct slot *slot, struct sieve *sieve, u64 met, u32 begun)
 {
 	struct sifting sifting = {.slot = slot, .sieve = sieve};
 
 	if (!slot || !sieve)
 		return true;
 	slot->sieving.classes = met == ALL_CLASSES ? sieve->classes : met;
-	slot->sieving.asked = met == ALL_CLASSES ? 0 : sieve->early;
+	slot->sieving.asked = begun ? sieve->heads : met == ALL_CLASSES ? 0 : sieve->early;
 	slot->sieving.at = 0;
 	slot->sieving.place = 0;
 	/* What the task is was known. */

@@ -16,6 +16,7 @@
 		struct task_struct *from__ = (task);      \
 		BPF_CORE_READ(from__, __VA_ARGS__);       \
 	})
+#define READ(type, from, ...) BPF_CORE_READ(from, __VA_ARGS__)
 static __always_inline struct task_struct *walkable(struct task_struct *task)
 {
 	return task;
@@ -50,6 +51,19 @@ static __always_inline struct task_struct *current_task(void)
 {
 	return walkable((struct task_struct *)bpf_get_current_task_btf());
 }
+
+/*
+ * READ(struct dentry, dentry, d_name.len) is BPF_CORE_READ(dentry, d_name.len) of a pointer that the kernel knows no type of: where it can be
+ * told (6.2), without a helper. For what is read at each event, before it is known whether anybody wants it.
+ */
+#define READ(type, from, ...)                                                                                      \
+	({                                                                                                         \
+		const type *from__ = (from);                                                                       \
+		bpf_ksym_exists(bpf_rdonly_cast) ?                                                                 \
+			___apply(FROM_, ___narg(__VA_ARGS__))(                                                     \
+				(type *)bpf_rdonly_cast(from__, bpf_core_type_id_kernel(type)), __VA_ARGS__) :     \
+			BPF_CORE_READ(from__, __VA_ARGS__);                                                        \
+	})
 
 /* What the current task had in its registers when it last entered the kernel. */
 static __always_inline struct pt_regs *current_registers(void)

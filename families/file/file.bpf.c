@@ -79,21 +79,22 @@ static __always_inline u32 flags_to_open(const struct call *call)
 	return flags;
 }
 
-/* False if nobody wants it, by its path: then the rest is not there. */
-static __always_inline bool put_open(struct run *run, struct file *file, u32 flags)
+/* False if nobody wants it, by its path. */
+static __always_inline bool put_opened_path(struct run *run, struct file *file, u32 flags)
 {
-	struct inode *inode;
-
 	put_file_path(run, FIELD(security_file_open, pathname), file);
 	put_u32(run, FIELD(security_file_open, flags), flags);
-	if (!may_be_wanted(run))
-		return false;
-	inode = BPF_CORE_READ(file, f_inode);
+	return may_be_wanted(run);
+}
+
+static __always_inline void put_opened_inode(struct run *run, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
 	put_u32(run, FIELD(security_file_open, mode), BPF_CORE_READ(inode, i_mode));
 	put_u32(run, FIELD(security_file_open, dev), dev_of(inode));
 	put_u64(run, FIELD(security_file_open, inode), BPF_CORE_READ(inode, i_ino));
 	put_u64(run, FIELD(security_file_open, ctime), ctime_of(inode));
-	return true;
 }
 
 /*
@@ -124,10 +125,12 @@ static __always_inline void put_copied_name(struct run *run, u64 name)
 
 static __always_inline void tell_open(struct run *run, struct file *file)
 {
-	if (BPF_CORE_READ(file, f_mode) & FMODE_NOACCOUNT || !claim(run, EVENT(security_file_open)))
+	if (BPF_CORE_READ(file, f_mode) & FMODE_NOACCOUNT || !claim_unnamed(run, EVENT(security_file_open)))
 		return;
-	if (!put_open(run, file, BPF_CORE_READ(file, f_flags)))
+	if (!put_opened_path(run, file, BPF_CORE_READ(file, f_flags)))
 		return;
+	put_actor(run);
+	put_opened_inode(run, file);
 #ifndef LEGACY
 	{
 		struct pt_regs *regs = current_registers();
@@ -157,8 +160,8 @@ DEFINE_CALLERS(task_names);
 /* Keeps what the caller's memory says at the entry of a call. */
 SYSCALL_ENTER(caller_open)
 {
-	if (entry_in_scope(run, call, EVENT(security_file_open)) && slot_claim(run))
-		keep_caller(&task_names, sum_string(run->slot, name_to_open(call), FROM_USER), 0);
+	if (entry_in_scope(run, call, EVENT(security_file_open)))
+		keep_caller(&task_names, sum_name_of_call(run, name_to_open(call)), 0);
 }
 
 /* The verdict is on the name that is told. */
@@ -181,15 +184,18 @@ SYSCALL_EXIT(security_file_open)
 	u64 name;
 	u32 flags;
 
-	if (call->ret < 0 || !claim_call(run, call, EVENT(security_file_open)))
+	if (call->ret < 0 || !claim_call_unnamed(run, call, EVENT(security_file_open)))
 		return;
 	flags = forget(run->slot, flags_to_open(call));
 	name = forget(run->slot, name_to_open(call));
 	file = file_of_fd(call->task, call->ret);
 	offset = run->slot->used;
 	/* None if another thread has closed it by now. */
-	if (file && !put_open(run, file, BPF_CORE_READ(file, f_flags) | (flags & O_ONCE)))
+	if (file && !put_opened_path(run, file, BPF_CORE_READ(file, f_flags) | (flags & O_ONCE)))
 		return;
+	put_caller(run, call);
+	if (file)
+		put_opened_inode(run, file);
 	if (name)
 		put_name_and_verdict(run, name, file ? offset : NO_FIELD);
 	submit(run);
@@ -319,8 +325,8 @@ static __always_inline u64 name_to_remove(const struct call *call)
 
 SYSCALL_ENTER(caller_unlink)
 {
-	if (entry_in_scope(run, call, EVENT(security_inode_unlink)) && slot_claim(run))
-		keep_caller(&task_names, sum_string(run->slot, forget(run->slot, name_to_remove(call)), FROM_USER), 0);
+	if (entry_in_scope(run, call, EVENT(security_inode_unlink)))
+		keep_caller(&task_names, sum_name_of_call(run, name_to_remove(call)), 0);
 }
 
 static __always_inline void tell_unlink(struct run *run, const struct path *directory, struct dentry *dentry)
@@ -434,7 +440,7 @@ SYSCALL_ENTER(caller_rename)
 		return;
 	old = argument(run, call, at, 1, 0);
 	new = argument(run, call, at, 3, 1);
-	keep_caller(&task_names, sum_string(run->slot, old, FROM_USER), sum_string(run->slot, new, FROM_USER));
+	keep_caller(&task_names, sum_name_of_call(run, old), sum_name_of_call(run, new));
 }
 
 /* The kernel's paths stand in the fields at those offsets. */

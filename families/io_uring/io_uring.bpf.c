@@ -345,7 +345,8 @@ static __always_inline bool put_result(struct run *run, const struct io_kiocb *r
 			u64 once = BPF_CORE_READ((const struct io_open *)request, how.flags) & O_ONCE;
 
 			run->slot->used = cut;
-			put_open(run, file, BPF_CORE_READ(file, f_flags) | once);
+			if (put_opened_path(run, file, BPF_CORE_READ(file, f_flags) | once))
+				put_opened_inode(run, file);
 		}
 		return true;
 	}

@@ -186,7 +186,7 @@ SYSCALL_ENTER(caller_exec)
 	if (CALL_IS(call, execveat) && (s32)call_argument(call, 0) != AT_FDCWD && first != '/')
 		caller_of(&life_names);
 	else
-		keep_caller(&life_names, sum_string(run->slot, name, FROM_USER), 0);
+		keep_caller(&life_names, sum_name_of_call(run, name), 0);
 }
 
 /* What stood in the old memory at the entry, against the kernel's copy. Not for a thread that took its leader's place, and number. */

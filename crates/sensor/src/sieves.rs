@@ -45,8 +45,6 @@ impl Sieves {
     /// Puts the prefixes of a sieve where programs will look for them; gives its `struct sieve`.
     fn fill(&mut self, object: &Object, sieve: &Sieve) -> Result<Vec<u8>, Error> {
         let heads = sieve.columns().iter().filter(|t| matches!(t.column, Column::Head(_))).count();
-        let is_early = |t: &&Tested| matches!(t.column, Column::Head(head) if head.is_early());
-        let early = sieve.columns().iter().take_while(is_early).count();
         let mut first = [0u8; FIELDS as usize];
         let mut columns = vec![];
         for (place, tested) in sieve.columns().iter().enumerate() {
@@ -71,7 +69,7 @@ impl Sieves {
         let (kill, deny) = sieve.enforces();
         let mut bytes: Vec<u8> = [sieve.classes(), kill, deny].iter().flat_map(|n| n.to_ne_bytes()).collect();
         // Behind them, a word that is not used: the columns are aligned.
-        for number in [heads, early, sieve.columns().len(), 0] {
+        for number in [heads, sieve.early(), sieve.columns().len(), 0] {
             bytes.extend((number as u32).to_ne_bytes());
         }
         bytes.extend(first);
