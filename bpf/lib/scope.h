@@ -63,6 +63,42 @@ static __always_inline bool is_in_trees(u32 pid)
 	return asked && asked->all && (trees_of(pid) & asked->all) == asked->all;
 }
 
+/*
+ * What a process runs, by its pid: the number that user space has given to the executable's path, some time after the execution. The check is
+ * over that and over which execution of which process it is: what it runs by now may be something else, and what is read here another's.
+ */
+struct executable {
+	u64 number;
+	u64 check;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+#ifdef LEGACY
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+#else
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+#endif
+	__uint(max_entries, 65536);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct executable));
+} cfg_executables SEC(".maps");
+
+/* The number; 0: not known. */
+static __always_inline u64 executable_of(struct task_struct *task)
+{
+	u32 pid = FROM_TASK(task, tgid);
+	struct executable *executable = bpf_map_lookup_elem(&cfg_executables, &pid);
+	u64 number, check;
+
+	if (!executable)
+		return 0;
+	number = *(volatile u64 *)&executable->number;
+	check = sum_word(number, FROM_TASK(task, group_leader, start_boottime));
+	check = sum_word(check, FROM_TASK(task, self_exec_id));
+	return check == *(volatile u64 *)&executable->check ? number : 0;
+}
+
 /* The current task is not what Tarsius leaves out, and is in the trees that are watched. */
 static __always_inline bool is_watched(struct task_struct *task)
 {

@@ -29,7 +29,14 @@ enum column_kind {
 	KIND_END = 6,	  /* a text, from its end */
 	KIND_ADDRESS = 7, /* of a socket address: IPv4 as IPv6 has it */
 	KIND_PORT = 8,
+	KIND_COMM_END = 9, /* a command name, from its end */
 };
+
+/* In the place of a place in the header, of what no record has: the watched trees that the process is in, and what it runs (scope.h). */
+#define AT_TREES 0xffff
+#define AT_EXECUTABLE 0xfffe
+static __always_inline u64 trees_of(u32 pid);
+static __always_inline u64 executable_of(struct task_struct *task);
 
 struct column {
 	u64 others; /* classes that may be met by a value that begins with nothing that is known */
@@ -109,6 +116,33 @@ static __always_inline u64 ordered(s64 value)
 #define HEAD_AT(member) __builtin_offsetof(struct record_header, member)
 
 /*
+ * A command name backwards, padded with NULs: without loops and branches, of which the verifier follows each way. `bytes` stand where a number of
+ * 8 bytes can.
+ */
+static __always_inline void put_comm_reversed(u8 *bytes, const void *comm)
+{
+	u64 *words = (u64 *)bytes, begin, end;
+	u32 shift;
+	long length;
+
+	words[0] = words[1] = 0;
+	length = bpf_probe_read_kernel_str(bytes, COMM_BYTES, comm);
+	if (length < 1)
+		length = 1;
+	begin = words[0];
+	end = words[1];
+	/* As one number of 16 bytes, whose last is the name's first: what is before the name's last is shifted out. */
+	shift = 8 * (COMM_BYTES + 1 - length);
+	if (shift >= 64) {
+		words[0] = shift < 128 ? bpf_cpu_to_be64(begin << (shift - 64)) : 0;
+		words[1] = 0;
+	} else {
+		words[0] = bpf_cpu_to_be64(end << shift | begin >> (64 - shift));
+		words[1] = bpf_cpu_to_be64(begin << shift);
+	}
+}
+
+/*
  * The classes that may be met by what the current task is and, with `returns`, by what its call has returned: what can be had before a
  * slot is claimed, and without much of a stack. ALL_CLASSES, if not all of it can be had: then the record is asked.
  */
@@ -159,7 +193,18 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 			break;
 		case HEAD_AT(comm):
 			bytes = COMM_BYTES;
-			bpf_probe_read_kernel(key.bytes, COMM_BYTES, &task->comm);
+			if (column->kind == KIND_COMM_END)
+				put_comm_reversed(key.bytes, &task->comm);
+			else
+				bpf_probe_read_kernel(key.bytes, COMM_BYTES, &task->comm);
+			break;
+		case AT_TREES:
+			value = trees_of(FROM_TASK(task, tgid)) & column->mask;
+			break;
+		case AT_EXECUTABLE:
+			value = executable_of(task);
+			if (!value)
+				return ALL_CLASSES;
 			break;
 		case HEAD_AT(ret):
 			if (!returns)
@@ -243,6 +288,10 @@ static __always_inline u64 classes_of_value(const struct column *column, struct 
 		bytes = COMM_BYTES;
 		__builtin_memcpy(key->bytes, value, COMM_BYTES);
 		break;
+	case KIND_COMM_END:
+		bytes = COMM_BYTES;
+		put_comm_reversed(key->bytes, value);
+		break;
 	default:
 		/* Of struct sockaddr_in and sockaddr_in6. */
 		bytes = SHORT_BYTES;
@@ -303,7 +352,7 @@ static __always_inline void sift_header(struct slot *slot, struct column *column
 
 	if (column->kind == KIND_I64)
 		known = slot->header.flags & RECORD_RETURN;
-	if (!known)
+	if (!known || column->at >= AT_EXECUTABLE)
 		return;
 	slot->sieving.known |= 1U << (place & 31);
 	slot->sieving.classes &= classes_of_value(column, slot, from, 0);

@@ -203,6 +203,11 @@ impl Process {
         self.program().map(Executable::path)
     }
 
+    /// The kernel's number of the execution by which it runs that (`self_exec_id`).
+    pub fn exec_id(&self) -> u64 {
+        self.exec_id
+    }
+
     /// The program that it runs, where it is known.
     pub fn program(&self) -> Option<&Executable> {
         self.executable.as_deref()

@@ -19,6 +19,11 @@ impl Pattern {
         self.0.strip_suffix(b"*").filter(|start| !start.contains(&b'*'))
     }
 
+    /// What a text must end with, if that is all that is asked.
+    pub(crate) fn end(&self) -> Option<&[u8]> {
+        self.0.strip_prefix(b"*").filter(|end| !end.contains(&b'*'))
+    }
+
     /// What it begins with, up to its first wildcard.
     pub(crate) fn literal(&self) -> &[u8] {
         self.0.split(|&b| b == b'*').next().unwrap_or_default()

@@ -109,6 +109,12 @@ impl<F> Translation<'_, F> {
     ) -> Option<Vec<Alternative>> {
         let from_end = match column {
             Column::Field { field, kind: Kind::Start, .. } => Some(Column::field(field, Kind::End)),
+            Column::Head(Head::Comm) => Some(Column::Head(Head::CommEnd)),
+            Column::Executable(Kind::Start) => {
+                // The kernel learns of it some time after.
+                self.exact = false;
+                Some(Column::Executable(Kind::End))
+            }
             _ => None,
         };
         let mut any: Vec<(Column, sieve::Values)> = vec![];
@@ -144,6 +150,9 @@ impl<F> Translation<'_, F> {
 
 /// What the kernel is to look at for a field; of a text, from its beginning.
 fn column(event: &Event, slot: Slot) -> Option<Column> {
+    if let Slot::About(About::Executable) = slot {
+        return Some(Column::Executable(Kind::Start));
+    }
     Some(match slot {
         Slot::Data { index, part } => {
             let ty = event.fields.get(usize::from(index))?.ty;

@@ -37,7 +37,8 @@ use ledger::LaneLedger;
 use load::Loaded;
 use merge::Merge;
 use ring::Ring;
-use sieves::Sieves;
+pub use sieves::Execution;
+use sieves::{Executables, Sieves};
 
 /// How the memory in which records are built is shared out. All but [`Scratch::Claimed`] are wrong, and known to be: by them a test shows
 /// that it sees the damage.
@@ -172,6 +173,7 @@ pub struct Sensor {
     strays: u64,
     missed: BTreeMap<&'static str, u64>,
     sieves: Sieves,
+    executables: Executables,
 }
 
 impl Sensor {
@@ -208,6 +210,7 @@ impl Sensor {
             strays: 0,
             missed: BTreeMap::new(),
             sieves: Sieves::default(),
+            executables: Executables::default(),
         })
     }
 
@@ -258,6 +261,26 @@ impl Sensor {
         put("cfg_trees", &0u32.to_ne_bytes(), &[all.to_ne_bytes(), none.to_ne_bytes()].concat())
     }
 
+    /// No process is in a tree any more. No tree may be asked for meanwhile: neither by [`watch_trees`](Self::watch_trees) nor by a sieve.
+    pub fn forget_trees(&mut self) -> Result<(), Error> {
+        let map = load::map(&self.loaded.object, "scope_tree")?;
+        // Who is made meanwhile takes over its maker's trees, if that one still has any: until none has.
+        loop {
+            let members: Vec<Vec<u8>> = map.keys().collect();
+            if members.is_empty() {
+                return Ok(());
+            }
+            for pid in members {
+                // One that has ended has taken its own away.
+                if let Err(source) = map.delete(&pid)
+                    && source.kind() != libbpf_rs::ErrorKind::NotFound
+                {
+                    return Err(Error::bpf("emptying scope_tree".to_owned())(source));
+                }
+            }
+        }
+    }
+
     /// Takes other events, too, from when this returns. What is taken already goes on as it was; nothing of it is taken off its hook. To be used
     /// with the options of [`start`](Self::start), which must be [`extendable`](Options::extendable); `wanted` says of all events whether
     /// they are to be taken, and of those that are it must say so.
@@ -281,7 +304,30 @@ impl Sensor {
     ///
     /// The kernel has no memory for them: everything passes then.
     pub fn sift(&mut self, sieves: &BTreeMap<u16, Sieve>) -> Result<(), Error> {
-        self.sieves.put(&self.loaded.object, sieves)
+        self.sieves.put(&self.loaded.object, sieves, &self.executables)
+    }
+
+    /// Whether the sieves ask for what processes run: then it must be told, by [`runs`](Self::runs).
+    pub fn asks_executables(&self) -> bool {
+        self.sieves.ask_executables()
+    }
+
+    /// Says what a process runs since an execution of it, or since it was made: the executable's path. Of processes of which it is not said,
+    /// and of those that have executed something else since, events pass whatever their sieves ask of it.
+    ///
+    /// # Errors
+    ///
+    /// There are too many processes, or the kernel has no memory: then it stays unknown.
+    pub fn runs(&mut self, execution: Execution, path: &[u8]) -> Result<(), Error> {
+        self.sieves.runs(&self.loaded.object, &mut self.executables, execution, path)
+    }
+
+    /// Forgets what a process ran, which has ended.
+    pub fn ended(&mut self, pid: u32) {
+        // It may never have been said.
+        if let Ok(map) = load::map(&self.loaded.object, "cfg_executables") {
+            let _ = map.delete(&pid.to_ne_bytes());
+        }
     }
 
     /// Waits until a ring is filled to its mark, or for `timeout`. An interrupted wait is over.

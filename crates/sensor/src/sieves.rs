@@ -1,6 +1,6 @@
 //! The kernel's copy of the sieves: `bpf/lib/sieve.h`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, Object};
@@ -12,6 +12,12 @@ use crate::{Error, load};
 /// `sizeof(struct sieve)`.
 const SIEVE_BYTES: usize = 40 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
 
+/// In the place of a place in the header: `AT_TREES`, `AT_EXECUTABLE`.
+const AT_TREES: u16 = 0xffff;
+const AT_EXECUTABLE: u16 = 0xfffe;
+/// Most executables that have numbers.
+const EXECUTABLES: usize = 4096;
+
 /// What the kernel has.
 #[derive(Default)]
 pub(crate) struct Sieves {
@@ -20,13 +26,51 @@ pub(crate) struct Sieves {
     /// Keys of the prefixes that are in force.
     short: Vec<Vec<u8>>,
     long: Vec<Vec<u8>>,
+    /// Those of executables, with their numbers.
+    of_executables: Vec<(u32, Tested)>,
+}
+
+/// The numbers of executables' paths, which stay what they are.
+#[derive(Default)]
+pub(crate) struct Executables(HashMap<Box<[u8]>, u64>);
+
+/// Which execution of which process.
+#[derive(Debug, Clone, Copy)]
+pub struct Execution {
+    /// Its process, by the kernel's number in the first namespace.
+    pub pid: u32,
+    /// When its leading thread was made, in nanoseconds since boot.
+    pub start_time: u64,
+    /// The kernel's `self_exec_id`.
+    pub exec_id: u64,
+}
+
+impl Execution {
+    /// `struct executable`.
+    fn value(self, number: u64) -> [u8; 16] {
+        /// `sum_word()` of `bpf/lib/lane.h`.
+        fn sum_word(sum: u64, word: u64) -> u64 {
+            let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            sum ^ sum >> 29
+        }
+        let check = sum_word(sum_word(number, self.start_time), self.exec_id);
+        let mut value = [0; 16];
+        value[..8].copy_from_slice(&number.to_ne_bytes());
+        value[8..].copy_from_slice(&check.to_ne_bytes());
+        value
+    }
 }
 
 impl Sieves {
-    pub(crate) fn put(&mut self, object: &Object, sieves: &BTreeMap<u16, Sieve>) -> Result<(), Error> {
+    pub(crate) fn put(
+        &mut self,
+        object: &Object,
+        sieves: &BTreeMap<u16, Sieve>,
+        executables: &Executables,
+    ) -> Result<(), Error> {
         let (mut new, mut by_event) = (Sieves { columns: self.columns, ..Sieves::default() }, vec![]);
         let filled = sieves.iter().try_for_each(|(event, sieve)| {
-            by_event.push((u32::from(*event), new.fill(object, sieve)?));
+            by_event.push((u32::from(*event), new.fill(object, sieve, executables)?));
             Ok(())
         });
         self.columns = new.columns;
@@ -43,13 +87,15 @@ impl Sieves {
     }
 
     /// Puts the prefixes of a sieve where programs will look for them; gives its `struct sieve`.
-    fn fill(&mut self, object: &Object, sieve: &Sieve) -> Result<Vec<u8>, Error> {
-        let heads = sieve.columns().iter().filter(|t| matches!(t.column, Column::Head(_))).count();
+    fn fill(&mut self, object: &Object, sieve: &Sieve, executables: &Executables) -> Result<Vec<u8>, Error> {
+        let heads = sieve.columns().iter().filter(|t| !matches!(t.column, Column::Field { .. })).count();
         let mut first = [0u8; FIELDS as usize];
         let mut columns = vec![];
         for (place, tested) in sieve.columns().iter().enumerate() {
             let (at, kind, field, mask) = match tested.column {
-                Column::Head(head) => (head as u16, tested.column.kind(), 0, u64::MAX),
+                Column::Head(head) => (head.at(), tested.column.kind(), 0, u64::MAX),
+                Column::Tree(mark) => (AT_TREES, tested.column.kind(), 0, mark),
+                Column::Executable(_) => (AT_EXECUTABLE, Kind::U64, 0, u64::MAX),
                 Column::Field { field, kind, at, mask } => (at, kind, field, mask),
             };
             if let (Column::Field { .. }, Some(first @ 0)) =
@@ -58,13 +104,22 @@ impl Sieves {
                 *first = place as u8 + 1;
             }
             self.columns += 1;
-            columns.extend(tested.others.to_ne_bytes());
+            // Of an executable without a number nothing is known.
+            let others = if at == AT_EXECUTABLE { u64::MAX } else { tested.others };
+            columns.extend(others.to_ne_bytes());
             columns.extend(tested.asks.to_ne_bytes());
             columns.extend(mask.to_ne_bytes());
             columns.extend(self.columns.to_ne_bytes());
             columns.extend(at.to_ne_bytes());
             columns.extend([kind as u8, field]);
-            self.prefixes(object, tested)?;
+            if at == AT_EXECUTABLE {
+                self.of_executables.push((self.columns, tested.clone()));
+                for (path, number) in &executables.0 {
+                    self.executable(object, self.columns, tested, path, *number)?;
+                }
+            } else {
+                self.prefixes(object, tested)?;
+            }
         }
         let (kill, deny) = sieve.enforces();
         let mut bytes: Vec<u8> = [sieve.classes(), kill, deny].iter().flat_map(|n| n.to_ne_bytes()).collect();
@@ -93,6 +148,57 @@ impl Sieves {
             keys.push(key);
         }
         Ok(())
+    }
+
+    /// Says what the column tells by that executable.
+    fn executable(
+        &mut self,
+        object: &Object,
+        column: u32,
+        tested: &Tested,
+        path: &[u8],
+        number: u64,
+    ) -> Result<(), Error> {
+        let key = key(column, &Prefix::new(&number.to_be_bytes(), 64), SHORT);
+        let classes = tested.classes(path).unwrap_or(u64::MAX);
+        map(object, "cfg_short_prefixes")?
+            .update(&key, &classes.to_ne_bytes(), MapFlags::ANY)
+            .map_err(Error::bpf("filling cfg_short_prefixes"))?;
+        self.short.push(key);
+        Ok(())
+    }
+
+    /// Whether any sieve in force asks for executables.
+    pub(crate) fn ask_executables(&self) -> bool {
+        !self.of_executables.is_empty()
+    }
+
+    /// Says what an execution's process runs. There are so many numbers only: what has none stays unknown.
+    pub(crate) fn runs(
+        &mut self,
+        object: &Object,
+        executables: &mut Executables,
+        execution: Execution,
+        path: &[u8],
+    ) -> Result<(), Error> {
+        let number = match executables.0.get(path) {
+            Some(number) => *number,
+            None if executables.0.len() >= EXECUTABLES => return Ok(()),
+            None => {
+                let number = executables.0.len() as u64 + 1;
+                for (column, tested) in self.of_executables.clone() {
+                    self.executable(object, column, &tested, path, number)?;
+                }
+                executables.0.insert(path.into(), number);
+                number
+            }
+        };
+        let told = map(object, "cfg_executables")?.update(
+            &execution.pid.to_ne_bytes(),
+            &execution.value(number),
+            MapFlags::ANY,
+        );
+        told.map_err(Error::bpf("filling cfg_executables"))
     }
 
     fn forget(&self, object: &Object) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use sieve::Sieve;
 
 use crate::Error;
 use crate::load::{is_modern, map};
-use crate::sieves::Sieves;
+use crate::sieves::{Executables, Sieves};
 
 const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/modern.sift.bpf.o"));
 const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.sift.bpf.o"));
@@ -50,7 +50,7 @@ impl Sifter {
     ///
     /// The kernel has no room for them.
     pub fn put(&mut self, sieves: &BTreeMap<u16, Sieve>) -> Result<(), Error> {
-        self.sieves.put(&self.object, sieves)
+        self.sieves.put(&self.object, sieves, &Executables::default())
     }
 
     /// Whether a record passes, and whether something is to be done to who acts.

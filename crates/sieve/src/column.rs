@@ -38,6 +38,8 @@ pub enum Kind {
     Address = 7,
     /// The port of a socket address.
     Port = 8,
+    /// A command name, from its end.
+    CommEnd = 9,
 }
 
 /// What of a record's header is asked for, by its place there (`struct record_header`).
@@ -61,6 +63,8 @@ pub enum Head {
     NetNs = 112,
     UserNs = 124,
     Comm = 136,
+    /// The same, from its end.
+    CommEnd = 137,
     Return = 160,
 }
 
@@ -84,20 +88,30 @@ impl Head {
             Head::NetNs => "netns",
             Head::UserNs => "userns",
             Head::Comm => "comm",
+            Head::CommEnd => "comm from its end",
             Head::Return => "retval",
+        }
+    }
+
+    /// Where it stands in the header.
+    pub const fn at(self) -> u16 {
+        match self {
+            Head::CommEnd => Head::Comm as u16,
+            _ => self as u16,
         }
     }
 
     /// Whether it is asked before a slot is claimed: `classes_of_task()` of `bpf/lib/sieve.h`.
     pub const fn is_early(self) -> bool {
-        use Head::{Cgroup, Comm, Euid, Gid, MntNs, Pid, PidNs, Return, Tid, Uid};
-        matches!(self, Cgroup | Comm | Euid | Gid | MntNs | Pid | PidNs | Return | Tid | Uid)
+        use Head::{Cgroup, Comm, CommEnd, Euid, Gid, MntNs, Pid, PidNs, Return, Tid, Uid};
+        matches!(self, Cgroup | Comm | CommEnd | Euid | Gid | MntNs | Pid | PidNs | Return | Tid | Uid)
     }
 
     const fn kind(self) -> Kind {
         match self {
             Head::Cgroup => Kind::U64,
             Head::Comm => Kind::Comm,
+            Head::CommEnd => Kind::CommEnd,
             Head::Return => Kind::I64,
             _ => Kind::U32,
         }
@@ -109,6 +123,12 @@ impl Head {
 pub enum Column {
     /// Who did it, and what the call returned.
     Head(Head),
+    /// Whether who did it is in a tree of processes: the tree's bit in a process's word in the map `scope_tree`. No record has it, the kernel asks
+    /// before there is one.
+    Tree(u64),
+    /// The path of what who did it runs, from its beginning or from its end ([`Kind::Start`], [`Kind::End`]). No record has it: the kernel knows it
+    /// some time after the execution, and as a number.
+    Executable(Kind),
     /// A field of the event.
     Field {
         /// Its place in the catalogue.
@@ -132,6 +152,8 @@ impl Column {
     pub const fn kind(&self) -> Kind {
         match self {
             Column::Head(head) => head.kind(),
+            Column::Tree(_) => Kind::U64,
+            Column::Executable(kind) => *kind,
             Column::Field { kind, .. } => *kind,
         }
     }
@@ -140,6 +162,21 @@ impl Column {
     pub fn numbers(&self, numbers: &[i128]) -> Values {
         let found = numbers.iter().filter_map(|n| self.number(*n));
         Values::beginning(found.map(|n| Prefix::new(&n.to_be_bytes(), 64)))
+    }
+
+    /// What is in that tree.
+    pub fn in_tree(tree: u64) -> (Column, Values) {
+        let column = Column::Tree(tree);
+        (column, column.numbers(&[tree.into()]))
+    }
+
+    /// Whether it can be asked before a record is begun.
+    pub const fn is_early(&self) -> bool {
+        match self {
+            Column::Head(head) => head.is_early(),
+            Column::Tree(_) | Column::Executable(_) => true,
+            Column::Field { .. } => false,
+        }
     }
 
     /// The numbers from the first to the last.
@@ -190,6 +227,7 @@ impl Column {
             Kind::Comm => (text.to_vec(), SHORT),
             Kind::Start => (text.to_vec(), LONG),
             Kind::End => (text.iter().rev().copied().collect(), SUFFIX),
+            Kind::CommEnd => (text.iter().rev().copied().collect(), SHORT),
             _ => return None,
         };
         if whole {
@@ -202,7 +240,7 @@ impl Column {
     /// Whether a text is asked for whole; a longer one is asked for by its first bytes, or by its last.
     pub fn fits(&self, text: &[u8]) -> bool {
         let most = match self.kind() {
-            Kind::Comm => SHORT,
+            Kind::Comm | Kind::CommEnd => SHORT,
             Kind::End => SUFFIX,
             _ => LONG,
         };
@@ -212,7 +250,8 @@ impl Column {
     /// The value in a payload, as it is compared; `None` if it is none, or of another form.
     pub(crate) fn key(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let (at, mask) = match self {
-            Column::Head(_) => (0, u64::MAX),
+            Column::Head(_) | Column::Executable(_) => (0, u64::MAX),
+            Column::Tree(_) => return None,
             Column::Field { at, mask, .. } => (usize::from(*at), *mask),
         };
         let at = payload.get(at..)?;
@@ -225,6 +264,13 @@ impl Column {
             Kind::U64 => number(eight()?),
             Kind::I64 => number(flip(eight()?.cast_signed())),
             Kind::Comm => Some(at.get(..SHORT)?.to_vec()),
+            Kind::CommEnd => {
+                let name = at.get(..SHORT)?.split(|&b| b == 0).next()?;
+                // The last byte of 16 always is a NUL.
+                let mut reversed: Vec<u8> = name.iter().take(SHORT - 1).rev().copied().collect();
+                reversed.resize(SHORT, 0);
+                Some(reversed)
+            }
             Kind::Start => Some(ended(at.iter().take(LONG).copied().collect(), LONG)),
             Kind::End => Some(ended(at.iter().rev().take(SUFFIX).copied().collect(), SUFFIX)),
             Kind::Address => match u16::from_ne_bytes(*at.first_chunk()?) {

@@ -184,9 +184,12 @@ impl Sieve {
     /// What most events fail by is asked first. A column that only leaves out a few (`comm!=backup`) costs a look and stops next to nothing:
     /// where a field lets pass only what is named (`pathname=/etc/*`), it waits until that has been asked.
     fn order(&mut self) {
-        let fields_select = self.columns.iter().any(|t| matches!(t.column, Column::Field { .. }) && t.selects());
+        let fields_select =
+            self.columns.iter().any(|t| matches!(t.column, Column::Field { .. }) && t.selects());
         let is_early = |t: &Tested| {
-            matches!(t.column, Column::Head(head) if head.is_early()) && (t.selects() || !fields_select)
+            // What no record has can not be asked for later.
+            matches!(t.column, Column::Tree(_) | Column::Executable(_))
+                || t.column.is_early() && (t.selects() || !fields_select)
         };
         self.columns.sort_by_key(|t| (!is_early(t), t.column));
         self.early = self.columns.iter().take_while(|t| is_early(t)).count();
@@ -224,7 +227,7 @@ impl Sieve {
                 Kind::I64 => header[27] & RETURN != 0,
                 _ => header[26] != UNKNOWN,
             };
-            if known && let Some(met) = tested.classes(header.get(head as usize..).unwrap_or_default()) {
+            if known && let Some(met) = tested.classes(header.get(head.at().into()..).unwrap_or_default()) {
                 seen |= 1 << n;
                 classes &= met;
             }
@@ -268,7 +271,7 @@ impl Tested {
     }
 
     /// The alternatives that may be met by a payload; `None` if there is no value in it.
-    fn classes(&self, payload: &[u8]) -> Option<u64> {
+    pub fn classes(&self, payload: &[u8]) -> Option<u64> {
         let key = self.column.key(payload)?;
         let longest = self.prefixes.iter().filter(|(p, _)| p.begins(&key)).max_by_key(|(p, _)| p.bits());
         Some(longest.map_or(self.others, |(_, bits)| *bits))
@@ -368,14 +371,14 @@ fn chosen(classes: &[Alternative]) -> Vec<Column> {
     let mut out: Vec<Column> = vec![];
     for (column, _) in by_use {
         let alike = |other: &&Column| match (column, **other) {
-            (Column::Head(_), Column::Head(_)) => true,
             (Column::Field { field: a, .. }, Column::Field { field: b, .. }) => a == b,
-            _ => false,
+            (Column::Field { .. }, _) | (_, Column::Field { .. }) => false,
+            _ => true,
         };
         let room = match column {
-            Column::Head(_) => HEADS,
             Column::Field { field, .. } if field < FIELDS => OF_FIELD,
             Column::Field { .. } => 0,
+            _ => HEADS,
         };
         if out.len() < COLUMNS && out.iter().filter(alike).count() < room {
             out.push(column);

@@ -166,11 +166,8 @@ fn of_event(event: &catalogue::Event, plan: &sensor::Plan) -> String {
 /// Who decides a part of a scope.
 fn of_scope(policies: usize, token: &str, scope: &Scope) -> String {
     let key = token.split(['=', '!', '<', '>']).next().unwrap_or_default();
-    if key == "tree" {
-        return match policies {
-            1 => "kernel: before a record is built, by the map scope_tree, on every kernel".into(),
-            _ => "user space: the kernel's map is asked where one policy alone is in force".into(),
-        };
+    if key == "tree" && (policies == 1 || !scope.follows()) {
+        return "kernel: before a record is built, by the map scope_tree, on every kernel".into();
     }
     if scope.follows() {
         return "user space: who is followed depends on what their ancestors were".into();
@@ -205,6 +202,11 @@ fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], whole: bool)
     }
     let name = |column: &Column| match column {
         Column::Head(head) => head.name().to_owned(),
+        Column::Tree(_) => "its tree".into(),
+        Column::Executable(kind) => {
+            let end = if *kind == Kind::End { " from its end" } else { "" };
+            format!("executable{end}, known a moment after the execution")
+        }
         Column::Field { field, kind, .. } => {
             let field = event.and_then(|e| e.fields.get(usize::from(*field))).map_or("", |f| f.name);
             let part = match kind {
@@ -217,12 +219,17 @@ fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], whole: bool)
             format!("{field}{part}")
         }
     };
-    let early = columns.iter().all(|c| matches!(c, Column::Head(head) if head.is_early()));
-    let when = if early { "before a record is built" } else { "by the record's bytes, before it is sent" };
+    let of_task = columns.iter().all(|c| matches!(c, Column::Tree(_) | Column::Executable(_)));
+    let when = match columns.iter().all(Column::is_early) {
+        true if of_task => "before a record is built",
+        true => "before a record is built, or once a field was asked that fewer events pass",
+        false => "by the record's bytes, before it is sent",
+    };
     let mut maps: Vec<&str> = columns
         .iter()
-        .map(|c| match c.kind() {
-            Kind::Start | Kind::End => "cfg_long_prefixes",
+        .map(|c| match (c, c.kind()) {
+            (Column::Executable(_), _) => "cfg_executables",
+            (_, Kind::Start | Kind::End) => "cfg_long_prefixes",
             _ => "cfg_short_prefixes",
         })
         .collect();

@@ -7,9 +7,10 @@ use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_raw, sched_process_exec, sched_process_exit,
     sched_process_fork,
 };
+use context::Process;
 use detect::Detectors;
 use policy::{Policies, Selection};
-use sensor::Sensor;
+use sensor::{Execution, Sensor};
 use sieve::{Alternative, Sieve};
 
 use crate::watch::Pipeline;
@@ -75,6 +76,34 @@ pub(crate) fn sift(pipeline: &mut Pipeline, sensor: &mut Sensor) {
     if let Err(error) = sensor.sift(&sieves(pipeline)) {
         eprintln!("tarsius: the kernel leaves out nothing of what policies do not want: {error}");
     }
+    let living = pipeline.context.processes.iter().filter(|p| p.exit_time().is_none());
+    pipeline.executed = living.map(Process::key).collect();
+    tell_executables(pipeline, sensor);
+}
+
+/// Tells the kernel what the processes run that were made, have executed something, or have ended, if any sieve asks for it.
+pub(crate) fn tell_executables(pipeline: &mut Pipeline, sensor: &mut Sensor) {
+    let changed = std::mem::take(&mut pipeline.executed);
+    if !sensor.asks_executables() {
+        return;
+    }
+    for key in changed {
+        let process = pipeline.context.processes.get(key).filter(|p| p.exit_time().is_none());
+        let Some(process) = process else {
+            sensor.ended(key.pid);
+            continue;
+        };
+        let Some(path) = process.executable() else { continue };
+        let execution = Execution { pid: key.pid, start_time: key.start_time, exec_id: process.exec_id() };
+        if let Err(error) = sensor.runs(execution, path) {
+            // What it does not know passes.
+            if !std::mem::replace(&mut pipeline.executables_untold, true) {
+                eprintln!(
+                    "tarsius: the kernel does not know what each process runs, user space leaves out their events: {error}"
+                );
+            }
+        }
+    }
 }
 
 /// Makes the policies in force others, between two events: each is judged wholly by the old ones or by the new ones. If the new ones can not
@@ -94,6 +123,7 @@ pub(crate) fn change(
     // ones'.
     sensor.watch_trees(&[], 0, 0)?;
     sensor.sift(&BTreeMap::new())?;
+    sensor.forget_trees()?;
     std::thread::sleep(SETTLE);
     while !sensor.drain(|record| pipeline.take(record)) {}
     pipeline.settle();
@@ -106,16 +136,13 @@ pub(crate) fn change(
 /// Tells the kernel the members of the watched trees.
 fn trees(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
     let watched = pipeline.policies.trees();
-    if watched.all | watched.none == 0 {
-        return Ok(());
-    }
     let mut told = vec![];
     loop {
         let seeds = pipeline.policies.seeds(&pipeline.context);
         if seeds == told {
             return Ok(());
         }
-        // The masks last: until they are there, every tree passes.
+        // The masks last, and then the sieves: until they are there, every tree passes.
         sensor.watch_trees(&seeds, 0, 0)?;
         std::thread::sleep(SETTLE);
         sensor.drain(|record| pipeline.take(record));

@@ -11,7 +11,7 @@ use ::control::{Request, Server};
 use anyhow::Context as _;
 use catalogue::Lane;
 use catalogue::fields::{existing_process, net_packet_capture, net_packet_dns_response};
-use context::{Change, Clock, Container, Context};
+use context::{Change, Clock, Container, Context, ProcessKey};
 use detect::{Detectors, Found};
 use event::{Event, Origin};
 use kernel::Features;
@@ -116,6 +116,8 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         outputs,
         counts: HashMap::new(),
         undecoded: vec![],
+        executed: vec![],
+        executables_untold: false,
         dissector,
         helpers,
         stacks: options
@@ -351,6 +353,10 @@ pub(crate) struct Pipeline {
     outputs: Outputs,
     counts: HashMap<u16, u64>,
     undecoded: Vec<Vec<u8>>,
+    /// Processes that were made, have executed something, or have ended, since the kernel was told what they run.
+    pub(crate) executed: Vec<ProcessKey>,
+    /// It was said that the kernel could not be told.
+    pub(crate) executables_untold: bool,
     /// Makes events of packets.
     dissector: Dissector,
     /// Work beside the stream.
@@ -431,6 +437,9 @@ impl Pipeline {
             return None;
         };
         let change = self.context.observe(&event);
+        if IDENTITY.contains(&event.definition.id) {
+            self.executed.extend(context::born(&event).or_else(|| context::process_of(&event.header)));
+        }
         Some((event, change))
     }
 
@@ -647,6 +656,7 @@ impl Pipeline {
     fn round(&mut self, sensor: &mut Sensor) {
         sensor.drain(|record| self.take(record));
         self.release();
+        scope::tell_executables(self, sensor);
         self.note_undecoded(sensor);
         for record in self.helpers.records(&mut self.context) {
             self.made_here(&record);

@@ -296,7 +296,7 @@ fn explained(_: &str) {
     let (_, out, _) = run(&["policy", "explain", uid.to_str().unwrap()]);
     for part in [
         "user space: who is followed depends on what their ancestors were",
-        "kernel: before a record is built, by retval (map cfg_short_prefixes)",
+        "kernel: before a record is built, or once a field was asked that fewer events pass, by retval (map cfg_short_prefixes)",
         "kernel: by the record's bytes, before it is sent, by pathname from its end (map cfg_long_prefixes)",
     ] {
         assert!(out.contains(part), "{out}");

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use e2e::{Account, Line, Watch, run, scaled, signal, wait_until};
 use serde_json::json;
@@ -15,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("policies_ask_stores", ask_stores),
     ("policies_are_changed_while_watching", changed_while_watching),
     ("policies_are_read_again_on_request", read_again),
+    ("policies_leave_out_whose_they_are_not", leave_out),
     ("policies_hold_back", hold_back),
     ("policy_errors_name_the_place", errors_name_the_place),
     ("policy_test_judges_recorded_events", test_judges),
@@ -354,6 +356,98 @@ fn hold_back(_: &str) {
     };
     assert_eq!((told("limited"), held("limited", "rate_limit")), (3, 17));
     assert_eq!((told("alike"), held("alike", "dedupe")), (2, 38));
+}
+
+/// A shell under a name of its own that opens a file so many times on each cue.
+struct Opener(Child);
+
+impl Opener {
+    const OPENS: u64 = 500;
+
+    fn new(dir: &Path, name: &str) -> Opener {
+        // A copy: what is executed by a link has the path of what the link leads to.
+        let shell = dir.join(name);
+        fs::copy("/bin/sh", &shell).unwrap();
+        let script = format!(
+            "while read cue; do i=0; while [ $i -lt {} ]; do : < {}; i=$((i+1)); done; echo done; done",
+            Opener::OPENS,
+            dir.join(format!("of-{name}")).display()
+        );
+        fs::write(dir.join(format!("of-{name}")), b"x").unwrap();
+        let mut command = Command::new(&shell);
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Opener(command.spawn().unwrap())
+    }
+
+    fn open(&mut self) {
+        self.0.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        let mut answer = [0; 5];
+        self.0.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"done\n");
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// What the kernel can know of who acts, several policies have it decide: events of others do not leave it. What it can not know, it lets pass.
+fn leave_out(_: &str) {
+    let dir = temporary();
+    let mut openers = ["first-one", "second-two", "third-one"].map(|name| Opener::new(dir.path(), name));
+    let [first, second, third] = [0, 1, 2].map(|n: usize| openers[n].0.id());
+    let below = |name: &str| dir.path().join(name).display().to_string();
+    let file = dir.path().join("p.yaml");
+    let mut watch = |scopes: &[&str]| {
+        let policies = scopes.iter().enumerate().map(|(n, scope)| {
+            format!(
+                "type: policy\nname: p{n}\nscope: [{scope}]\nrules:\n  - event: security_file_open\n---\n"
+            )
+        });
+        fs::write(&file, policies.collect::<String>()).unwrap();
+        let watch = Watch::start(&["--policy", file.to_str().unwrap()]);
+        openers.iter_mut().for_each(Opener::open);
+        let account = watch.stop();
+        account.assert_clean();
+        let of = |name: &str| {
+            let lines = account.lines.of("security_file_open");
+            let of = lines.iter().filter(|l| l.get("pathname") == below(name).as_str());
+            of.map(|l| matched(l)).collect::<Vec<_>>()
+        };
+        let names = ["of-first-one", "of-second-two", "of-third-one"];
+        // Those that left the kernel: the machine does other things, too.
+        let submitted = account.sum("submitted", Some("security_file_open"));
+        (names.map(of), submitted)
+    };
+    let by = |policies: &[&str], count: u64| {
+        let policies: BTreeSet<String> = policies.iter().map(|p| (*p).to_owned()).collect();
+        vec![policies; usize::try_from(count).unwrap()]
+    };
+    let all = Opener::OPENS;
+    // Two trees of two policies.
+    let (told, submitted) = watch(&[&format!("tree={first}"), &format!("tree={second}")]);
+    assert_eq!(told, [by(&["p0"], all), by(&["p1"], all), vec![]]);
+    assert_eq!(submitted, 2 * all);
+    // Out of a tree, and in another: everybody but those two.
+    let (told, _) = watch(&[&format!("tree!={first}"), &format!("tree={third}")]);
+    assert_eq!(told, [vec![], by(&["p0"], all), by(&["p0", "p1"], all)]);
+    let (told, submitted) = watch(&["comm=*-one", &format!("pid={second}")]);
+    assert_eq!(told, [by(&["p0"], all), by(&["p1"], all), by(&["p0"], all)]);
+    assert_eq!(submitted, 3 * all);
+    let (told, submitted) = watch(&[&format!("exec={}", below("first-one")), "exec=*/second-two"]);
+    assert_eq!(told, [by(&["p0"], all), by(&["p1"], all), vec![]]);
+    // Of a process that was made a moment ago it is not known.
+    assert!((2 * all..3 * all).contains(&submitted), "{submitted}");
+    // And what the kernel does not decide: then it lets pass.
+    let (told, submitted) = watch(&["comm=f*-one", "comm=s*-two"]);
+    assert_eq!(told, [by(&["p0"], all), by(&["p1"], all), vec![]]);
+    assert!(submitted >= 2 * all, "{submitted}");
+    let (told, submitted) = watch(&["pid=new", &format!("pid={second}")]);
+    assert_eq!(told, [vec![], by(&["p1"], all), vec![]]);
+    assert!(submitted >= 3 * all, "{submitted}");
 }
 
 fn errors_name_the_place(_: &str) {

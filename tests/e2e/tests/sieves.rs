@@ -83,7 +83,7 @@ const EVENTS: [(&str, &[&str]); 4] = [
 ];
 
 /// What is asked of all of them.
-const ABOUT: [&str; 11] = [
+const ABOUT: [&str; 12] = [
     "uid == N",
     "uid >= N",
     "gid != N",
@@ -93,6 +93,7 @@ const ABOUT: [&str; 11] = [
     "retval in [N, -2]",
     r#"comm == "ab""#,
     r#"comm.startsWith("a")"#,
+    r#"comm.endsWith("b")"#,
     "mntns == N",
     "cgroupId > N",
 ];

@@ -2,7 +2,7 @@
 
 use context::{Container, Context, Mark, Process, comm_bytes};
 use event::{Event, Origin};
-use sieve::{Column, Head, Values};
+use sieve::{Column, Head, Kind, Values};
 
 use crate::pattern::Pattern;
 
@@ -33,6 +33,17 @@ impl Number {
 pub(super) enum Text {
     Comm,
     Executable,
+}
+
+impl Text {
+    /// Its columns, from its beginning and from its end, and whether the kernel always knows it.
+    const fn columns(self) -> (Column, Column, bool) {
+        match self {
+            Text::Comm => (Column::Head(Head::Comm), Column::Head(Head::CommEnd), true),
+            // It is told some time after the execution.
+            Text::Executable => (Column::Executable(Kind::Start), Column::Executable(Kind::End), false),
+        }
+    }
 }
 
 /// One condition.
@@ -161,9 +172,16 @@ impl Condition {
                 let column = of.column();
                 Some((column, column.range((*low).into(), (*high).into()), true))
             }
-            Condition::Texts { of: Text::Comm, list, negate } => {
-                let column = Column::Head(Head::Comm);
-                let (mut any, mut exact) = (Values::all(false), true);
+            Condition::Texts { of, list, negate } if list.iter().all(|p| p.end().is_some()) => {
+                let (_, column, exact) = of.columns();
+                let ends: Option<Vec<Values>> =
+                    list.iter().filter_map(Pattern::end).map(|end| column.part(end)).collect();
+                let any = ends?.iter().fold(Values::all(false), |any, end| any.or(end));
+                Some((column, signed(any, negate), exact))
+            }
+            Condition::Texts { of, list, negate } => {
+                let (column, _, mut exact) = of.columns();
+                let mut any = Values::all(false);
                 for pattern in list {
                     exact &= pattern.exact().is_some() || pattern.start().is_some();
                     any = any.or(&match (pattern.exact(), pattern.start()) {
@@ -186,6 +204,10 @@ impl Condition {
                     .filter(|(_, c)| self.of_container(c.container()) == Some(false));
                 let others: Vec<i128> = others.map(|(id, _)| id.into()).collect();
                 Some((column, column.numbers(&others).not(), false))
+            }
+            Condition::Tree { mark: Some(mark), negate, .. } => {
+                let (column, within) = Column::in_tree(mark.word());
+                Some((column, signed(within, negate), true))
             }
             _ => None,
         }

@@ -230,7 +230,12 @@ fn what_the_kernel_gets() {
     assert_eq!(asked(&all), [head(Head::Uid), head(Head::MntNs), head(Head::Comm)]);
     assert_eq!(asked(&["pid<10", "tid>3"]), [head(Head::Pid), head(Head::Tid)]);
     assert_eq!(asked(&["uid=0", "follow"]), []);
-    assert_eq!(asked(&["exec=/bin/sh", "tree=1"]), []);
+    // Which tree it is, is known once it has begun.
+    assert_eq!(asked(&["exec=/bin/sh", "tree=1"]), [sieve::Column::Executable(sieve::Kind::Start)]);
+    assert_eq!(
+        asked(&["comm=*b,*c", "exec!=*/sh"]),
+        [head(Head::CommEnd), sieve::Column::Executable(sieve::Kind::End)]
+    );
     let admits = |flags: &[&str], comm: &str, uid| {
         let sieve = Sieve::new(vec![Scope::parse(flags).unwrap().sieve(None).0]).unwrap();
         sieve.admits(&record("setns", Header { uid, ..named(1, 0, comm) }).finish())
@@ -241,7 +246,10 @@ fn what_the_kernel_gets() {
         assert_eq!(admits(&all[..4], comm, uid), passes, "{comm} {uid}");
     }
     assert!(admits(&["comm=a*,b"], "ax", 0) && !admits(&["comm=a*,b"], "bx", 0));
-    assert_eq!(Sieve::new(vec![Scope::parse(&["comm!=*b"]).unwrap().sieve(None).0]), None);
+    assert!(admits(&["comm=*b,*ac"], "b", 0) && admits(&["comm=*b,*ac"], "xac", 0));
+    assert!(!admits(&["comm=*b,*ac"], "bc", 0) && !admits(&["comm=*b,*ac"], "ba", 0));
+    assert!(admits(&["comm!=*b"], "ba", 0) && !admits(&["comm!=*b"], "ab", 0));
+    assert_eq!(Sieve::new(vec![Scope::parse(&["comm!=a*b"]).unwrap().sieve(None).0]), None);
 }
 
 #[test]
