@@ -485,6 +485,7 @@ impl<S: Schema> Checker<'_, S> {
             Function::Size => (&[Type::Text, Type::Texts, Type::Ints], Type::Int),
             Function::Int => (&[Type::Int, Type::Double, Type::Text, Type::Bool], Type::Int),
             Function::Text => (&[Type::Text, Type::Int, Type::Double, Type::Bool, Type::Ip], Type::Text),
+            Function::Entropy => (&[Type::Text], Type::Double),
             Function::Split => (&[Type::Text], Type::Texts),
             Function::Join => (&[Type::Texts], Type::Text),
             _ => (&[Type::Text], Type::Text),
@@ -521,6 +522,7 @@ impl<S: Schema> Checker<'_, S> {
             ("trim", 0) => Function::Trim,
             ("basename", 0) => Function::Basename,
             ("dirname", 0) => Function::Dirname,
+            ("entropy", 0) => Function::Entropy,
             ("replace", 2) => Function::Replace,
             ("split", 1) => Function::Split,
             ("join", 0 | 1) => Function::Join,
@@ -530,7 +532,7 @@ impl<S: Schema> Checker<'_, S> {
             ("split" | "has", _) => return Err(count("one argument")),
             (
                 "size" | "lower" | "lowerAscii" | "upper" | "upperAscii" | "trim" | "basename" | "dirname"
-                | "join",
+                | "entropy" | "join",
                 _,
             ) => {
                 return Err(count("no argument"));
@@ -635,7 +637,7 @@ enum TextFn {
     Matches,
 }
 
-const METHODS: [&str; 18] = [
+const METHODS: [&str; 19] = [
     "startsWith",
     "endsWith",
     "contains",
@@ -651,6 +653,7 @@ const METHODS: [&str; 18] = [
     "trim",
     "basename",
     "dirname",
+    "entropy",
     "replace",
     "split",
     "join",

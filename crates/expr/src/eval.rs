@@ -113,6 +113,8 @@ pub enum Function {
     Basename,
     /// `x.dirname()`.
     Dirname,
+    /// `x.entropy()`.
+    Entropy,
     /// `x.replace(a, b)`.
     Replace,
     /// `x.split(a)`.
@@ -479,6 +481,7 @@ impl Function {
                 let Value::Text(text) = arg(0) else { return Value::Unknown };
                 self.of_text(text)
             }
+            Function::Entropy => whole(arg(0)).map_or(Value::Unknown, |text| Value::Double(entropy(&text))),
             Function::Replace => match (whole(arg(0)), whole(arg(1)), whole(arg(2))) {
                 (Some(text), Some(from), Some(to)) => owned(replace(&text, &from, &to)),
                 _ => Value::Unknown,
@@ -563,6 +566,14 @@ fn dirname(path: &[u8]) -> &[u8] {
         None if path.starts_with(b"/") => b"/",
         None => b".",
     }
+}
+
+/// Shannon's, of its bytes: bits that each of them tells, 0 to 8. Words have about 2 to 3, as short as they are, random letters up to 4.7.
+fn entropy(text: &[u8]) -> f64 {
+    let mut counts = [0u32; 256];
+    text.iter().for_each(|&b| counts[usize::from(b)] += 1);
+    let share = |&count: &u32| f64::from(count) / text.len() as f64;
+    counts.iter().filter(|&&count| count > 0).map(share).map(|p| -p * p.log2()).sum()
 }
 
 fn trim_slashes(path: &[u8]) -> &[u8] {

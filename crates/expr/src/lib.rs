@@ -24,6 +24,7 @@
 //! - `known(condition)`: where it is not known, that counts as if it did not hold, so that what is excepted is excepted for sure;
 //! - `process(data.pid).comm`, `user(0)`: what a store of the schema's has under a key ([`Schema::store`]);
 //! - names behind numbers: `data.type == "SOCK_STREAM"`, `data.flags.contains("O_CREAT")`;
+//! - `entropy`: of a text's bytes, in bits for each: `name.entropy() > 3.0`;
 //! - `basename`, `dirname`, `lower`, `upper`, `trim`, `replace`, `split`, `join`, as Tracee's detectors have them.
 
 mod ast;

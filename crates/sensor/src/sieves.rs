@@ -15,8 +15,8 @@ const SIEVE_BYTES: usize = 40 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
 /// In the place of a place in the header: `AT_TREES`, `AT_EXECUTABLE`.
 const AT_TREES: u16 = 0xffff;
 const AT_EXECUTABLE: u16 = 0xfffe;
-/// Most executables that have numbers.
-const EXECUTABLES: usize = 4096;
+/// Most executables that have numbers: each has a prefix for each column that asks for it, and there is room for so many of those.
+const EXECUTABLES: usize = 1024;
 
 /// What the kernel has.
 #[derive(Default)]

@@ -27,6 +27,14 @@ set +e
 exec </dev/null >/dev/null 2>&1
 ";
 
+/// 30 questions for names that nobody has, to where nobody answers.
+const ASKS_NAMES: &str = "perl -MSocket -e 'srand 5; socket(my $s, AF_INET, SOCK_DGRAM, 0);
+    for (1 .. 30) {
+        my $name = join \"\", map { chr 97 + int rand 26 } 1 .. 14;
+        my $question = pack(\"n6\", $_, 0x100, 1, 0, 0, 0) . pack(\"C/a* C/a* C n n\", $name, \"invalid\", 0, 1, 1);
+        send $s, $question, 0, pack_sockaddr_in(53, inet_aton(\"127.0.0.1\"));
+    }'";
+
 /// What a rule finds, and what is done for it. Some only have the words of an attack after a colon, which does nothing.
 const ATTACKS: &[(&str, &str)] = &[
     ("temporary_directory_execution", "cp /bin/true /tmp/brought; /tmp/brought"),
@@ -132,6 +140,31 @@ const ATTACKS: &[(&str, &str)] = &[
     ("root_directory_changed_by_script", "perl -e 'chroot(\"/tmp\")'"),
     ("user_changed_by_script", "perl -MPOSIX -e 'POSIX::setuid(65534); exec(\"sh\", \"-c\", \": x\")'"),
     ("history_removed", "echo >/root/.bash_history; rm /root/.bash_history"),
+    // process_vm_readv(2) of a child, which has the text at the same address.
+    (
+        "process_memory_read",
+        "perl -e 'my ($x, $b) = (\"A\" x 64, \"B\" x 64); my $c = fork; sleep 9, exit unless $c;
+            my $v = sub { pack(\"QQ\", unpack(\"Q\", pack(\"P\", $_[0])), 8) };
+            syscall(310, $c, $v->($b), 1, $v->($x), 1, 0); kill 9, $c'",
+    ),
+    ("authorized_keys_modification", "mkdir -p /root/.ssh; echo >/root/.ssh/authorized_keys"),
+    ("log_deletion", "mkdir -p /var/log; echo >/var/log/app.log; rm /var/log/app.log"),
+    ("shadow_read", "cat /etc/shadow"),
+    ("setuid_bit_set", "cp /bin/true /tmp/suid; chmod 4755 /tmp/suid"),
+    ("pam_modification", "mkdir -p /etc/pam.d; echo >/etc/pam.d/other"),
+    // bpf(2): BPF_PROG_LOAD of a socket filter that answers 0.
+    (
+        "bpf_program_loaded",
+        "perl -e 'my ($i, $l) = (pack(\"CCsl\" x 2, 0xb7, 0, 0, 0, 0x95, 0, 0, 0), \"GPL\\0\");
+            my $a = pack(\"LLQQ\", 1, 2, map { unpack(\"Q\", pack(\"P\", $_)) } $i, $l); syscall(321, 5, $a, length $a)'",
+    ),
+    ("dns_burst", ASKS_NAMES),
+    ("generated_names_resolved", ASKS_NAMES),
+    ("host_identified", "uname -a; cat /etc/os-release; uptime; hostname"),
+    ("telnet_to_uncommon_port", "cp /bin/true /usr/local/bin/telnet; /usr/local/bin/telnet 127.0.0.1 8081"),
+    ("sudo_rights_probed", "/usr/local/bin/sudo -n -l"),
+    ("ping_sweep", "cp /bin/true /usr/local/bin/ping; for i in $(seq 12); do /usr/local/bin/ping -c1 127.0.9.$i; done"),
+    ("shell_detached", "bash -c 'trap \"nohup sh -c id\" EXIT; exit 0'"),
 ];
 
 /// What people and programs do all day.
@@ -146,7 +179,8 @@ ln -s other1 link; touch other1; chmod 640 other1; find . -name 'other1*'
 sh -c 'echo aGVsbG8= | base64 -d'; echo hello | tr a-z A-Z | sed s/H/J/
 curl -s -o page http://127.0.0.1:9/; curl -s -o page file:///etc/hostname; cat page
 for n in $(seq 1 30); do curl -s http://127.0.0.1:9/; done
-perl -e 'print 1'; ps; env; sleep 0; true; nice true; nohup true; setsid true; xargs true; timeout 1 true
+perl -e 'print 1'; ps; env; sleep 0; true; nice true; nohup true; nohup sh work.sh; setsid true; xargs true; timeout 1 true
+cat /etc/hostname /etc/os-release
 useradd --help; systemctl --version; ssh -V; git --version; openssl version; ip addr
 ";
 
