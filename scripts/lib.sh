@@ -45,10 +45,13 @@ need_rust() {
 
 # count_tests LOG: prints "PASSED FAILED", then a line for each test skipped, "name: reason".
 #
+# What a guest counted before it died does not count: it is run again then.
+#
 # A test is skipped if its harness says so ("test NAME ... ignored"), or if it says so itself ("SKIP NAME: reason"):
 # in libtest, a test that finds at run time that it can not run has no other way, and is counted as passed there.
+again="=== this guest died, and is run again"
 count_tests() {
-    awk '{
+    awk -v again="$again" '{
         where = ""
         if (match($0, /^\[[^]]*\] /)) { # a guest, whose lines come among those of another
             where = substr($0, 2, RLENGTH - 3) "/"
@@ -66,11 +69,21 @@ count_tests() {
             if (!(name in ignored)) unnamed--
             ignored[name] = 1
             if (!(name in reason)) reason[name] = substr($0, RLENGTH + 3)
+        } else if ($0 == again) {
+            passed -= of[where]
+            unnamed -= left_out[where]
+            of[where] = left_out[where] = 0
         } else if (/^test result: /) {
             for (i = 2; i <= NF; i++) {
-                if ($i == "passed;") passed += $(i - 1)
+                if ($i == "passed;") {
+                    passed += $(i - 1)
+                    of[where] += $(i - 1)
+                }
                 if ($i == "failed;") failed += $(i - 1)
-                if ($i ~ /^ignored/) unnamed += $(i - 1)
+                if ($i ~ /^ignored/) {
+                    unnamed += $(i - 1)
+                    left_out[where] += $(i - 1)
+                }
             }
         }
     }
