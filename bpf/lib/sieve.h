@@ -116,7 +116,7 @@ static __always_inline u64 ordered(s64 value)
 #define HEAD_AT(member) __builtin_offsetof(struct record_header, member)
 
 /*
- * A command name backwards, padded with NULs: without loops and branches, of which the verifier follows each way. `bytes` stand where a number of
+ * A command name backwards, padded with NULs: without a loop, of whose rounds the verifier follows each. `bytes` stand where a number of
  * 8 bytes can.
  */
 static __always_inline void put_comm_reversed(u8 *bytes, const void *comm)
