@@ -182,10 +182,12 @@ impl Sieve {
     /// Puts the columns into the order in which the kernel asks.
     ///
     /// What most events fail by is asked first. A column that only leaves out a few (`comm!=backup`) costs a look and stops next to nothing:
-    /// where a field lets pass only what is named (`pathname=/etc/*`), it waits until that has been asked.
+    /// where a field lets pass only what is named (`pathname=/etc/*`), it waits until that has been asked. One of the executable can not wait, and is
+    /// left to user space then.
     fn order(&mut self) {
         let fields_select =
             self.columns.iter().any(|t| matches!(t.column, Column::Field { .. }) && t.selects());
+        self.columns.retain(|t| !matches!(t.column, Column::Executable(_)) || t.selects() || !fields_select);
         let is_early = |t: &Tested| {
             // What no record has can not be asked for later.
             matches!(t.column, Column::Tree(_) | Column::Executable(_))
@@ -395,6 +397,7 @@ mod tests {
     const PATH: Column = Column::field(0, Kind::Start);
     const USER: Column = Column::Head(Head::Uid);
     const COMM: Column = Column::Head(Head::Comm);
+    const PROGRAM: Column = Column::Executable(Kind::Start);
 
     fn order(alternatives: Vec<Alternative>) -> (Vec<Column>, usize) {
         let sieve = Sieve::new(alternatives).unwrap();
@@ -409,6 +412,11 @@ mod tests {
         let not_tar = COMM.whole(b"tar").unwrap().not();
         let all = Alternative::default().with(PATH, below.clone()).with(USER, root.clone());
         assert_eq!(order(vec![all.with(COMM, not_tar.clone())]), (vec![USER, COMM, PATH], 1));
+        let dpkg = PROGRAM.whole(b"/usr/bin/dpkg").unwrap();
+        let all = Alternative::default().with(PATH, below.clone());
+        assert_eq!(order(vec![all.clone().with(PROGRAM, dpkg.clone())]), (vec![PROGRAM, PATH], 1));
+        assert_eq!(order(vec![all.with(PROGRAM, dpkg.not())]), (vec![PATH], 0));
+        assert_eq!(order(vec![Alternative::default().with(PROGRAM, dpkg.not())]), (vec![PROGRAM], 1));
         // Neither stops much: the path does.
         let all = Alternative::default().with(PATH, below.clone()).with(USER, users.clone());
         assert_eq!(order(vec![all.with(COMM, not_tar.clone())]), (vec![USER, COMM, PATH], 0));

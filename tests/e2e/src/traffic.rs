@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::acts::{Act, c, check};
@@ -47,7 +47,7 @@ fn net_ns() -> String {
 }
 
 /// A tcpdump that listens on loopback.
-struct Tcpdump(Child, BufReader<std::process::ChildStderr>);
+struct Tcpdump(Child, BufReader<std::process::ChildStderr>, PathBuf);
 
 impl Tcpdump {
     fn start(file: &Path) -> Tcpdump {
@@ -63,10 +63,18 @@ impl Tcpdump {
             line.clear();
             assert!(stderr.read_line(&mut line).unwrap() > 0, "tcpdump did not begin");
         }
-        Tcpdump(child, stderr)
+        Tcpdump(child, stderr, file.to_owned())
     }
 
+    /// Ends it once it has written all: what it has not when it is told to end, it never does.
     fn stop(mut self) {
+        const LAST: &[u8] = b"after this datagram there is nothing";
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(LAST, socket.local_addr().unwrap()).unwrap();
+        socket.recv(&mut [0; 64]).unwrap();
+        crate::wait_until("tcpdump has written the last datagram", || {
+            fs::read(&self.2).unwrap().windows(LAST.len()).any(|part| part == LAST)
+        });
         crate::signal(self.0.id(), libc::SIGINT);
         let mut said = String::new();
         self.1.read_to_string(&mut said).unwrap();
@@ -142,7 +150,6 @@ fn mixed(dir: &Path, _: &[String]) {
     expect("REFUSED", "dig", "+tries=1 @127.0.0.1 other.tarsius AAAA");
     expect("ssh-ed25519", "ssh-keyscan", "-t ed25519 127.0.0.1");
     datagrams("::1", 8);
-    // Takes a second: what tcpdump has not written when it is told to end, it never does.
     expect("2 packets received", "busybox", "ping -c 2 127.0.0.1");
     tcpdump.stop();
     drop(servers);
