@@ -43,13 +43,15 @@ need_rust() {
     command -v cargo >/dev/null || die "there is a rustc but no cargo. With rustup: rustup toolchain install stable"
 }
 
+# What a guest says that died and is run again.
+again="=== this guest died, and is run again"
+
 # count_tests LOG: prints "PASSED FAILED", then a line for each test skipped, "name: reason".
 #
 # What a guest counted before it died does not count: it is run again then.
 #
 # A test is skipped if its harness says so ("test NAME ... ignored"), or if it says so itself ("SKIP NAME: reason"):
 # in libtest, a test that finds at run time that it can not run has no other way, and is counted as passed there.
-again="=== this guest died, and is run again"
 count_tests() {
     awk -v again="$again" '{
         where = ""
