@@ -151,6 +151,20 @@ enum Carries<'a> {
 impl Dissector {
     /// One that makes the events of which `wanted` says so, by their numbers.
     pub fn new(wanted: impl Fn(u16) -> bool) -> Dissector {
+        let state = State {
+            streams: Streams::new(Default::default()),
+            initials: None,
+            fragments: Fragments::new(),
+            flows: None,
+            malformed: [0; Malformed::ALL.len()],
+        };
+        let mut dissector = Dissector { wanted: Default::default(), state };
+        dissector.also(wanted);
+        dissector
+    }
+
+    /// Makes these, too, from the next packet on. What it has begun goes on.
+    pub fn also(&mut self, wanted: impl Fn(u16) -> bool) {
         let any = |events: &[u16]| events.iter().any(|&e| wanted(e));
         let http = [
             net_packet_http::EVENT_ID,
@@ -167,14 +181,16 @@ impl Dissector {
             Kind::Ssh => any(&[net_packet_ssh_banner::EVENT_ID]),
             Kind::Dns => any(&dns),
         });
-        let state = State {
-            streams: Streams::new(kinds),
-            initials: any(&[net_packet_quic_initial::EVENT_ID]).then(Initials::new),
-            fragments: Fragments::new(),
-            flows: any(&flows).then(Flows::default),
-            malformed: [0; Malformed::ALL.len()],
-        };
-        Dissector { wanted: MADE_HERE.map(wanted), state }
+        self.state.streams.also(kinds);
+        if any(&[net_packet_quic_initial::EVENT_ID]) {
+            self.state.initials.get_or_insert_with(Initials::new);
+        }
+        if any(&flows) {
+            self.state.flows.get_or_insert_default();
+        }
+        for (made, event) in self.wanted.iter_mut().zip(MADE_HERE) {
+            *made |= wanted(event);
+        }
     }
 
     /// What was given up before it was whole, or before its time, for want of room or of what did not come: by the event that it would have

@@ -165,6 +165,13 @@ impl Looking<'_> {
 }
 
 impl<K: std::hash::Hash + Eq + Copy> Streams<K> {
+    /// Looks for messages of these kinds, too, from the next segment on.
+    pub(crate) fn also(&mut self, kinds: [bool; Kind::ALL.len()]) {
+        for (wanted, too) in self.kinds.iter_mut().zip(kinds) {
+            *wanted |= too;
+        }
+    }
+
     /// Looks for messages of these kinds.
     pub(crate) fn new(kinds: [bool; Kind::ALL.len()]) -> Streams<K> {
         Streams { streams: HashMap::default(), clock: 0, kinds, evicted: Default::default() }

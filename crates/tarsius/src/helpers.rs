@@ -99,6 +99,33 @@ pub(crate) fn need(event: u16, options: &Watch, selection: &Selection) -> bool {
     }
 }
 
+const NO_LOG: &str = "there will be no log_line (no --log-source names a log)";
+
+/// Those that some events are for.
+fn by_events(
+    options: &Watch,
+    selection: &Selection,
+    features: &Features,
+) -> anyhow::Result<Vec<Box<dyn Helper>>> {
+    use anyhow::Context as _;
+    let mut all: Vec<Box<dyn Helper>> = vec![];
+    let events = of(&integrity::LOOKED_FOR, selection);
+    if !events.is_empty() {
+        let tracefs = features.tracefs.mount.clone();
+        let options = integrity::Options { events, tracefs, dumps: options.dump.clone() };
+        all.push(Box::new(Integrity { checker: Checker::start(options), announced: false }));
+    }
+    let events = of(&libraries::EVENTS, selection);
+    if !events.is_empty() {
+        let silent = options.symbols.is_empty() && events.contains(&symbols_loaded::EVENT_ID);
+        let symbols = options.symbols.iter().cloned().collect();
+        let reader = Reader::start(libraries::Options { events, symbols })
+            .context("starting the thread that reads shared objects")?;
+        all.push(Box::new(Objects { reader, silent }));
+    }
+    Ok(all)
+}
+
 impl Helpers {
     /// Starts those that the options and the selection ask for.
     pub(crate) fn start(
@@ -117,26 +144,27 @@ impl Helpers {
         if options.enrichment.contains(&Enrichment::Package) {
             all.push(Box::new(Packages::start().context("starting to read the packages")?));
         }
-        let events = of(&integrity::LOOKED_FOR, selection);
-        if !events.is_empty() {
-            let tracefs = features.tracefs.mount.clone();
-            let options = integrity::Options { events, tracefs, dumps: options.dump.clone() };
-            all.push(Box::new(Integrity { checker: Checker::start(options), announced: false }));
-        }
-        let events = of(&libraries::EVENTS, selection);
-        if !events.is_empty() {
-            let silent = options.symbols.is_empty() && events.contains(&symbols_loaded::EVENT_ID);
-            let symbols = options.symbols.iter().cloned().collect();
-            let reader = Reader::start(libraries::Options { events, symbols })
-                .context("starting the thread that reads shared objects")?;
-            all.push(Box::new(Objects { reader, silent }));
-        }
+        all.extend(by_events(options, selection, features)?);
         all.extend(lines.map(|lines| Box::new(lines) as Box<dyn Helper>));
         artifacts.clear()?;
         if artifacts.network {
             all.push(Box::new(Capture::start(artifacts)?));
         }
         Ok(Helpers { all, keeper: Keeper::new(artifacts.folder.clone()) })
+    }
+
+    /// Starts those that other events need, which came to be selected since.
+    pub(crate) fn extend(
+        &mut self,
+        options: &Watch,
+        more: &Selection,
+        features: &Features,
+    ) -> anyhow::Result<()> {
+        self.all.extend(by_events(options, more, features)?);
+        if more.contains(log_line::EVENT_ID) && options.logs.is_empty() {
+            eprintln!("tarsius: {NO_LOG}");
+        }
+        Ok(())
     }
 
     /// Keeps a copy of the file that an event is about, for a policy.
@@ -344,7 +372,7 @@ impl Lines {
         let wanted = selection.contains(log_line::EVENT_ID);
         let complaint = match (wanted, options.logs.is_empty()) {
             (false, true) => return Ok(None),
-            (true, true) => Some("there will be no log_line (no --log-source names a log)"),
+            (true, true) => Some(NO_LOG),
             (false, false) => Some("--log-source is read for nothing (nobody asks for log_line)"),
             (true, false) => None,
         };

@@ -93,14 +93,10 @@ pub(crate) fn run(options: &Watch) -> anyhow::Result<ExitCode> {
         capture: artifacts::capture(&artifacts, &selection),
         ..sensor::Options::default()
     };
-    // Answers tell what addresses are called.
-    let named = resolved::NAMED.iter().any(|&e| selection.contains(e))
-        || policies.asks(Store::Dns)
-        || in_force.asks(Store::Dns);
+    let named = ask_names(&selection, &policies, &in_force);
     let taken = Taken { needed, named, captures: artifacts.network };
     let mut sensor = Sensor::start(&features, &sensor_options, |e| taken.takes(e, options))?;
-    let answers = |event: u16| event == net_packet_dns_response::EVENT_ID && named;
-    let dissector = Dissector::new(|event| taken.needed.contains(event) || answers(event));
+    let dissector = Dissector::new(|event| taken.makes(event));
     let helpers = Helpers::start(options, &taken.needed, &artifacts, lines, &features)?;
     let mut pipeline = Pipeline {
         cgroups: 0,
@@ -248,6 +244,11 @@ impl Taken {
         self.needed.contains(e.id) || IDENTITY.contains(&e.id) || self.otherwise(e, options)
     }
 
+    /// Whether it is to be made of packets.
+    fn makes(&self, event: u16) -> bool {
+        self.needed.contains(event) || event == net_packet_dns_response::EVENT_ID && self.named
+    }
+
     /// Events that are not only for those who look at them: of these, the kernel leaves out none.
     fn whole(&self, options: &Watch) -> Vec<u16> {
         let whole = |e: &&catalogue::Event| scope::is_always_whole(e) || self.otherwise(e, options);
@@ -266,6 +267,13 @@ impl Taken {
 fn needed(policies: &Policies, detectors: &Detectors) -> Selection {
     let (shown, looked_at) = (policies.selection(), detectors.selection());
     Selection::of(shown.iter().chain(looked_at.iter()).map(|e| e.id))
+}
+
+/// Whether it is asked what addresses are called, which answers of DNS tell.
+fn ask_names(selection: &Selection, policies: &Policies, detectors: &Detectors) -> bool {
+    resolved::NAMED.iter().any(|&e| selection.contains(e))
+        || policies.asks(Store::Dns)
+        || detectors.asks(Store::Dns)
 }
 
 /// Says on standard error that the watch has begun, and what is not to be expected of it.
@@ -567,8 +575,7 @@ impl Pipeline {
             return Ok(false);
         }
         let selection = new.selection();
-        let needed = needed(&new, &new_detectors);
-        self.extend(sensor, options, kernel, needed, &new_detectors)?;
+        self.extend(sensor, options, kernel, &new, &new_detectors)?;
         scope::change(self, sensor, new, new_detectors, selection)?;
         self.made_here(&policies::reloaded(hash, &new_hash, &self.policies, Clock::now()));
         *hash = new_hash;
@@ -585,22 +592,13 @@ impl Pipeline {
         sensor: &mut Sensor,
         options: &Watch,
         kernel: &mut KernelSide,
-        needed: Selection,
+        policies: &Policies,
         detectors: &Detectors,
     ) -> anyhow::Result<()> {
         let taken = |event: u16| kernel.taken.needed.contains(event) || IDENTITY.contains(&event);
+        let needed = needed(policies, detectors);
         let more: Vec<&catalogue::Event> = needed.iter().filter(|e| !taken(e.id)).collect();
-        let names = |events: &mut dyn Iterator<Item = &&catalogue::Event>| {
-            events.map(|e| e.name).collect::<Vec<_>>().join(", ")
-        };
-        // What user space makes, it prepares for at start.
-        let made = |e: &&&catalogue::Event| {
-            e.tiers.iter().all(|t| t.programs.is_empty())
-                || e.lane == Lane::Net
-                || e.name.starts_with("net_packet_")
-        };
-        let made = names(&mut more.iter().filter(made));
-        anyhow::ensure!(made.is_empty(), "{made} can be taken from the start only: start tarsius anew");
+        let named = kernel.taken.named || ask_names(&policies.selection(), policies, detectors);
         for (asked, has, what) in [
             ("environment", kernel.options.environment, "the environment of programs"),
             ("fd-paths", kernel.options.descriptor_paths, "what descriptors stand for"),
@@ -611,14 +609,17 @@ impl Pipeline {
                 "detectors ask for {what}, which is taken from the start only: start tarsius anew"
             );
         }
-        if more.is_empty() {
+        if more.is_empty() && named == kernel.taken.named {
             return Ok(());
         }
         let all = Selection::of(kernel.taken.needed.iter().chain(more.iter().copied()).map(|e| e.id));
-        let wanted = Taken { needed: all, ..kernel.taken };
+        let wanted = Taken { needed: all, named, ..kernel.taken };
+        let names = || more.iter().map(|e| e.name).collect::<Vec<_>>().join(", ");
         sensor
             .extend(&kernel.features, &kernel.options, |e| wanted.takes(e, options))
-            .with_context(|| format!("taking {} too", names(&mut more.iter())))?;
+            .with_context(|| format!("taking {} too", names()))?;
+        self.helpers.extend(options, &Selection::of(more.iter().map(|e| e.id)), &kernel.features)?;
+        self.dissector.also(|event| wanted.makes(event));
         let missing = sensor.plan().missing().filter(|c| more.iter().any(|e| e.name == c.event));
         let missing: Vec<&str> = missing.map(|c| c.event).collect();
         if !missing.is_empty() {

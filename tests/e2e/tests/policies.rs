@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -293,17 +294,24 @@ fn changed_while_watching(_: &str) {
         both();
     }
     wait_until("the old policy tells what comes after a bad one", || told("second") >= before + 1000);
-    // What user space makes of packets, it makes from the start only, and says so.
-    fs::write(&policy, "type: policy\nname: fourth\nrules:\n  - event: net_packet_http\n").unwrap();
+    // One that wants what user space makes of packets, which nobody has wanted before.
+    let fourth = "type: policy\nname: fourth\nrules:\n  - event: net_packet_http_request\n    condition: data.http_request.uri == '/reloaded'\n";
+    fs::write(&policy, fourth).unwrap();
     signal(pid, libc::SIGHUP);
-    watch.wait_for("net_packet_http can be taken from the start only");
+    wait_until("packets are taken, too", || reloads() == 2);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.write_all(b"GET /reloaded HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    listener.accept().unwrap().0.read_exact(&mut [0; 16]).unwrap();
+    wait_until("the packet is told", || told("fourth") > 0);
     let account = watch.stop();
     account.assert_clean();
     account.lines.one("security_inode_unlink", "pathname", gone.to_str().unwrap());
     account.lines.one("unlink", "pathname", gone.to_str().unwrap());
     let lines = &account.lines.0;
     let at = lines.iter().position(|l| l.0["name"] == "policy_reloaded").unwrap();
-    assert_eq!(account.lines.of("policy_reloaded").len(), 1);
+    assert_eq!(account.lines.of("policy_reloaded").len(), 2);
+    assert!(!account.lines.of("net_packet_http_request").is_empty());
     lines[at].assert(&[("policies", json!(["second"]))]);
     assert_ne!(lines[at].get("old_hash"), lines[at].get("new_hash"));
     let opens = |lines: &[Line]| -> Vec<(String, String)> {
