@@ -533,6 +533,12 @@ struct socket {
 	struct sock *sk;
 };
 
+/* A message given to a socket. */
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
+};
+
 /* The address of a UNIX socket: `len` bytes of a sockaddr_un behind the head. */
 struct sockaddr_un {
 	u16 sun_family;

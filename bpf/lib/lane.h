@@ -121,6 +121,7 @@ enum captured {
 /* Everything that user space decides before the programs are loaded. Mirrored in crates/sensor. */
 struct config {
 	u32 self;	  /* process left out, 0: none */
+	u32 own;	  /* Tarsius itself */
 	u32 slots;	  /* for each CPU, in each lane; at most MAX_SLOTS */
 	u32 shards;	  /* rings of each lane */
 	u32 wake;	  /* bytes waiting in a ring at which the reader is woken */
@@ -195,6 +196,7 @@ struct run {
 	bool stack; /* its hook can tell the user stack, and send signals */
 	bool denies; /* its hook can refuse the act */
 	bool deny;   /* and does */
+	bool only_denied; /* it is told only then */
 	bool submit;
 	enum outcome outcome;
 };

@@ -8,6 +8,7 @@
 
 #define COMM_BYTES 16
 
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 

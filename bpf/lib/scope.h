@@ -39,6 +39,53 @@ static __always_inline u64 trees_of(u32 pid)
 	return trees ? *trees : 0;
 }
 
+/*
+ * In the same map, under a process's number with this bit, which no number has: by which scopes the kernel follows the process. A process that
+ * meets the others of a scope's conditions, for all that can be known, as it executes something or makes another, is followed, and what it
+ * makes. User space follows only those that do meet them.
+ */
+#define FOLLOWED (1U << 31)
+
+/* A bit for each scope by which a process is followed, since it was made, or since it was found when the scope came into force. */
+static __always_inline u64 followed_by(u32 pid)
+{
+	return trees_of(pid) | trees_of(pid | FOLLOWED);
+}
+
+/* Adds to the bits that stand there; false: there is no room. */
+static __always_inline bool add_marks(u32 key, u64 marks)
+{
+	u64 *word = bpf_map_lookup_elem(&scope_tree, &key);
+
+	/* Another thread of the process may come between. */
+	if (!word && bpf_map_update_elem(&scope_tree, &key, &marks, BPF_NOEXIST))
+		word = bpf_map_lookup_elem(&scope_tree, &key);
+	else if (!word)
+		return true;
+	if (!word)
+		return false;
+#ifdef LEGACY
+	/* Those kernels can not add bits as one act: one that is lost to another thread's comes when the process next executes or makes something. */
+	*(volatile u64 *)word = *(volatile u64 *)word | marks;
+#else
+	__sync_fetch_and_or(word, marks);
+#endif
+	return true;
+}
+
+/* Follows the process by those scopes that these classes are met for; false: there is no room. */
+static __noinline bool follow(struct sieve *sieve, u64 met, u32 pid)
+{
+	u64 marks = 0;
+
+	if (!sieve)
+		return true;
+	met &= sieve->follows;
+	for (u32 i = 0; i < CLASSES; i++)
+		marks |= sieve->mark[i] & -(met >> i & 1);
+	return !marks || add_marks(pid | FOLLOWED, marks);
+}
+
 static __always_inline bool trees_admit(u32 pid)
 {
 	u32 zero = 0;
@@ -147,6 +194,9 @@ static __always_inline void enforce(struct run *run, struct sieve *sieve)
 
 	if (header->origin != ORIGIN_CURRENT || header->pid != bpf_get_current_pid_tgid() >> 32)
 		return;
+	/* Whatever a policy says of it: who would tell the rest? */
+	if (header->pid == cfg.own)
+		return;
 	met = surely_met(run->slot, sieve, sieve->kill | sieve->deny);
 	if (run->denies && met & sieve->deny) {
 		run->deny = true;
@@ -168,5 +218,5 @@ static __always_inline bool is_wanted(struct run *run)
 	/* The verifier sees the constants: programs on packets can neither, and must not ask for the task before Linux 6.10. */
 	if ((run->stack || run->denies) && (sieve->kill | sieve->deny))
 		enforce(run, sieve);
-	return true;
+	return !run->only_denied || run->deny;
 }

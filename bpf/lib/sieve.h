@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#define CLASSES 64
 #define COLUMNS 12
 #define HEADS 6
 #define SIEVED_FIELDS 32
@@ -18,6 +19,8 @@
 #define SIFTING_STEPS (COLUMNS + SIEVED_FIELDS + 1)
 /* A record's fields so far from its beginning pass: a bound that holds in every lane. */
 #define SIEVED_BYTES 8000
+/* Of struct sockaddr_un. */
+#define UNIX_PATH_BYTES 108
 
 enum column_kind {
 	KIND_U32 = 0,
@@ -30,12 +33,19 @@ enum column_kind {
 	KIND_ADDRESS = 7, /* of a socket address: IPv4 as IPv6 has it */
 	KIND_PORT = 8,
 	KIND_COMM_END = 9, /* a command name, from its end */
+	KIND_UNIX_START = 10, /* the path of a UNIX socket's address, from its beginning */
+	KIND_UNIX_END = 11,
 };
 
-/* In the place of a place in the header, of what no record has: the watched trees that the process is in, and what it runs (scope.h). */
+/*
+ * In the place of a place in the header, of what no record has: the watched trees that the process is in, what it runs, and by which scopes it
+ * is followed (scope.h).
+ */
 #define AT_TREES 0xffff
 #define AT_EXECUTABLE 0xfffe
+#define AT_FOLLOWED 0xfffd
 static __always_inline u64 trees_of(u32 pid);
+static __always_inline u64 followed_by(u32 pid);
 static __always_inline u64 executable_of(struct task_struct *task);
 
 struct column {
@@ -52,12 +62,14 @@ struct sieve {
 	u64 classes;
 	u64 kill;    /* of these, whose meeting means that the process is killed */
 	u64 deny;    /* or that the act is refused */
+	u64 follows; /* or that the process is followed from then on: by the scopes whose bits mark[] has */
 	u32 heads;   /* so many columns are of the header, and come first */
 	u32 early;   /* of these, so many of the task, which are asked before a slot is claimed, and come before the others */
 	u32 columns;
 	u32 unused;
 	u8 first[SIEVED_FIELDS]; /* 1 more than the place of a field's first column, or 0 */
 	struct column column[COLUMNS];
+	u64 mark[CLASSES];
 };
 
 /* By the number of the event: as many as there are. */
@@ -206,6 +218,9 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 			if (!value)
 				return ALL_CLASSES;
 			break;
+		case AT_FOLLOWED:
+			value = followed_by(FROM_TASK(task, tgid)) & column->mask;
+			break;
 		case HEAD_AT(ret):
 			if (!returns)
 				return ALL_CLASSES;
@@ -240,6 +255,22 @@ static __always_inline u64 classes_of_value(const struct column *column, struct 
 	if (from > sizeof(*slot) + SIEVED_BYTES - 64)
 		return ALL_CLASSES;
 	value = (u8 *)slot + from;
+	if (kind == KIND_UNIX_START || kind == KIND_UNIX_END) {
+		/* Of another family the path is known, too: none. */
+		if (length <= sizeof(u16) || *(u16 *)value != AF_UNIX) {
+			length = 0;
+		} else {
+			value += sizeof(u16);
+			length -= sizeof(u16);
+			if (kind == KIND_UNIX_END) {
+				long named = bpf_probe_read_kernel_str(key->bytes, UNIX_PATH_BYTES + 1, value) - 1;
+
+				if (named < length)
+					length = named < 0 ? 0 : named;
+			}
+		}
+		kind = kind == KIND_UNIX_START ? KIND_START : KIND_END;
+	}
 	if (kind == KIND_START || kind == KIND_END) {
 		u32 most = kind == KIND_START ? LONG_BYTES : SUFFIX_BYTES;
 
@@ -324,6 +355,13 @@ static __always_inline bool has_value(const struct column *column, struct slot *
 	case KIND_PORT:
 		bpf_probe_read_kernel(&family, sizeof(family), (u8 *)slot + payload);
 		return (family == AF_INET && length >= 8) || (family == AF_INET6 && length >= 24);
+	case KIND_UNIX_START:
+	case KIND_UNIX_END:
+		/* Names that are no path begin with a NUL, and may have others within. */
+		bpf_probe_read_kernel(&family, sizeof(family), (u8 *)slot + payload);
+		if (family == AF_UNIX && length > sizeof(family))
+			return *((u8 *)slot + payload + sizeof(family));
+		return length >= sizeof(family);
 	case KIND_U64:
 	case KIND_I64:
 		return length >= column->at + sizeof(u64);
@@ -352,7 +390,7 @@ static __always_inline void sift_header(struct slot *slot, struct column *column
 
 	if (column->kind == KIND_I64)
 		known = slot->header.flags & RECORD_RETURN;
-	if (!known || column->at >= AT_EXECUTABLE)
+	if (!known || column->at >= AT_FOLLOWED)
 		return;
 	slot->sieving.known |= 1U << (place & 31);
 	slot->sieving.classes &= classes_of_value(column, slot, from, 0);

@@ -2,7 +2,6 @@
 /* Sockets and their addresses, in the layouts of the C library. */
 #pragma once
 
-#define AF_UNIX 1
 #define AF_VSOCK 40
 #define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6

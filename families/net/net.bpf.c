@@ -94,6 +94,14 @@ int BPF_KPROBE(security_socket_connect__kprobe, struct socket *sock, struct sock
 	return 0;
 }
 
+/* The address that a program on a socket's addresses is asked about. The flow label and the interface of IPv6 are not told there. */
+#define ADDRESS_IN(ctx) {.family = AF_INET, .port = (ctx)->user_port, .addr = (ctx)->user_ip4}
+#define ADDRESS_IN6(ctx)                                                                                \
+	{                                                                                               \
+		.family = AF_INET6, .port = (ctx)->user_port,                                           \
+		.addr = {(ctx)->user_ip6[0], (ctx)->user_ip6[1], (ctx)->user_ip6[2], (ctx)->user_ip6[3]}, \
+	}
+
 static __always_inline void tell_connect_inet(struct run *run, u32 type, const void *address, u32 length)
 {
 	bool four = length == sizeof(struct address_in);
@@ -101,7 +109,6 @@ static __always_inline void tell_connect_inet(struct run *run, u32 type, const v
 		return;
 	put_u32(run, FIELD(security_socket_connect, type), type);
 	put_fixed(run, FIELD(security_socket_connect, remote_addr), address, length);
-	/* The flow label and the interface of IPv6 are not told here. */
 	put_connect_verdict(run, address, four ? 1 : 3, four ? ~0ULL : 0xffffffff);
 	submit(run);
 }
@@ -110,7 +117,7 @@ static __always_inline void tell_connect_inet(struct run *run, u32 type, const v
 SEC("cgroup/connect4")
 int security_socket_connect__inet4(struct bpf_sock_addr *ctx)
 {
-	struct address_in address = {.family = AF_INET, .port = ctx->user_port, .addr = ctx->user_ip4};
+	struct address_in address = ADDRESS_IN(ctx);
 
 	return !REFUSES(security_socket_connect__inet4, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
 }
@@ -118,11 +125,7 @@ int security_socket_connect__inet4(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect6")
 int security_socket_connect__inet6(struct bpf_sock_addr *ctx)
 {
-	struct address_in6 address = {
-		.family = AF_INET6,
-		.port = ctx->user_port,
-		.addr = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]},
-	};
+	struct address_in6 address = ADDRESS_IN6(ctx);
 
 	return !REFUSES(security_socket_connect__inet6, tell_connect_inet(&run, ctx->type, &address, sizeof(address)));
 }
@@ -256,6 +259,34 @@ int BPF_KPROBE(security_socket_bind__kprobe, struct socket *sock, struct sockadd
 	return 0;
 }
 
+/* Of what is bound by system call it is told at the exit: here, before, only what a policy has refused. */
+static __always_inline void tell_refused_bind(struct run *run, const void *address, u32 length)
+{
+	struct sieve *sieve = sieve_of(EVENT(security_socket_bind));
+
+	if (!sieve || !sieve->deny || !claim(run, EVENT(security_socket_bind)))
+		return;
+	run->only_denied = true;
+	put_fixed(run, FIELD(security_socket_bind, local_addr), address, length);
+	submit(run);
+}
+
+SEC("cgroup/bind4")
+int security_socket_bind__inet4(struct bpf_sock_addr *ctx)
+{
+	struct address_in address = ADDRESS_IN(ctx);
+
+	return !REFUSES(security_socket_bind__inet4, tell_refused_bind(&run, &address, sizeof(address)));
+}
+
+SEC("cgroup/bind6")
+int security_socket_bind__inet6(struct bpf_sock_addr *ctx)
+{
+	struct address_in6 address = ADDRESS_IN6(ctx);
+
+	return !REFUSES(security_socket_bind__inet6, tell_refused_bind(&run, &address, sizeof(address)));
+}
+
 SYSCALL_EXIT(security_socket_bind)
 {
 	s32 fd = call_argument(call, 0);
@@ -275,6 +306,59 @@ SYSCALL_EXIT(security_socket_bind)
 	put_u32(run, FIELD(security_socket_bind, sockfd), fd);
 	put_local(run, FIELD(security_socket_bind, local_addr), sk);
 	submit(run);
+}
+
+/* ---- sendmsg ---- */
+
+static __always_inline void tell_send(struct run *run, struct socket *sock, struct msghdr *message, int size)
+{
+	void *address = BPF_CORE_READ(message, msg_name);
+
+	if (!address || !claim(run, EVENT(security_socket_sendmsg)))
+		return;
+	put_sockfd(run, FIELD(security_socket_sendmsg, sockfd), sock);
+	put_u32(run, FIELD(security_socket_sendmsg, type), BPF_CORE_READ(sock, type));
+	put_address(run, FIELD(security_socket_sendmsg, remote_addr), address, BPF_CORE_READ(message, msg_namelen));
+	put_u32(run, FIELD(security_socket_sendmsg, size), size);
+	submit(run);
+}
+
+SEC("lsm/socket_sendmsg")
+int BPF_PROG(security_socket_sendmsg__lsm, struct socket *sock, struct msghdr *message, int size)
+{
+	return answer(REFUSES(security_socket_sendmsg__lsm, tell_send(&run, sock, message, size)));
+}
+
+SEC("kprobe/security_socket_sendmsg")
+int BPF_KPROBE(security_socket_sendmsg__kprobe, struct socket *sock, struct msghdr *message, int size)
+{
+	RUN(security_socket_sendmsg__kprobe, tell_send(&run, sock, message, size));
+	return 0;
+}
+
+static __always_inline void tell_send_inet(struct run *run, u32 type, const void *address, u32 length)
+{
+	if (!claim(run, EVENT(security_socket_sendmsg)))
+		return;
+	put_u32(run, FIELD(security_socket_sendmsg, type), type);
+	put_fixed(run, FIELD(security_socket_sendmsg, remote_addr), address, length);
+	submit(run);
+}
+
+SEC("cgroup/sendmsg4")
+int security_socket_sendmsg__inet4(struct bpf_sock_addr *ctx)
+{
+	struct address_in address = ADDRESS_IN(ctx);
+
+	return !REFUSES(security_socket_sendmsg__inet4, tell_send_inet(&run, ctx->type, &address, sizeof(address)));
+}
+
+SEC("cgroup/sendmsg6")
+int security_socket_sendmsg__inet6(struct bpf_sock_addr *ctx)
+{
+	struct address_in6 address = ADDRESS_IN6(ctx);
+
+	return !REFUSES(security_socket_sendmsg__inet6, tell_send_inet(&run, ctx->type, &address, sizeof(address)));
 }
 
 /* ---- listen ---- */

@@ -44,6 +44,27 @@ pub(super) const TRIGGERS: &[Trigger] = &[
         ..Trigger::NONE
     },
     Trigger {
+        event: "security_socket_sendmsg",
+        act: |_| {
+            let port = port(std::process::id());
+            for local in ["127.0.0.1", "::1"] {
+                let sender = UdpSocket::bind((local, 0)).unwrap();
+                assert_eq!(sender.send_to(b"to whom", (local, port)).unwrap(), 7);
+                // The address was given before.
+                sender.connect((local, port)).unwrap();
+                let _ = sender.send(b"again");
+            }
+        },
+        check: |told| {
+            told.one("remote_addr", four(told)).assert(&[("type", json!(2))]);
+            assert_eq!(told.lines.0.len(), 2, "{:?}", told.lines);
+            assert!(told.lines.0.iter().any(|l| is_six(told, l, "remote_addr")));
+            // At the cgroup tier it is not known.
+            assert!(told.lines.0.iter().all(|l| matches!(l.get("size"), Value::Null) || l.get("size") == 7));
+        },
+        ..Trigger::NONE
+    },
+    Trigger {
         event: "net_raw_socket",
         act: |_| {
             for (family, ty, protocol) in [

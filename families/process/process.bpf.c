@@ -12,8 +12,15 @@
  */
 static __always_inline void grow_trees(struct run *run, u32 maker, u32 child)
 {
-	u64 trees = maker == child ? 0 : trees_of(maker);
+	u64 trees;
 
+	if (maker == child)
+		return;
+	trees = trees_of(maker);
+	if (trees && bpf_map_update_elem(&scope_tree, &child, &trees, BPF_ANY))
+		ledger_count(run, UNTRACKED);
+	trees = trees_of(maker | FOLLOWED);
+	child |= FOLLOWED;
 	if (trees && bpf_map_update_elem(&scope_tree, &child, &trees, BPF_ANY))
 		ledger_count(run, UNTRACKED);
 }
@@ -39,7 +46,10 @@ static __always_inline void tell_fork(struct run *run, struct task_struct *child
 	struct pid *pid = BPF_CORE_READ(child, thread_pid);
 	struct record_header *header;
 	u32 child_tid = BPF_CORE_READ(child, pid), child_pid = BPF_CORE_READ(child, tgid);
+	struct sieve *sieve = sieve_of(EVENT(sched_process_fork));
 
+	if (sieve && sieve->follows && !follow(sieve, classes_of_task(sieve, parent, 0, false), BPF_CORE_READ(parent, tgid)))
+		ledger_count(run, UNTRACKED);
 	grow_trees(run, BPF_CORE_READ(parent, tgid), child_pid);
 	if (!claim_anyone(run, EVENT(sched_process_fork)))
 		return;
@@ -300,6 +310,7 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct file *file = BPF_CORE_READ(mm, exe_file);
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct sieve *sieve = sieve_of(EVENT(sched_process_exec));
 
 	if (!claim_anyone(run, EVENT(sched_process_exec)))
 		return;
@@ -325,6 +336,10 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 	put_u32(run, FIELD(sched_process_exec, invoked_from_kernel),
 		(BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) != 0);
 	put_cred(run, FIELD(sched_process_exec, new_cred), BPF_CORE_READ(task, real_cred));
+	/* By what it now runs, which the record has. */
+	if (sieve && sieve->follows &&
+	    !follow(sieve, may_pass(run->slot, sieve, classes_of_task(sieve, task, 0, false), false), run->slot->header.pid))
+		ledger_count(run, UNTRACKED);
 	submit(run);
 }
 
@@ -362,8 +377,11 @@ static __always_inline void tell_exit(struct run *run)
 		submit(run);
 	}
 	/* After the event itself was decided. */
-	if (last && trees_of(pid))
+	if (last) {
 		bpf_map_delete_elem(&scope_tree, &pid);
+		pid |= FOLLOWED;
+		bpf_map_delete_elem(&scope_tree, &pid);
+	}
 }
 
 SEC("tp_btf/sched_process_exit")

@@ -372,6 +372,72 @@ static __noinline u32 put_arguments(struct slot *slot, const struct call *call, 
 
 #define ALL_ARGUMENTS ((1 << MAX_ARGUMENTS) - 1)
 
+/*
+ * Of the classes that may be met by who calls, those that may be by the arguments that are numbers: they are in registers, and decide before
+ * there is a record. ALL_CLASSES: nothing was asked of who calls, and the record is asked everything.
+ */
+static __noinline u64 classes_of_arguments(struct sieve *sieve, const struct call *call, const struct call_form *form, u64 classes)
+{
+	struct short_key key = {.bits = 8 * (sizeof(key.column) + sizeof(u64))};
+
+	if (!sieve || !form || classes == ALL_CLASSES)
+		return classes;
+	for (u32 i = 0; i < COLUMNS; i++) {
+		struct column *column = &sieve->column[i];
+		const struct argument *argument;
+		u64 value, *found;
+
+		if (i < sieve->heads || i >= sieve->columns || column->at)
+			continue;
+		if (column->field >= MAX_ARGUMENTS || column->field >= form->arguments)
+			continue;
+		argument = &form->argument[column->field];
+		value = call_argument(call, argument->at);
+		switch (argument->kind) {
+		case ARGUMENT_64:
+			break;
+		case ARGUMENT_32:
+		case ARGUMENT_DESCRIPTOR:
+			value = (u32)value;
+			break;
+		case ARGUMENT_SIGNED:
+			value = signed_argument(call, value);
+			break;
+		case ARGUMENT_ID:
+			value = id_of(call, value);
+			break;
+		default:
+			continue;
+		}
+		switch (column->kind) {
+		case KIND_U32:
+		case KIND_U64:
+			break;
+		case KIND_I32:
+			value = ordered((s32)value);
+			break;
+		case KIND_I64:
+			value = ordered(value);
+			break;
+		default:
+			continue;
+		}
+		*(u64 *)key.bytes = bpf_cpu_to_be64(value & column->mask);
+		key.column = column->number;
+		found = bpf_map_lookup_elem(&cfg_short_prefixes, &key);
+		classes &= found ? *found : column->others;
+	}
+	return classes;
+}
+
+/* Claims a slot, if the call is in scope and its arguments may be wanted. */
+static __always_inline bool claim_wanted_call(struct run *run, const struct call *call, const struct call_form *form, bool returned)
+{
+	if (!(returned ? call_in_scope(run, call, form->event) : entry_in_scope(run, call, form->event)))
+		return false;
+	return classes_of_arguments(run->sieve, call, form, run->met) && slot_claim(run);
+}
+
 /* ---- entry ---- */
 
 static __always_inline struct desk *claim_desk(struct run *run, u32 *number)
@@ -459,9 +525,7 @@ SYSCALL_ENTER(syscall_entry)
 		submit(run);
 		return;
 	}
-	if (!(form->flags & CALL_EXECUTES) && !entry_in_scope(run, call, form->event))
-		return;
-	if (!slot_claim(run))
+	if (form->flags & CALL_EXECUTES ? !slot_claim(run) : !claim_wanted_call(run, call, form, false))
 		return;
 	late = put_arguments(run->slot, call, form, AT_ENTRY, ALL_ARGUMENTS);
 	keep_call(run, call, form->flags, late);
@@ -522,7 +586,9 @@ SYSCALL_EXIT(syscall)
 		return;
 	if (!kept && form->flags & CALL_MAKES_CHILD && call->ret == 0)
 		return;
-	if (claim_call(run, &made, form->event)) {
+	if (claim_wanted_call(run, &made, form, true)) {
+		run->slot->header.event = form->event;
+		put_caller(run, &made);
 		if (!kept || !restore_call(run, kept))
 			put_arguments(run->slot, &made, form, TOO_LATE, ALL_ARGUMENTS);
 		else if (kept->late)

@@ -823,7 +823,7 @@ fn tables(
 
 /// Whether a hook can refuse the act: as LSM hooks and those of a socket's addresses can.
 fn denies(hook: &str) -> bool {
-    hook.starts_with("lsm/") || hook.starts_with("cgroup/connect")
+    ["lsm/", "cgroup/connect", "cgroup/bind", "cgroup/sendmsg"].iter().any(|kind| hook.starts_with(kind))
 }
 
 fn stages(programs: &[Placed]) -> usize {

@@ -525,7 +525,15 @@ impl Program {
     pub const fn denies(&self) -> bool {
         match self.hook {
             Hook::Lsm(_) => true,
-            Hook::Cgroup(name) => matches!(name.as_bytes(), b"cgroup/connect4" | b"cgroup/connect6"),
+            Hook::Cgroup(name) => matches!(
+                name.as_bytes(),
+                b"cgroup/connect4"
+                    | b"cgroup/connect6"
+                    | b"cgroup/bind4"
+                    | b"cgroup/bind6"
+                    | b"cgroup/sendmsg4"
+                    | b"cgroup/sendmsg6"
+            ),
             _ => false,
         }
     }

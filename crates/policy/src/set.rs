@@ -26,7 +26,7 @@ pub struct Policies {
     states: Vec<State>,
     /// By the number of the event.
     by_event: Vec<Index<Slot>>,
-    /// Policies that follow processes: these look at each of their events, whatever their rules say.
+    /// Policies that follow processes: these look at each birth and execution, whatever their rules say.
     following: Vec<usize>,
     /// For each policy, whether the event at hand is in its scope, as far as that was asked.
     in_scope: Vec<Option<bool>>,
@@ -297,19 +297,21 @@ impl Policies {
 
     /// The ways for an event to be wanted, or to be undecided, as far as the kernel can look at them.
     pub fn alternatives(&self, event: &catalogue::Event, ctx: &Context) -> Vec<Alternative> {
-        // Whoever meets a scope that follows is followed, by whatever event it is met.
-        if !self.following.is_empty() {
-            return std::iter::once(Alternative::default()).chain(self.enforcing(event, ctx)).collect();
-        }
         let rules = self.rules.iter().filter(|rule| rule.event == event.id);
         rules.flat_map(|rule| self.ways(event, rule, ctx)).collect()
     }
 
-    /// Of these, those that have the kernel do something to who acts.
-    pub fn enforcing(&self, event: &catalogue::Event, ctx: &Context) -> Vec<Alternative> {
+    /// Of these, those that have the kernel do something to who acts; and those that have it follow them.
+    pub fn acting(&self, event: &catalogue::Event, ctx: &Context) -> Vec<Alternative> {
         let acts = |rule: &&Compiled| rule.event == event.id && self.enforces(rule).any();
         let ways = self.rules.iter().filter(acts).flat_map(|rule| self.ways(event, rule, ctx));
-        ways.filter(Alternative::enforces).collect()
+        let following = self.policies.iter().filter_map(|p| p.scope.following(event, ctx));
+        ways.filter(Alternative::enforces).chain(following).collect()
+    }
+
+    /// Whether any of them follows processes.
+    pub fn follow(&self) -> bool {
+        !self.following.is_empty()
     }
 
     fn ways(&self, event: &catalogue::Event, rule: &Compiled, ctx: &Context) -> Vec<Alternative> {
@@ -318,7 +320,10 @@ impl Policies {
         let (ways, exact) = alternatives(event, rule.condition.as_deref(), |slot| Some(*slot));
         // Nothing is done to anybody but for all that is asked.
         let does = if whole && exact { self.enforces(rule) } else { Enforcement::NONE };
-        ways.iter().map(|way| scope.and(way).enforcing(does)).collect()
+        let of_scope = ways.iter().map(|way| scope.and(way).enforcing(does));
+        let followed = policy.scope.followed();
+        let of_followed = followed.iter().flat_map(|followed| ways.iter().map(|way| followed.and(way)));
+        of_scope.chain(of_followed).collect()
     }
 
     /// Whether any of them asks in which container something is: what the kernel knows of them is to be told anew when there are others.
@@ -415,8 +420,7 @@ impl Policies {
             return Matched::Told;
         }
         self.in_scope.fill((whose == Whose::Nobodys).then_some(true));
-        // Whoever meets a scope that follows is followed, by whatever event it is met.
-        for &policy in &self.following {
+        for &policy in self.following.iter().filter(|_| crate::scope::begins(event.definition.id)) {
             self.in_scope[policy].get_or_insert_with(|| self.policies[policy].scope.matches(event, ctx));
         }
         let rules = self.by_event.get(usize::from(event.definition.id));

@@ -94,7 +94,7 @@ impl<F> Translation<'_, F> {
             Is::Nets(nets) if column.kind() == Kind::Address => {
                 Some(one(column, column.networks(nets.iter().map(|net| (net.addr(), net.bits())))))
             }
-            Is::Texts(texts) if matches!(column.kind(), Kind::Start | Kind::Comm) => {
+            Is::Texts(texts) if matches!(column.kind(), Kind::Start | Kind::Comm | Kind::UnixStart) => {
                 self.texts(column, texts, not)
             }
             _ => None,
@@ -109,6 +109,7 @@ impl<F> Translation<'_, F> {
     ) -> Option<Vec<Alternative>> {
         let from_end = match column {
             Column::Field { field, kind: Kind::Start, .. } => Some(Column::field(field, Kind::End)),
+            Column::Field { field, kind: Kind::UnixStart, .. } => Some(Column::field(field, Kind::UnixEnd)),
             Column::Head(Head::Comm) => Some(Column::Head(Head::CommEnd)),
             Column::Executable(Kind::Start) => {
                 // The kernel learns of it some time after.
@@ -164,6 +165,7 @@ fn column(event: &Event, slot: Slot) -> Option<Column> {
                 (Part::Whole, Type::Str | Type::Path) => Column::field(index, Kind::Start),
                 (Part::Ip, Type::Sockaddr) => Column::field(index, Kind::Address),
                 (Part::Port, Type::Sockaddr) => Column::field(index, Kind::Port),
+                (Part::Path, Type::Sockaddr) => Column::field(index, Kind::UnixStart),
                 (Part::Credential(n), Type::Cred) => {
                     // `struct cred_record`: ten numbers of 4 bytes, then of 8.
                     let n = u16::from(n);

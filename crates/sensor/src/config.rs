@@ -8,6 +8,7 @@ use crate::Error;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
     pub(crate) self_pid: u32,
+    pub(crate) own_pid: u32,
     pub(crate) slots: u32,
     pub(crate) shards: u32,
     pub(crate) wake: u32,
@@ -27,6 +28,7 @@ impl Config {
     fn bytes(&self) -> Vec<u8> {
         let words = [
             self.self_pid,
+            self.own_pid,
             self.slots,
             self.shards,
             self.wake,

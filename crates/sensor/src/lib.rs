@@ -247,21 +247,39 @@ impl Sensor {
         Ok(())
     }
 
-    /// Says which trees of processes are watched: of each process of them, by pid, a word with a bit for each tree. Processes that
-    /// they make from now on are added by the kernel side. `all` are the trees that a process must be in, `none` those in which it must
-    /// not be.
-    pub fn watch_trees(&mut self, members: &[(u32, u64)], all: u64, none: u64) -> Result<(), Error> {
-        let put = |name: &str, key: &[u8], value: &[u8]| {
-            let map = load::map(&self.loaded.object, name)?;
-            map.update(key, value, MapFlags::ANY).map_err(Error::bpf(format!("filling {name}")))
+    /// Says who is in a watched tree, or followed: of each process, by pid, a word with a bit for each tree and each scope that follows.
+    /// Processes that they make from now on are added by the kernel side. Gives how many it did not know to be so.
+    pub fn mark(&mut self, members: &[(u32, u64)]) -> Result<usize, Error> {
+        /// `FOLLOWED` of `bpf/lib/scope.h`: what stands there the kernel side writes.
+        const FOLLOWED: u32 = 1 << 31;
+        let map = load::map(&self.loaded.object, "scope_tree")?;
+        let word = |pid: u32| -> Result<u64, Error> {
+            let found = map
+                .lookup(&pid.to_ne_bytes(), MapFlags::ANY)
+                .map_err(Error::bpf("reading scope_tree".to_owned()))?;
+            Ok(found.and_then(|word| word.try_into().ok()).map_or(0, u64::from_ne_bytes))
         };
-        for (pid, trees) in members {
-            put("scope_tree", &pid.to_ne_bytes(), &trees.to_ne_bytes())?;
+        let mut told = 0;
+        for (pid, marks) in members {
+            let known = word(*pid)?;
+            if (known | word(pid | FOLLOWED)?) & marks == *marks {
+                continue;
+            }
+            map.update(&pid.to_ne_bytes(), &(known | marks).to_ne_bytes(), MapFlags::ANY)
+                .map_err(Error::bpf("filling scope_tree".to_owned()))?;
+            told += 1;
         }
-        put("cfg_trees", &0u32.to_ne_bytes(), &[all.to_ne_bytes(), none.to_ne_bytes()].concat())
+        Ok(told)
     }
 
-    /// No process is in a tree any more. No tree may be asked for meanwhile: neither by [`watch_trees`](Self::watch_trees) nor by a sieve.
+    /// Says in which trees a process must be for its events to pass, and in which not: bits of the words of [`mark`](Self::mark).
+    pub fn watch_trees(&mut self, all: u64, none: u64) -> Result<(), Error> {
+        load::map(&self.loaded.object, "cfg_trees")?
+            .update(&0u32.to_ne_bytes(), &[all.to_ne_bytes(), none.to_ne_bytes()].concat(), MapFlags::ANY)
+            .map_err(Error::bpf("filling cfg_trees".to_owned()))
+    }
+
+    /// No process is in a tree any more, or followed. None may be asked for meanwhile: neither by [`watch_trees`](Self::watch_trees) nor by a sieve.
     pub fn forget_trees(&mut self) -> Result<(), Error> {
         let map = load::map(&self.loaded.object, "scope_tree")?;
         // Who is made meanwhile takes over its maker's trees, if that one still has any: until none has.

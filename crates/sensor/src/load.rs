@@ -287,8 +287,10 @@ fn set_maps(
     let slots = slots(features, options);
     // Events that are added later must find room.
     let calls = options.extendable || plan.wanted_calls().next().is_some();
+    let own_pid = std::process::id();
     let config = Config {
-        self_pid: if options.include_self { 0 } else { std::process::id() },
+        self_pid: if options.include_self { 0 } else { own_pid },
+        own_pid,
         slots,
         shards: shards(options, cpus),
         wake: u32::try_from(ring_bytes(options, plan, cpus) / 2).unwrap_or(u32::MAX),

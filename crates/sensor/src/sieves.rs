@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, Object};
-use sieve::{COLUMN_BYTES, COLUMNS, Column, FIELDS, Kind, LONG, Prefix, SHORT, Sieve, Tested};
+use sieve::{CLASSES, COLUMN_BYTES, COLUMNS, Column, FIELDS, Kind, LONG, Prefix, SHORT, Sieve, Tested};
 
 use crate::load::map;
 use crate::{Error, load};
 
 /// `sizeof(struct sieve)`.
-const SIEVE_BYTES: usize = 40 + FIELDS as usize + COLUMNS * COLUMN_BYTES;
+const SIEVE_BYTES: usize = 48 + FIELDS as usize + COLUMNS * COLUMN_BYTES + CLASSES * 8;
 
-/// In the place of a place in the header: `AT_TREES`, `AT_EXECUTABLE`.
+/// In the place of a place in the header: `AT_TREES`, `AT_EXECUTABLE`, `AT_FOLLOWED`.
 const AT_TREES: u16 = 0xffff;
 const AT_EXECUTABLE: u16 = 0xfffe;
+const AT_FOLLOWED: u16 = 0xfffd;
 /// Most executables that have numbers: each has a prefix for each column that asks for it, and there is room for so many of those.
 const EXECUTABLES: usize = 1024;
 
@@ -96,6 +97,7 @@ impl Sieves {
                 Column::Head(head) => (head.at(), tested.column.kind(), 0, u64::MAX),
                 Column::Tree(mark) => (AT_TREES, tested.column.kind(), 0, mark),
                 Column::Executable(_) => (AT_EXECUTABLE, Kind::U64, 0, u64::MAX),
+                Column::Followed(mark) => (AT_FOLLOWED, tested.column.kind(), 0, mark),
                 Column::Field { field, kind, at, mask } => (at, kind, field, mask),
             };
             if let (Column::Field { .. }, Some(first @ 0)) =
@@ -114,28 +116,34 @@ impl Sieves {
             columns.extend([kind as u8, field]);
             if at == AT_EXECUTABLE {
                 self.of_executables.push((self.columns, tested.clone()));
-                for (path, number) in &executables.0 {
-                    self.executable(object, self.columns, tested, path, *number)?;
-                }
+                // There may be no room for all of them, as the other prefixes come first. What is not told of an executable passes.
+                let told = |(path, number): (&Box<[u8]>, &u64)| {
+                    self.executable(object, self.columns, tested, path, *number)
+                };
+                let _ = executables.0.iter().try_for_each(told);
             } else {
                 self.prefixes(object, tested)?;
             }
         }
         let (kill, deny) = sieve.enforces();
-        let mut bytes: Vec<u8> = [sieve.classes(), kill, deny].iter().flat_map(|n| n.to_ne_bytes()).collect();
+        let marks = sieve.marks();
+        let follows = marks.iter().enumerate().fold(0, |all, (n, marks)| all | u64::from(*marks != 0) << n);
+        let mut bytes: Vec<u8> =
+            [sieve.classes(), kill, deny, follows].iter().flat_map(|n| n.to_ne_bytes()).collect();
         // Behind them, a word that is not used: the columns are aligned.
         for number in [heads, sieve.early(), sieve.columns().len(), 0] {
             bytes.extend((number as u32).to_ne_bytes());
         }
         bytes.extend(first);
+        columns.resize(COLUMNS * COLUMN_BYTES, 0);
         bytes.extend(columns);
+        bytes.extend(marks.iter().flat_map(|n| n.to_ne_bytes()));
         bytes.resize(SIEVE_BYTES, 0);
         Ok(bytes)
     }
 
     fn prefixes(&mut self, object: &Object, tested: &Tested) -> Result<(), Error> {
-        let long = matches!(tested.column.kind(), Kind::Start | Kind::End);
-        let (name, bytes, keys) = match long {
+        let (name, bytes, keys) = match tested.column.kind().is_long() {
             true => ("cfg_long_prefixes", LONG, &mut self.long),
             false => ("cfg_short_prefixes", SHORT, &mut self.short),
         };

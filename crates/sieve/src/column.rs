@@ -13,6 +13,7 @@ pub const SHORT: usize = 16;
 /// Bytes of `struct column`.
 pub const COLUMN_BYTES: usize = 32;
 
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
@@ -40,6 +41,17 @@ pub enum Kind {
     Port = 8,
     /// A command name, from its end.
     CommEnd = 9,
+    /// The path of a UNIX socket's address, from its beginning; of another family that is an empty one.
+    UnixStart = 10,
+    /// The same, from its end.
+    UnixEnd = 11,
+}
+
+impl Kind {
+    /// Whether it is of a text that is compared by up to [`LONG`] bytes.
+    pub const fn is_long(self) -> bool {
+        matches!(self, Kind::Start | Kind::End | Kind::UnixStart | Kind::UnixEnd)
+    }
 }
 
 /// What of a record's header is asked for, by its place there (`struct record_header`).
@@ -129,6 +141,8 @@ pub enum Column {
     /// The path of what who did it runs, from its beginning or from its end ([`Kind::Start`], [`Kind::End`]). No record has it: the kernel knows it
     /// some time after the execution, and as a number.
     Executable(Kind),
+    /// Whether who did it is followed by a scope, for all that the kernel can know: the scope's bit in another such word. No record has it.
+    Followed(u64),
     /// A field of the event.
     Field {
         /// Its place in the catalogue.
@@ -152,7 +166,7 @@ impl Column {
     pub const fn kind(&self) -> Kind {
         match self {
             Column::Head(head) => head.kind(),
-            Column::Tree(_) => Kind::U64,
+            Column::Tree(_) | Column::Followed(_) => Kind::U64,
             Column::Executable(kind) => *kind,
             Column::Field { kind, .. } => *kind,
         }
@@ -170,13 +184,24 @@ impl Column {
         (column, column.numbers(&[tree.into()]))
     }
 
+    /// Who is followed by that scope.
+    pub fn followed(mark: u64) -> (Column, Values) {
+        let column = Column::Followed(mark);
+        (column, column.numbers(&[mark.into()]))
+    }
+
     /// Whether it can be asked before a record is begun.
     pub const fn is_early(&self) -> bool {
         match self {
             Column::Head(head) => head.is_early(),
-            Column::Tree(_) | Column::Executable(_) => true,
+            Column::Tree(_) | Column::Executable(_) | Column::Followed(_) => true,
             Column::Field { .. } => false,
         }
+    }
+
+    /// Whether no record has it, so that it can not be asked later.
+    pub const fn is_early_only(&self) -> bool {
+        matches!(self, Column::Tree(_) | Column::Executable(_) | Column::Followed(_))
     }
 
     /// The numbers from the first to the last.
@@ -225,8 +250,8 @@ impl Column {
         }
         let (mut bytes, most) = match self.kind() {
             Kind::Comm => (text.to_vec(), SHORT),
-            Kind::Start => (text.to_vec(), LONG),
-            Kind::End => (text.iter().rev().copied().collect(), SUFFIX),
+            Kind::Start | Kind::UnixStart => (text.to_vec(), LONG),
+            Kind::End | Kind::UnixEnd => (text.iter().rev().copied().collect(), SUFFIX),
             Kind::CommEnd => (text.iter().rev().copied().collect(), SHORT),
             _ => return None,
         };
@@ -241,7 +266,7 @@ impl Column {
     pub fn fits(&self, text: &[u8]) -> bool {
         let most = match self.kind() {
             Kind::Comm | Kind::CommEnd => SHORT,
-            Kind::End => SUFFIX,
+            Kind::End | Kind::UnixEnd => SUFFIX,
             _ => LONG,
         };
         text.len() < most
@@ -251,7 +276,7 @@ impl Column {
     pub(crate) fn key(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let (at, mask) = match self {
             Column::Head(_) | Column::Executable(_) => (0, u64::MAX),
-            Column::Tree(_) => return None,
+            Column::Tree(_) | Column::Followed(_) => return None,
             Column::Field { at, mask, .. } => (usize::from(*at), *mask),
         };
         let at = payload.get(at..)?;
@@ -271,8 +296,10 @@ impl Column {
                 reversed.resize(SHORT, 0);
                 Some(reversed)
             }
-            Kind::Start => Some(ended(at.iter().take(LONG).copied().collect(), LONG)),
-            Kind::End => Some(ended(at.iter().rev().take(SUFFIX).copied().collect(), SUFFIX)),
+            Kind::Start => Some(from_start(at)),
+            Kind::End => Some(from_end(at)),
+            Kind::UnixStart => Some(from_start(unix_path(at)?)),
+            Kind::UnixEnd => Some(from_end(unix_path(at)?)),
             Kind::Address => match u16::from_ne_bytes(*at.first_chunk()?) {
                 AF_INET => Some(address(IpAddr::from(*at.get(4..)?.first_chunk::<4>()?)).into()),
                 AF_INET6 => Some(at.get(8..24)?.to_vec()),
@@ -319,6 +346,24 @@ impl Column {
 /// A number with sign, so that the order is that of its bits.
 fn flip(n: i64) -> u64 {
     n.cast_unsigned() ^ 1 << 63
+}
+
+fn from_start(text: &[u8]) -> Vec<u8> {
+    ended(text.iter().take(LONG).copied().collect(), LONG)
+}
+
+fn from_end(text: &[u8]) -> Vec<u8> {
+    ended(text.iter().rev().take(SUFFIX).copied().collect(), SUFFIX)
+}
+
+/// The path in an address; `None` of a name that is no path, which may have NULs in it.
+fn unix_path(address: &[u8]) -> Option<&[u8]> {
+    let (family, rest) = address.split_first_chunk::<2>()?;
+    match (u16::from_ne_bytes(*family), rest) {
+        (AF_UNIX, [0, ..]) => None,
+        (AF_UNIX, path) => path.split(|&b| b == 0).next(),
+        _ => Some(b""),
+    }
 }
 
 /// With a NUL behind it, where there is room.

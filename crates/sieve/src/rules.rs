@@ -47,6 +47,7 @@ impl Enforcement {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Alternative {
     enforcement: Enforcement,
+    follows: u64,
     columns: BTreeMap<Column, Arc<Values>>,
 }
 
@@ -70,6 +71,13 @@ impl Alternative {
     #[must_use]
     pub fn enforcing(self, enforcement: Enforcement) -> Alternative {
         Alternative { enforcement, ..self }
+    }
+
+    /// Has the kernel follow who meets it, for all that can be known: by the scopes with these bits, which [`Column::Followed`] asks for. That is
+    /// done as a process executes something, or makes another, and only there.
+    #[must_use]
+    pub fn following(self, marks: u64) -> Alternative {
+        Alternative { follows: marks, ..self }
     }
 
     /// Whether the kernel does something where it is met.
@@ -120,16 +128,17 @@ pub struct Sieve {
     classes: u64,
     kill: u64,
     deny: u64,
+    marks: Vec<u64>,
     columns: Vec<Tested>,
     early: usize,
 }
 
 impl Sieve {
-    /// Lets pass what meets one of these; `None` if that is everything, as far as it can be said, and nothing is enforced.
+    /// Lets pass what meets one of these; `None` if that is everything, as far as it can be said, nothing is enforced and nobody followed.
     pub fn new(alternatives: Vec<Alternative>) -> Option<Sieve> {
         let mut classes = merge(alternatives);
-        let enforces = classes.iter().any(|class| class.enforcement.any());
-        if classes.is_empty() || (!enforces && classes.iter().any(Alternative::is_open)) {
+        let does = classes.iter().any(|class| class.enforcement.any() || class.follows != 0);
+        if classes.is_empty() || (!does && classes.iter().any(Alternative::is_open)) {
             return None;
         }
         let columns = chosen(&classes);
@@ -152,11 +161,12 @@ impl Sieve {
             classes: bits(&|_| true),
             kill: bits(&|class| class.enforcement.kill),
             deny: bits(&|class| class.enforcement.deny),
+            marks: classes.iter().map(|class| class.follows).collect(),
             columns: columns.collect(),
             early: 0,
         };
         sieve.order();
-        (!sieve.columns.is_empty() || sieve.kill | sieve.deny != 0).then_some(sieve)
+        (!sieve.columns.is_empty() || does).then_some(sieve)
     }
 
     /// A bit for each class of alternatives.
@@ -167,6 +177,11 @@ impl Sieve {
     /// Of these, those that have the process killed, and the act refused.
     pub fn enforces(&self) -> (u64, u64) {
         (self.kill, self.deny)
+    }
+
+    /// Of each class, the bits of the scopes that follow who meets it.
+    pub fn marks(&self) -> &[u64] {
+        &self.marks
     }
 
     /// Its columns: those about who did it first, then those of fields, those of one field together.
@@ -190,8 +205,7 @@ impl Sieve {
         self.columns.retain(|t| !matches!(t.column, Column::Executable(_)) || t.selects() || !fields_select);
         let is_early = |t: &Tested| {
             // What no record has can not be asked for later.
-            matches!(t.column, Column::Tree(_) | Column::Executable(_))
-                || t.column.is_early() && (t.selects() || !fields_select)
+            t.column.is_early_only() || t.column.is_early() && (t.selects() || !fields_select)
         };
         self.columns.sort_by_key(|t| (!is_early(t), t.column));
         self.early = self.columns.iter().take_while(|t| is_early(t)).count();
@@ -303,7 +317,7 @@ fn merge(mut alternatives: Vec<Alternative>) -> Vec<Alternative> {
         // By the columns that they ask for. What comes to let pass more than one of them does is not enforced any more.
         alternatives = joined(alternatives, |a| {
             let columns = a.columns.keys().map(|c| (*c, Arc::clone(&all))).collect();
-            Some(Alternative { columns, enforcement: Enforcement::NONE })
+            Some(Alternative { columns, enforcement: Enforcement::NONE, follows: a.follows })
         });
     }
     while alternatives.len() > CLASSES {
@@ -329,7 +343,7 @@ fn joined(
         }
     }
     for (key, group) in groups {
-        let mut one = either(&group).enforcing(key.enforcement);
+        let mut one = either(&group).enforcing(key.enforcement).following(key.follows);
         one.simplify();
         out.push(one);
     }
@@ -359,7 +373,9 @@ fn either(group: &[Alternative]) -> Alternative {
             *values = one;
         }
     }
-    Alternative { columns, enforcement: Enforcement::NONE }
+    // Who is followed by too many is followed by user space by none.
+    let follows = group.iter().fold(0, |all, a| all | a.follows);
+    Alternative { columns, enforcement: Enforcement::NONE, follows }
 }
 
 /// The columns that the kernel is to look at: those that most ask for, as many as there is room for.

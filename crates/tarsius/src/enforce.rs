@@ -50,6 +50,10 @@ pub(crate) fn act(event: &Event<'_>, wanted: &Wanted, done: &mut Vec<Done>) -> V
 fn kill(who: &Header) -> Result<(), String> {
     let pid = i32::try_from(who.pid).ok().and_then(Pid::from_raw).filter(|_| who.origin != Origin::Unknown);
     let pid = pid.ok_or("it is not known who acted")?;
+    // Who would tell the rest?
+    if who.pid == std::process::id() {
+        return Err("it is Tarsius itself".into());
+    }
     if pid.as_raw_nonzero().get() == 1 {
         return Err("it is the first process of this host".into());
     }

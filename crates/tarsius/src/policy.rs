@@ -10,12 +10,13 @@ use std::sync::Arc;
 use ::control::{Client, Request, Row};
 use anyhow::Context as _;
 use catalogue::Lane;
+use context::Context;
 use kernel::Features;
 use policy::{Action, Asked, Expectations, Expected, Outcome, Policies, Scope};
 use sensor::Planner;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sieve::{Column, Kind};
+use sieve::{Column, Kind, Sieve};
 
 use crate::cli::{PolicyCommand, PolicyPaths};
 use crate::detectors::library;
@@ -89,6 +90,9 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
     let selection = all.selection();
     let features = Features::probe();
     let plan = Planner::new(&features).plan(|e: &catalogue::Event| selection.contains(e.id));
+    // Of all of them together: what one rule can not say, the kernel can not ask of any.
+    let context = Context::new().context("who runs here can not be told")?;
+    let sieve = |event: &catalogue::Event| Sieve::new(all.alternatives(event, &context));
     let mut out = std::io::stdout().lock();
     for policy in &policies {
         writeln!(out, "policy {} ({})", policy.name, policy.place)?;
@@ -105,7 +109,7 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
                 // Events that are told the same stand together.
                 let mut told: Vec<(String, Vec<&str>)> = vec![];
                 for event in events() {
-                    let text = of_condition(event, condition);
+                    let text = of_condition(event, condition, sieve(event).as_ref());
                     match told.iter_mut().find(|(known, _)| *known == text) {
                         Some((_, events)) => events.push(event.name),
                         None => told.push((text, vec![event.name])),
@@ -169,8 +173,10 @@ fn of_scope(policies: usize, token: &str, scope: &Scope) -> String {
     if key == "tree" && (policies == 1 || !scope.follows()) {
         return "kernel: before a record is built, by the map scope_tree, on every kernel".into();
     }
-    if scope.follows() {
-        return "user space: who is followed depends on what their ancestors were".into();
+    if key == "follow" {
+        return "kernel in part, then user space: before a record is built, by the map scope_tree, on every kernel; from when a process executes \
+                something or makes another"
+            .into();
     }
     if key.ends_with("container") {
         return "kernel in part, then user space: before a record is built, by the cgroups that are known then (map cfg_short_prefixes), on every \
@@ -180,29 +186,56 @@ fn of_scope(policies: usize, token: &str, scope: &Scope) -> String {
     let part = Scope::parse(&[token]).unwrap_or_default();
     let (way, whole) = part.sieve(None);
     let columns: Vec<Column> = way.columns().map(|(column, _)| *column).collect();
-    of_columns(None, &columns, whole)
+    let when = match columns.iter().all(Column::is_early_only) {
+        true => "before a record is built",
+        false => "before a record is built, or once a field was asked that fewer events pass",
+    };
+    of_columns(None, &columns, when, whole && !scope.follows())
 }
 
 /// Who decides a condition on an event.
-fn of_condition(event: &'static catalogue::Event, condition: &Asked) -> String {
+fn of_condition(event: &'static catalogue::Event, condition: &Asked, sieve: Option<&Sieve>) -> String {
     if scope::is_always_whole(event) {
         return "user space: every one is taken, as by these it is known who everyone is".into();
     }
     if event.tiers.iter().all(|tier| tier.programs.is_empty()) || event.name.starts_with("net_packet_") {
         return "user space: it makes the event".into();
     }
-    let (columns, whole) = condition.looks_at(event);
-    of_columns(Some(event), &columns, whole)
+    let (mut columns, whole) = condition.looks_at(event);
+    let could = columns.len();
+    let place = |column: &Column| sieve.and_then(|s| s.columns().iter().position(|t| t.column == *column));
+    columns.retain(|column| place(column).is_some());
+    if columns.is_empty() && could > 0 {
+        return match sieve {
+            Some(_) => "user space: the kernel asks first what leaves out more, and then no more".into(),
+            None => "user space: another rule wants of this event what the kernel can not tell, so all of it is taken".into(),
+        };
+    }
+    let is_argument = |column: &Column| {
+        matches!(column, Column::Field { field, kind, at: 0, .. }
+            if event.tags.contains(&"syscalls")
+                && !kind.is_long()
+                && event.fields.get(usize::from(*field)).is_some_and(|f| f.name != "returnValue"))
+    };
+    let early = |column: &Column| {
+        is_argument(column) || place(column).is_some_and(|at| at < sieve.map_or(0, Sieve::early))
+    };
+    let when = match columns.iter().all(early) {
+        true => "before a record is built",
+        false => "by the record's bytes, before it is sent",
+    };
+    of_columns(Some(event), &columns, when, whole && columns.len() == could)
 }
 
 /// What the kernel looks at, when, and by which map.
-fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], whole: bool) -> String {
+fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], when: &str, whole: bool) -> String {
     if columns.is_empty() {
         return "user space".into();
     }
     let name = |column: &Column| match column {
         Column::Head(head) => head.name().to_owned(),
         Column::Tree(_) => "its tree".into(),
+        Column::Followed(_) => "who follows it".into(),
         Column::Executable(kind) => {
             let end = if *kind == Kind::End { " from its end" } else { "" };
             format!("executable{end}, known a moment after the execution")
@@ -212,6 +245,8 @@ fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], whole: bool)
             let part = match kind {
                 Kind::Start => " from its beginning",
                 Kind::End => " from its end",
+                Kind::UnixStart => " by its path, from the beginning",
+                Kind::UnixEnd => " by its path, from the end",
                 Kind::Address => " by its address",
                 Kind::Port => " by its port",
                 _ => "",
@@ -219,17 +254,11 @@ fn of_columns(event: Option<&catalogue::Event>, columns: &[Column], whole: bool)
             format!("{field}{part}")
         }
     };
-    let of_task = columns.iter().all(|c| matches!(c, Column::Tree(_) | Column::Executable(_)));
-    let when = match columns.iter().all(Column::is_early) {
-        true if of_task => "before a record is built",
-        true => "before a record is built, or once a field was asked that fewer events pass",
-        false => "by the record's bytes, before it is sent",
-    };
     let mut maps: Vec<&str> = columns
         .iter()
         .map(|c| match (c, c.kind()) {
             (Column::Executable(_), _) => "cfg_executables",
-            (_, Kind::Start | Kind::End) => "cfg_long_prefixes",
+            (_, kind) if kind.is_long() => "cfg_long_prefixes",
             _ => "cfg_short_prefixes",
         })
         .collect();

@@ -7,7 +7,7 @@ use catalogue::fields::{
     cgroup_mkdir, cgroup_rmdir, existing_process, net_packet_raw, sched_process_exec, sched_process_exit,
     sched_process_fork,
 };
-use context::Process;
+use context::{Clock, Process};
 use detect::Detectors;
 use policy::{Policies, Selection};
 use sensor::{Execution, Sensor};
@@ -34,12 +34,12 @@ pub(crate) fn is_always_whole(event: &catalogue::Event) -> bool {
 const SETTLE: Duration = Duration::from_millis(25);
 
 /// What the kernel leaves out of each event that policies or detectors look at, and what it does to who acts. Of an event that something else goes
-/// by, too, it leaves out nothing.
-fn sieves(pipeline: &Pipeline) -> BTreeMap<u16, Sieve> {
+/// by, too, it leaves out nothing; nor of any, if all is to be `whole`.
+fn sieves(pipeline: &Pipeline, whole: bool) -> BTreeMap<u16, Sieve> {
     let sieve = |event: &catalogue::Event| {
-        let ways = if pipeline.whole.contains(&event.id) {
+        let ways = if whole || pipeline.whole.contains(&event.id) {
             let everything = std::iter::once(Alternative::default());
-            everything.chain(pipeline.policies.enforcing(event, &pipeline.context)).collect()
+            everything.chain(pipeline.policies.acting(event, &pipeline.context)).collect()
         } else {
             let mut ways = pipeline.policies.alternatives(event, &pipeline.context);
             ways.extend(pipeline.detectors.alternatives(event));
@@ -54,9 +54,7 @@ fn sieves(pipeline: &Pipeline) -> BTreeMap<u16, Sieve> {
 /// on may be missed by the kernel but not by the rings, so it is done again until nothing is new.
 pub(crate) fn begin(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
     pipeline.policies.begin(&mut pipeline.context)?;
-    trees(pipeline, sensor)?;
-    sift(pipeline, sensor);
-    Ok(())
+    take_up(pipeline, sensor)
 }
 
 /// So many cgroups may be made before the kernel is told of them: until then, what is in them passes.
@@ -73,7 +71,7 @@ pub(crate) fn sift_again(pipeline: &mut Pipeline, sensor: &mut Sensor) {
 /// Gives the kernel the sieves of the policies and detectors in force. Without them it leaves out nothing.
 pub(crate) fn sift(pipeline: &mut Pipeline, sensor: &mut Sensor) {
     pipeline.cgroups = pipeline.context.containers.len();
-    if let Err(error) = sensor.sift(&sieves(pipeline)) {
+    if let Err(error) = sensor.sift(&sieves(pipeline, false)) {
         eprintln!("tarsius: the kernel leaves out nothing of what policies do not want: {error}");
     }
     let living = pipeline.context.processes.iter().filter(|p| p.exit_time().is_none());
@@ -121,33 +119,46 @@ pub(crate) fn change(
     }
     // What the kernel leaves out for the old ones, the new ones may want: from here on it leaves out nothing. What happened before is the old
     // ones'.
-    sensor.watch_trees(&[], 0, 0)?;
+    sensor.watch_trees(0, 0)?;
     sensor.sift(&BTreeMap::new())?;
     sensor.forget_trees()?;
-    std::thread::sleep(SETTLE);
-    while !sensor.drain(|record| pipeline.take(record)) {}
-    pipeline.settle();
+    catch_up(pipeline, sensor);
     pipeline.replace(policies, detectors, selection);
-    trees(pipeline, sensor)?;
+    take_up(pipeline, sensor)
+}
+
+/// Has the kernel leave out what the policies do not want, once it knows who is in the watched trees, and who is followed.
+///
+/// Until then everything passes. From when it follows by itself, whoever came to be followed before is among those that user space knows once it has
+/// caught up; and those that these make before they are told to the kernel are found in the next round.
+fn take_up(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
+    if pipeline.policies.follow() {
+        sensor.sift(&sieves(pipeline, true))?;
+        catch_up(pipeline, sensor);
+    }
+    while sensor.mark(&pipeline.policies.seeds(&pipeline.context))? > 0 {
+        catch_up(pipeline, sensor);
+    }
+    let watched = pipeline.policies.trees();
+    sensor.watch_trees(watched.all, watched.none)?;
     sift(pipeline, sensor);
     Ok(())
 }
 
-/// Tells the kernel the members of the watched trees.
-fn trees(pipeline: &mut Pipeline, sensor: &mut Sensor) -> anyhow::Result<()> {
-    let watched = pipeline.policies.trees();
-    let mut told = vec![];
+/// Takes and judges all that has happened until now.
+fn catch_up(pipeline: &mut Pipeline, sensor: &mut Sensor) {
+    let now = Clock::now();
+    std::thread::sleep(SETTLE);
     loop {
-        let seeds = pipeline.policies.seeds(&pipeline.context);
-        if seeds == told {
-            return Ok(());
+        let mut is_behind = true;
+        let emptied = sensor.drain(|record| {
+            // They come in their order, and begin with their time: where more is told than can be taken, this one is enough.
+            is_behind &= record.first_chunk().is_none_or(|time| u64::from_ne_bytes(*time) <= now);
+            pipeline.take(record);
+        });
+        if emptied || !is_behind {
+            break;
         }
-        // The masks last, and then the sieves: until they are there, every tree passes.
-        sensor.watch_trees(&seeds, 0, 0)?;
-        std::thread::sleep(SETTLE);
-        sensor.drain(|record| pipeline.take(record));
-        pipeline.settle();
-        sensor.watch_trees(&[], watched.all, watched.none)?;
-        told = seeds;
     }
+    pipeline.settle();
 }

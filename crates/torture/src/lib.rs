@@ -119,7 +119,8 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, Error> {
     let mut undecoded = vec![];
     sensor.existing(|record| take(&mut checker, &mut undecoded, record))?;
     let trees: Vec<(u32, u64)> = cast.pids().map(|pid| (pid, 1)).collect();
-    sensor.watch_trees(&trees, 1, 0)?;
+    sensor.mark(&trees)?;
+    sensor.watch_trees(1, 0)?;
 
     // Refused or not is known already.
     worker::set_realtime(Some(worker::READER));

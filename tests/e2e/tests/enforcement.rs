@@ -1,7 +1,7 @@
 //! What policies do to who acts: killed, refused, or only told.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,6 +14,8 @@ use crate::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("policies_kill", kill),
     ("policies_deny_what_they_can", deny),
+    ("policies_deny_addresses", deny_addresses),
+    ("policies_spare_who_enforces_them", spared),
     ("policies_capture_files", captured),
     ("policies_say_who_enforces", explained),
 ];
@@ -180,6 +182,62 @@ fn deny(_: &str) {
     assert!(failed("undecided").is_some() && failed("monitor").is_none());
 }
 
+/// A port that may not be bound, and one that nothing may be sent to. Who asked for nothing of it may.
+fn deny_addresses(_: &str) {
+    let dir = temporary();
+    let [own, taken, forbidden, open] = [(); 4].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [taken, forbidden, open] = [taken, forbidden, open].map(|s| s.local_addr().unwrap().port());
+    let policies = dir.path();
+    let port = |field: &str, port: u16| format!("data.{field}.port == {port}");
+    policy(policies, "bound", "enforce", "security_socket_bind", &port("local_addr", taken), "deny");
+    policy(policies, "sent", "enforce", "security_socket_sendmsg", &port("remote_addr", forbidden), "deny");
+    policy(policies, "told", "monitor", "security_socket_sendmsg", &port("remote_addr", open), "deny");
+    let watch = Watch::start(&["--policy", policies.to_str().unwrap()]);
+    let bound =
+        ["127.0.0.1", "::1"].map(|ip| UdpSocket::bind((ip, taken)).map(drop).map_err(|e| e.raw_os_error()));
+    drop(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let sent = own.send_to(b"x", ("127.0.0.1", forbidden)).map_err(|e| e.raw_os_error());
+    let again = own.send_to(b"x", ("127.0.0.1", open)).map_err(|e| e.raw_os_error());
+    assert_eq!(again, Ok(1));
+    let account = watch.stop();
+    account.assert_clean();
+    let failed = account.lines.of("enforcement_failed");
+    let failed = |policy: &str| failed.iter().filter(|l| l.get("policy") == policy).count();
+    let done_to = |event: &str, port: u16| {
+        let told = account.lines.of(event).into_iter();
+        let told = told.filter(|l| {
+            l.0.to_string().contains(&format!("_port\":{port}"))
+                || l.0.to_string().contains(&format!("\"sin6_port\":{port},"))
+        });
+        told.map(|l| done(l)["deny"].clone()).collect::<Vec<_>>()
+    };
+    let kernel = Value::from("kernel");
+    // At the tracepoint tier both have happened by then, and nothing is told of what is sent.
+    if e2e::has_hook("cgroup_sock_addr") || e2e::has_hook("lsm") {
+        assert_eq!(bound, [Err(Some(libc::EPERM)), Err(Some(libc::EPERM))]);
+        assert_eq!(done_to("security_socket_bind", taken), [kernel.clone(), kernel.clone()]);
+        assert_eq!(sent, Err(Some(libc::EPERM)));
+        assert_eq!(done_to("security_socket_sendmsg", forbidden), [kernel]);
+        assert_eq!(done_to("security_socket_sendmsg", open), ["monitor"]);
+        assert_eq!([failed("bound"), failed("sent"), failed("told")], [0, 0, 0]);
+    } else {
+        assert!(failed("bound") > 0, "{bound:?} {sent:?}");
+    }
+}
+
+/// Whatever a policy says, Tarsius does not kill itself.
+fn spared(_: &str) {
+    let dir = temporary();
+    let all = policy(dir.path(), "all", "enforce", "security_file_open", "comm == \"tarsius\"", "kill");
+    let watch = Watch::start(&["--policy", all.to_str().unwrap(), "--include-self"]);
+    let events = watch.events_file();
+    wait_until("it opens something", || fs::read_to_string(&events).unwrap().contains("enforcement_failed"));
+    let account = watch.stop();
+    account.assert_clean();
+    let failed = account.lines.of("enforcement_failed");
+    assert!(failed.iter().all(|l| l.get("reason") == "it is Tarsius itself"), "{failed:?}");
+}
+
 /// A copy of what is opened, and of what is executed; of each once, until it changes. What is no file is told, and of what no policy asks for
 /// there is no copy.
 fn captured(_: &str) {
@@ -295,9 +353,22 @@ fn explained(_: &str) {
     fs::write(&uid, "type: policy\nname: uid\nscope: [uid>=1000, follow]\nrules:\n  - event: openat\n    filters: [retval<0, data.pathname=*.key]\n").unwrap();
     let (_, out, _) = run(&["policy", "explain", uid.to_str().unwrap()]);
     for part in [
-        "user space: who is followed depends on what their ancestors were",
-        "kernel: before a record is built, or once a field was asked that fewer events pass, by retval (map cfg_short_prefixes)",
+        "kernel in part, then user space: before a record is built, by the map scope_tree",
+        "kernel in part, then user space: before a record is built, or once a field was asked that fewer events pass, by uid",
+        "kernel: by the record's bytes, before it is sent, by retval (map cfg_short_prefixes)",
         "kernel: by the record's bytes, before it is sent, by pathname from its end (map cfg_long_prefixes)",
+    ] {
+        assert!(out.contains(part), "{out}");
+    }
+    // What the kernel asks of nothing, as it would leave out next to nothing or as another rule wants all.
+    let text = "type: policy\nname: uid\nrules:\n  - event: lseek\n    filters: [data.offset=-1]\n  - event: security_file_open\n    filters: [data.pathname=/etc/*, executable!=/bin/cat]\n  \
+                - event: umask\n  - event: umask\n    filters: [data.mask=1]\n";
+    fs::write(&uid, text).unwrap();
+    let (_, out, _) = run(&["policy", "explain", uid.to_str().unwrap()]);
+    for part in [
+        "data.offset=-1\n      kernel: before a record is built, by offset",
+        "executable!=/bin/cat\n      user space: the kernel asks first what leaves out more",
+        "data.mask=1\n      user space: another rule wants of this event what the kernel can not tell",
     ] {
         assert!(out.contains(part), "{out}");
     }

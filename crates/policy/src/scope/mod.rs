@@ -9,7 +9,7 @@ mod tests;
 
 use context::{Context, Mark, born};
 use event::Event;
-use sieve::Alternative;
+use sieve::{Alternative, Column};
 
 use crate::Error;
 use condition::{Condition, Subject};
@@ -22,16 +22,20 @@ pub use kernel::Trees;
 ///
 /// `tree` and `follow` go by marks. A mark is a bit of a process's word; a process that is made takes over the word of the
 /// process that *makes* it, not of its parent, so that neither a parent's death nor `CLONE_PARENT` leads out of a tree.
-/// [`Scope::begin`] marks the roots and all that descends from them already; `follow` marks a process as it first meets
-/// the conditions, whatever becomes of it later.
+/// [`Scope::begin`] marks the roots and all that descends from them already; `follow` marks a process that meets the conditions
+/// then, or later as it executes something or makes another process, whatever becomes of it.
 ///
-/// The kernel keeps the same words, of trees only, in its map `scope_tree`: by process id, written by the fork program
+/// The kernel keeps the same words in its map `scope_tree`: by process id, written by the fork program
 /// (child's = maker's), removed when the process ends, after the exit event was decided; and read from [`Scope::seeds`] at
 /// the start. The two stay equal because the rule is the same and both see every fork. Between an attached fork program
 /// and a written seed a child may be made that inherited nothing: so seeds are written, the rings drained, and seeds
 /// written again, until a round brings none that is new. A map too full for a child is a loss that the kernel must count; a living
 /// process that the table had no room for loses its marks here ([`Evictions::living`](context::Evictions::living)), but
 /// for those that its parent has when it is learned again.
+///
+/// Whom a scope follows the kernel finds out for itself, at the same acts and before they end, as nothing that its process does afterwards may be
+/// missed; but not all conditions can be known there, and of those it follows too many. Its own marks stand beside the words that were
+/// written from here.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     conditions: Vec<Condition>,
@@ -58,7 +62,8 @@ impl Scope {
     /// - `container`, `not-container`; `container=new`: made after Tarsius started; `container=` or `!=` and beginnings of
     ///   ids with commas;
     /// - `tree=` or `tree!=` and pids with commas: these processes and all that descends from them;
-    /// - `follow`: also what descends from a process that met all the others.
+    /// - `follow`: also a process that met all the others at the start, or as it executed something or made a process, whatever it is since;
+    ///   and what descends from it.
     ///
     /// What is not known (the identity of an event that nobody is known to have caused, a program whose path was not read)
     /// equals nothing: it meets no `=`, and every `!=`.
@@ -131,7 +136,7 @@ impl Scope {
         let holds = self.holds(&subject);
         let Follow::By(mark) = self.follow else { return holds };
         let Some(process) = subject.process else { return holds };
-        if holds {
+        if holds && begins(event.definition.id) {
             process.mark(mark);
         }
         let followed = process.is_marked(mark);
@@ -139,10 +144,10 @@ impl Scope {
             // It was made before its maker was marked.
             child.mark(mark);
         }
-        followed
+        holds || followed
     }
 
-    /// Whether it follows processes: then it must be asked of every event that may be of one.
+    /// Whether it follows processes: then it must be asked of all events as which that may begin.
     pub fn follows(&self) -> bool {
         !matches!(self.follow, Follow::Off)
     }
@@ -152,19 +157,47 @@ impl Scope {
         Trees::new(&self.conditions, self.follows())
     }
 
-    /// What the kernel can decide of it by the identity that an event carries: every event in scope is so, but not only those. With `follow`,
-    /// who else is in scope depends on what an ancestor was, which user space knows.
-    ///
+    /// What the kernel can decide of its conditions by the identity that an event carries: every event that meets them is so, but not only those.
     /// And whether only those are so. Which containers there are is known by `ctx`.
     pub fn sieve(&self, ctx: Option<&Context>) -> (Alternative, bool) {
-        let mut all = (Alternative::default(), !self.follows());
-        for condition in self.conditions.iter().filter(|_| !self.follows()) {
+        let mut all = (Alternative::default(), true);
+        for condition in &self.conditions {
             match condition.column(ctx) {
                 Some((column, values, exact)) => all = (all.0.with(column, values), all.1 && exact),
                 None => all.1 = false,
             }
         }
         all
+    }
+
+    /// The events of those who are followed: with those of [`Scope::sieve`] all that are in scope. `None` without `follow`.
+    pub fn followed(&self) -> Option<Alternative> {
+        match self.follow {
+            Follow::Off => None,
+            Follow::Asked => Some(Alternative::default()),
+            Follow::By(mark) => {
+                let (column, values) = Column::followed(mark.word());
+                Some(Alternative::default().with(column, values))
+            }
+        }
+    }
+
+    /// Has the kernel follow who meets the conditions, as that event happens to them. `None` if nobody is followed by it.
+    pub fn following(&self, event: &catalogue::Event, ctx: &Context) -> Option<Alternative> {
+        use catalogue::fields::sched_process_exec::{EVENT_ID, PATHNAME};
+        let Follow::By(mark) = self.follow else { return None };
+        if !begins(event.id) {
+            return None;
+        }
+        let columns = self.conditions.iter().filter_map(|condition| condition.column(Some(ctx)));
+        let way = columns.fold(Alternative::default(), |way, (column, values, _)| match column {
+            // What is executed at this moment is not known as what the process runs.
+            Column::Executable(kind) if event.id == EVENT_ID => {
+                way.with(Column::field(u8::try_from(PATHNAME).unwrap_or(u8::MAX), kind), values)
+            }
+            _ => way.with(column, values),
+        });
+        Some(way.following(mark.word()))
     }
 
     /// Whether it asks in which container something is.
@@ -179,9 +212,13 @@ impl Scope {
         })
     }
 
-    /// The words of processes that are in watched trees now, by process id: for the kernel's `scope_tree`.
+    /// The words of processes that are in watched trees now, or followed, by process id: for the kernel's `scope_tree`.
     pub fn seeds(&self, ctx: &Context) -> Vec<(u32, u64)> {
-        let trees = self.conditions.iter().fold(0, |word, c| match c {
+        let followed = match self.follow {
+            Follow::By(mark) => mark.word(),
+            _ => 0,
+        };
+        let trees = self.conditions.iter().fold(followed, |word, c| match c {
             Condition::Tree { mark: Some(mark), .. } => word | mark.word(),
             _ => word,
         });
@@ -192,4 +229,10 @@ impl Scope {
     fn holds(&self, subject: &Subject<'_>) -> bool {
         self.conditions.iter().all(|c| c.holds(subject))
     }
+}
+
+/// Whether following may begin as that happens. All of these are told, whatever else is.
+pub(crate) fn begins(event: u16) -> bool {
+    use catalogue::fields::{sched_process_exec, sched_process_fork};
+    [sched_process_exec::EVENT_ID, sched_process_fork::EVENT_ID].contains(&event)
 }
