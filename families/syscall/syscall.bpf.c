@@ -372,62 +372,86 @@ static __noinline u32 put_arguments(struct slot *slot, const struct call *call, 
 
 #define ALL_ARGUMENTS ((1 << MAX_ARGUMENTS) - 1)
 
+/* Where asking of a call's arguments has come to. */
+struct asking {
+	struct sieve *sieve;
+	const struct call_form *form;
+	struct call call;
+	u64 classes;
+	struct short_key key;
+};
+
+/* Asks by one column, if it is of an argument that is a number. */
+static long ask_argument(u32 i, struct asking *asking)
+{
+	struct sieve *sieve = asking->sieve;
+	const struct call_form *form = asking->form;
+	const struct argument *argument;
+	struct column *column;
+	u64 value, *found;
+
+	if (!sieve || !form || i >= COLUMNS || i >= sieve->columns)
+		return 1;
+	column = &sieve->column[i];
+	if (i < sieve->heads || column->at || column->field >= MAX_ARGUMENTS || column->field >= form->arguments)
+		return 0;
+	argument = &form->argument[column->field];
+	value = call_argument(&asking->call, argument->at);
+	switch (argument->kind) {
+	case ARGUMENT_64:
+		break;
+	case ARGUMENT_32:
+	case ARGUMENT_DESCRIPTOR:
+		value = (u32)value;
+		break;
+	case ARGUMENT_SIGNED:
+		value = signed_argument(&asking->call, value);
+		break;
+	case ARGUMENT_ID:
+		value = id_of(&asking->call, value);
+		break;
+	default:
+		return 0;
+	}
+	switch (column->kind) {
+	case KIND_U32:
+	case KIND_U64:
+		break;
+	case KIND_I32:
+		value = ordered((s32)value);
+		break;
+	case KIND_I64:
+		value = ordered(value);
+		break;
+	default:
+		return 0;
+	}
+	*(u64 *)asking->key.bytes = bpf_cpu_to_be64(value & column->mask);
+	asking->key.column = column->number;
+	found = bpf_map_lookup_elem(&cfg_short_prefixes, &asking->key);
+	asking->classes &= found ? *found : column->others;
+	return !asking->classes;
+}
+
 /*
  * Of the classes that may be met by who calls, those that may be by the arguments that are numbers: they are in registers, and decide before
  * there is a record. ALL_CLASSES: nothing was asked of who calls, and the record is asked everything.
  */
 static __noinline u64 classes_of_arguments(struct sieve *sieve, const struct call *call, const struct call_form *form, u64 classes)
 {
-	struct short_key key = {.bits = 8 * (sizeof(key.column) + sizeof(u64))};
+	struct asking asking = {
+		.sieve = sieve, .form = form, .call = *call, .classes = classes, .key.bits = 8 * (sizeof(u32) + sizeof(u64))};
 
-	if (!sieve || !form || classes == ALL_CLASSES)
+	if (!sieve || !form || classes == ALL_CLASSES || sieve->columns == sieve->heads)
 		return classes;
-	for (u32 i = 0; i < COLUMNS; i++) {
-		struct column *column = &sieve->column[i];
-		const struct argument *argument;
-		u64 value, *found;
-
-		if (i < sieve->heads || i >= sieve->columns || column->at)
-			continue;
-		if (column->field >= MAX_ARGUMENTS || column->field >= form->arguments)
-			continue;
-		argument = &form->argument[column->field];
-		value = call_argument(call, argument->at);
-		switch (argument->kind) {
-		case ARGUMENT_64:
+#ifdef LEGACY
+	for (u32 i = 0; i < COLUMNS; i++)
+		if (ask_argument(i, &asking))
 			break;
-		case ARGUMENT_32:
-		case ARGUMENT_DESCRIPTOR:
-			value = (u32)value;
-			break;
-		case ARGUMENT_SIGNED:
-			value = signed_argument(call, value);
-			break;
-		case ARGUMENT_ID:
-			value = id_of(call, value);
-			break;
-		default:
-			continue;
-		}
-		switch (column->kind) {
-		case KIND_U32:
-		case KIND_U64:
-			break;
-		case KIND_I32:
-			value = ordered((s32)value);
-			break;
-		case KIND_I64:
-			value = ordered(value);
-			break;
-		default:
-			continue;
-		}
-		*(u64 *)key.bytes = bpf_cpu_to_be64(value & column->mask);
-		key.column = column->number;
-		found = bpf_map_lookup_elem(&cfg_short_prefixes, &key);
-		classes &= found ? *found : column->others;
-	}
-	return classes;
+#else
+	bpf_loop(COLUMNS, ask_argument, &asking, 0);
+#endif
+	return asking.classes;
 }
 
 /* Claims a slot, if the call is in scope and its arguments may be wanted. */
