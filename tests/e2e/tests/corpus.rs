@@ -13,13 +13,13 @@ pub(crate) const TESTS: &[Test] = &[("policies_of_the_corpus_act", act)];
 
 /// Who acted.
 #[derive(Clone, PartialEq, Debug)]
-enum Who {
+pub(crate) enum Who {
     Pid(u32),
     Comm(&'static str),
 }
 
 impl Who {
-    fn is_of(&self, line: &Line) -> bool {
+    pub(crate) fn is_of(&self, line: &Line) -> bool {
         match self {
             Who::Pid(pid) => *line.process("/host_pid") == *pid,
             Who::Comm(comm) => *line.process("/thread/name") == *comm,
@@ -28,16 +28,16 @@ impl Who {
 }
 
 /// A cgroup whose name has a container's id.
-struct Container(PathBuf);
+pub(crate) struct Container(PathBuf);
 
 impl Container {
-    fn new(id: &str) -> Container {
+    pub(crate) fn new(id: &str) -> Container {
         let path = container_hierarchy().join(format!("docker-{}.scope", id.repeat(64)));
         fs::create_dir(&path).unwrap();
         Container(path)
     }
 
-    fn sh(&self, script: &str) -> Who {
+    pub(crate) fn sh(&self, script: &str) -> Who {
         sh(&format!("echo $$ > {}/cgroup.procs; {script}", self.0.display()))
     }
 }
@@ -49,7 +49,7 @@ impl Drop for Container {
 }
 
 /// Runs a script whose last command takes its process.
-fn sh(script: &str) -> Who {
+pub(crate) fn sh(script: &str) -> Who {
     let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
     let pid = child.id();
     // Some of what is run has nothing to do but to fail.

@@ -7,9 +7,13 @@ use std::path::Path;
 use e2e::{Act, Line, Watch};
 
 use crate::Test;
+use crate::corpus::{Container, sh};
 
-pub(crate) const TESTS: &[Test] =
-    &[("detector_rules_find_attacks", attacks), ("detector_rules_leave_work_alone", work)];
+pub(crate) const TESTS: &[Test] = &[
+    ("detector_rules_find_attacks", attacks),
+    ("detector_rules_leave_work_alone", work),
+    ("detector_rules_of_containers", in_container),
+];
 
 /// What is changed below is gone with the namespace: files are over the host's, and the network is of its own.
 const PRELUDE: &str = "set -e
@@ -228,4 +232,22 @@ fn work(_: &str) {
         .map(|l| (&l.0["name"], &l.0["detected_from"]["data"]))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// open_by_handle_at(2), of a handle that leads nowhere: not every file system has some.
+const OPENS_BY_HANDLE: &str =
+    "exec perl -e 'my $h = pack(\"Ll\", 8, 1) . \"\\0\" x 8; syscall(304, -100, $h, 0)'";
+
+/// What is an attack in a container only: outside is the control.
+fn in_container(_: &str) {
+    let container = Container::new("c");
+    let watch = Watch::start(&["--events", "open_by_handle_in_container,open_by_handle_at"]);
+    let (inside, outside) = (container.sh(OPENS_BY_HANDLE), sh(OPENS_BY_HANDLE));
+    let account = watch.stop();
+    account.assert_clean();
+    let of = |name| account.lines.of(name);
+    assert!(of("open_by_handle_at").iter().any(|l| outside.is_of(l)), "{:?}", account.lines);
+    let [found] = of("open_by_handle_in_container")[..] else { panic!("{:?}", account.lines) };
+    assert!(inside.is_of(found), "{found:?}");
+    assert_eq!(found.0["detector"], "TAR-137");
 }
