@@ -276,6 +276,27 @@ fn what_comes_with_tarsius_is_well() {
     }
 }
 
+/// The page that says which behaviour is found by what names each detector, and events beside them.
+#[test]
+fn behaviours_are_found_by_what_there_is() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/behaviours.md")).unwrap();
+    let library = shipped().unwrap();
+    let ours: Vec<&str> = library.detectors.iter().map(|d| &*d.produced.name).collect();
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    for name in &ours {
+        assert!(named.contains(name), "{name} is not there");
+    }
+    for name in &named {
+        assert!(ours.contains(name) || catalogue::event(name).is_some(), "there is no {name}");
+    }
+    // After the head; some rows are of two.
+    let rows = page.lines().filter(|l| l.starts_with("| B")).skip(1);
+    let numbers = rows.flat_map(|l| l.split('|').nth(1)).flat_map(|l| l.split(','));
+    let numbers: Vec<String> = numbers.map(|n| n.trim().to_owned()).collect();
+    assert_eq!(numbers, (1..=120).map(|n| format!("B{n:03}")).collect::<Vec<_>>());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 

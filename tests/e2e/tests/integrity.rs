@@ -97,7 +97,7 @@ fn run(program: &str, args: &[&str]) {
 /// Watches while a module is in the kernel, until an event tells of it.
 fn watch(test: &str, module: &str, parameters: &[&str], until: &str, show: bool) -> Option<Account> {
     let file = rootkit(test)?.join(format!("{module}.ko"));
-    let events = [&CHECKS[..], &["module_load"]].concat().join(",");
+    let events = [&CHECKS[..], &["module_load", "kernel_module_hidden"]].concat().join(",");
     let watch = Watch::start(&["--events", &events]);
     let before = std::fs::read_to_string(watch.events_file()).unwrap();
     run("insmod", &[&[file.to_str().unwrap()], parameters].concat());
@@ -147,7 +147,7 @@ fn rootkit_creds(test: &str) {
     let Some(built) = rootkit(test) else { return };
     let file = built.join("tarsius_rootkit.ko");
     run("insmod", &[file.to_str().unwrap(), "creds=1"]);
-    let watch = Watch::start(&["--events", "creds_overwritten"]);
+    let watch = Watch::start(&["--events", "creds_overwritten,credentials_overwritten"]);
     // The shell opens the file for itself, as user 1000; what it executes then has what it got. The others change theirs as they may.
     let (overwritten, control) = ("exec 2>&1; echo x >/proc/tarsius_creds; exec /bin/true", "exec /bin/true");
     for commands in [control, overwritten] {
@@ -163,6 +163,7 @@ fn rootkit_creds(test: &str) {
     assert_eq!(told[0].get("old_cred")["uid"], 1000, "{told:?}");
     assert_eq!(told[0].get("new_cred")["uid"], 0, "{told:?}");
     assert_eq!(*told[0].process("/thread/syscall"), "execve", "{told:?}");
+    assert_eq!(account.lines.of("credentials_overwritten").len(), 1, "{:?}", account.lines);
 }
 
 fn rootkit_hides(test: &str) {
@@ -172,6 +173,7 @@ fn rootkit_hides(test: &str) {
     let line = account.lines.one("hidden_kernel_module", "name", "tarsius_rootkit");
     assert!(line.get("address").as_str().unwrap().starts_with("0xffff"), "{line:?}");
     assert_eq!(line.quality("srcversion"), "ok", "{line:?}");
+    assert_eq!(account.lines.of("kernel_module_hidden").len(), 1, "{:?}", account.lines);
 }
 
 fn rootkit_ftrace(test: &str) {

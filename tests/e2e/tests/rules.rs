@@ -169,6 +169,51 @@ const ATTACKS: &[(&str, &str)] = &[
     ("sudo_rights_probed", "/usr/local/bin/sudo -n -l"),
     ("ping_sweep", "cp /bin/true /usr/local/bin/ping; for i in $(seq 12); do /usr/local/bin/ping -c1 127.0.9.$i; done"),
     ("shell_detached", "bash -c 'trap \"nohup sh -c id\" EXIT; exit 0'"),
+    (
+        "files_encrypted",
+        "perl -e 'srand 7; for (1 .. 25) { open my $f, q(>), \"/tmp/noise$_\"; print $f map { chr int rand 256 } 1 .. 64 }'",
+    ),
+    ("mining_pool_resolved", "dig +tries=1 +time=1 @127.0.0.1 xmr-eu1.nanopool.org"),
+    ("tunnel_service_resolved", "dig +tries=1 +time=1 @127.0.0.1 tarsius.trycloudflare.com"),
+    ("machine_stopped", "cp /bin/true /usr/local/bin/poweroff; /usr/local/bin/poweroff"),
+    (
+        "keystrokes_read",
+        "mkdir -p /mnt/dev/input; : >/mnt/dev/input/event0
+        mount --bind /mnt/dev /dev; head -c 1 /dev/input/event0; umount /dev",
+    ),
+    ("link_to_secret", "ln -s /etc/shadow /tmp/harmless"),
+    (
+        "metadata_service_asked",
+        "ip addr add 169.254.169.254/32 dev lo; curl -s http://169.254.169.254/latest/meta-data/",
+    ),
+    ("history_read", "echo x >/root/.bash_history; cat /root/.bash_history"),
+    (
+        "browser_secrets_read",
+        "mkdir -p /root/.mozilla/firefox/x.default; cd /root/.mozilla/firefox/x.default; echo >logins.json; cat logins.json; cd /tmp",
+    ),
+    ("guards_sought", "echo | grep falcon-sensor"),
+    ("file_made_immutable", "cp /bin/true /usr/local/bin/chattr; /usr/local/bin/chattr +i /etc/hostname"),
+    ("security_product_removed", "sh -c ': apt-get purge -y auditd'"),
+    ("process_named_as_kernel_thread", "perl -e '$0 = \"kworker/0:1\"'"),
+    ("system_file_writable_by_all", "cp /bin/true /usr/local/bin/open; chmod 777 /usr/local/bin/open"),
+    ("interpreter_decodes_and_runs", "perl -MMIME::Base64 -e 'eval decode_base64(\"MQ==\")'"),
+    ("data_hidden_in_picture", "cp /bin/true /usr/local/bin/steghide; /usr/local/bin/steghide"),
+    (
+        "application_server_spawned_shell",
+        "cp /bin/sh /usr/local/bin/java; /usr/local/bin/java -c 'sh -c true; true' catalina",
+    ),
+    ("shell_connects", "ip addr add 192.0.2.1/32 dev lo; bash -c ': </dev/tcp/192.0.2.1/9'"),
+    (
+        "library_from_temporary_directory",
+        "cp $(ldd /bin/true | grep -o '/[^ ]*libc[^ ]*') /tmp/brought.so; LD_PRELOAD=/tmp/brought.so /bin/true",
+    ),
+    ("known_malware_file", "cp /bin/true /tmp/kdevtmpfsi; /tmp/kdevtmpfsi"),
+    // ptrace(2): PTRACE_ATTACH.
+    (
+        "process_attached_to",
+        "perl -e 'my $c = fork; sleep 9, exit unless $c; syscall(101, 16, $c, 0, 0); kill 9, $c'",
+    ),
+    ("service_account_shell", "script -qc 'setpriv --reuid=65534 --clear-groups sh -c true' /dev/null"),
 ];
 
 /// What people and programs do all day.
@@ -185,6 +230,9 @@ curl -s -o page http://127.0.0.1:9/; curl -s -o page file:///etc/hostname; cat p
 for n in $(seq 1 30); do curl -s http://127.0.0.1:9/; done
 perl -e 'print 1'; ps; env; sleep 0; true; nice true; nohup true; nohup sh work.sh; setsid true; xargs true; timeout 1 true
 cat /etc/hostname /etc/os-release
+perl -MMIME::Base64 -e 'for (1 .. 30) { open my $f, q(>), qq(coded$_); print $f encode_base64(join q(), map { chr int rand 256 } 1 .. 64) }'
+perl -e 'for (1 .. 30) { open my $f, q(>), qq(words$_); print $f qq(The quick brown fox jumps over the lazy dog, $_ times.) }'
+ln -s /etc/hostname name; ln link hard; chmod 755 all.tar.gz; perl -e '$0 = q(work)'; dig +tries=1 +time=1 @127.0.0.1 www.example.org
 useradd --help; systemctl --version; ssh -V; git --version; openssl version; ip addr
 ";
 
