@@ -88,20 +88,25 @@ impl Detectors {
     /// These detectors.
     pub fn new(detectors: Vec<Detector>) -> Detectors {
         let len = EVENTS.iter().map(|e| usize::from(e.id) + 1).max().unwrap_or(0);
-        let mut set =
-            Detectors { by_event: (0..len).map(|_| Index::default()).collect(), ..Detectors::default() };
-        for (number, detector) in detectors.into_iter().enumerate() {
+        let mut set = Detectors::default();
+        let mut by_event: Vec<Vec<_>> = vec![vec![]; len];
+        let mut by_finding: FxHashMap<Arc<str>, Vec<_>> = FxHashMap::default();
+        for (number, detector) in detectors.iter().enumerate() {
             // The last part first: an event that is several parts of an order does not come after itself.
             for (n, look) in detector.looks.iter().enumerate().rev() {
-                let index = match &look.of {
-                    Of::Event(event) => set.by_event.get_mut(usize::from(event.id)),
-                    Of::Finding(name) => Some(set.by_finding.entry(Arc::clone(name)).or_default()),
+                let looks = match &look.of {
+                    Of::Event(event) => by_event.get_mut(usize::from(event.id)),
+                    Of::Finding(name) => Some(by_finding.entry(Arc::clone(name)).or_default()),
                 };
-                if let Some(index) = index {
-                    index.add(set.looks.len(), look.condition.as_ref());
+                if let Some(looks) = looks {
+                    looks.push((set.looks.len(), look.condition.as_ref()));
                     set.looks.push((number, n));
                 }
             }
+        }
+        set.by_event = by_event.into_iter().map(Index::new).collect();
+        set.by_finding = by_finding.into_iter().map(|(name, looks)| (name, Index::new(looks))).collect();
+        for (number, detector) in detectors.into_iter().enumerate() {
             if detector.correlation.as_ref().is_some_and(|c| c.measure == Measure::Absent) {
                 set.absences.push(number);
             }

@@ -121,7 +121,7 @@ fn text<'c, S>(slot: &'c S, test: &'c TextTest, not: bool, exact: &mut bool) -> 
         How::Glob(globs) => {
             return wild(slot, globs.iter().map(|g| Wild::glob(g.glob().glob())).collect(), not, exact);
         }
-        How::Contains(_) | How::ContainsAny(_) | How::Matches(_) => return None,
+        How::Contains(_) | How::ContainsAny(..) | How::Matches(_) => return None,
     };
     Some(Bounds::Field { slot, is, not })
 }

@@ -79,7 +79,7 @@ pub struct Stored<S> {
 /// What it names and there is not; what has not the type that it must have; what is wrong with a constant.
 pub fn compile<S: Schema>(expr: &Expr, schema: &S) -> Result<Condition<S::Slot>, Error> {
     let checker = Checker { schema, vars: vec![] };
-    Ok(Condition { test: checker.test(expr)? })
+    Ok(Condition { test: checker.test(expr)?.cheapest_first() })
 }
 
 /// Checks and compiles an expression of any type.
@@ -709,7 +709,8 @@ fn text_test<S>(
         }
         TextFn::Contains => {
             let built = AhoCorasick::builder().ascii_case_insensitive(fold).build(&texts);
-            How::ContainsAny(Box::new(built.map_err(|e| Error::new(at, e.to_string()))?))
+            let built = built.map_err(|e| Error::new(at, e.to_string()))?;
+            How::ContainsAny(Box::new(built), boxed(texts).collect())
         }
         TextFn::Like => How::Like(boxed(texts).collect()),
         TextFn::Glob => {

@@ -286,6 +286,49 @@ impl<S> Test<S> {
     }
 }
 
+impl<S> Test<S> {
+    /// The same, with what costs little before what costs much: what they come to together does not depend on their order.
+    pub(crate) fn cheapest_first(self) -> Test<S> {
+        let sorted = |tests: Box<[Test<S>]>| {
+            let mut tests: Vec<_> = tests.into_iter().map(Test::cheapest_first).collect();
+            tests.sort_by_cached_key(Test::cost);
+            tests.into()
+        };
+        match self {
+            Test::All(tests) => Test::All(sorted(tests)),
+            Test::Any(tests) => Test::Any(sorted(tests)),
+            Test::Not(test) => Test::Not(Box::new(test.cheapest_first())),
+            Test::Items { every, of, test } => {
+                Test::Items { every, of, test: Box::new(test.cheapest_first()) }
+            }
+            test => test,
+        }
+    }
+
+    /// Roughly; of a field asked for and looked at, one.
+    fn cost(&self) -> usize {
+        match self {
+            Test::Const(_) => 0,
+            Test::All(tests) | Test::Any(tests) => tests.iter().map(Test::cost).sum(),
+            Test::Not(test) => test.cost(),
+            Test::Bool(term)
+            | Test::Known(term)
+            | Test::Ints(term, _)
+            | Test::Range(term, ..)
+            | Test::Bits(term, _)
+            | Test::Nets(term, _) => term.cost(),
+            Test::Text(term, test) => term.cost() + test.cost(),
+            Test::Compare(_, pair) | Test::Affix(_, pair) => pair.0.cost() + pair.1.cost(),
+            Test::Within(pair) => MANY + pair.0.cost() + pair.1.cost(),
+            Test::Items { of, test, .. } => of.cost() + MANY * test.cost(),
+            Test::If(parts) => parts.0.cost() + parts.1.cost().max(parts.2.cost()),
+        }
+    }
+}
+
+/// Elements of a list, as it is commonly.
+const MANY: usize = 8;
+
 /// Whether all are true; stops at the first that is false.
 fn every(truths: impl Iterator<Item = Truth>) -> Truth {
     let mut all = Truth::True;
@@ -389,6 +432,19 @@ impl<S> Term<S> {
                 parts.1.asks(show);
                 parts.2.asks(show);
             }
+        }
+    }
+
+    fn cost(&self) -> usize {
+        match self {
+            Term::Const(_) | Term::Var(_) => 0,
+            Term::Field(_) => 1,
+            Term::Test(test) => test.cost(),
+            Term::Named(term, _) => MANY + term.cost(),
+            Term::Stored(_, key) => MANY * MANY + key.cost(),
+            Term::Call(_, args) => 1 + args.iter().map(Term::cost).sum::<usize>(),
+            Term::Arithmetic(_, pair) => pair.0.cost() + pair.1.cost(),
+            Term::If(parts) => parts.0.cost() + parts.1.cost().max(parts.2.cost()),
         }
     }
 

@@ -296,6 +296,7 @@ fn what_an_index_can_use() {
             index::Key::Text(text) => format!("is {}", String::from_utf8_lossy(&text)),
             index::Key::Start(text) => format!("starts {}", String::from_utf8_lossy(&text)),
             index::Key::Name(text) => format!("named {}", String::from_utf8_lossy(&text)),
+            index::Key::Part(text) => format!("has {}", String::from_utf8_lossy(&text)),
         };
         let guard = condition.guard()?;
         let mut all: Vec<String> =
@@ -314,18 +315,30 @@ fn what_an_index_can_use() {
         ("data.pathname.matches('^/(etc|run)/x')", "0 starts /etc/x, 0 starts /run/x"),
         ("data.pathname.matches('/\\\\.ssh/keys2?$')", "0 named keys, 0 named keys2"),
         ("data.pathname.matches('^/etc/|/[.]netrc$')", "0 named .netrc, 0 starts /etc/"),
+        ("data.pathname.contains('/A')", "0 has /a"),
+        ("data.pathname.lower().contains('ab', 'cd')", "0 has ab, 0 has cd"),
+        ("data.pathname.endsWith('ab')", "0 has ab"),
+        ("data.pathname.basename().startsWith('ab')", "0 has ab"),
+        ("data.pathname.matches('(^|/)(ncat|socat) .*-e')", "0 has ncat , 0 has socat "),
+        ("data.pathname.matches('x?(?i)etc')", "0 has etc"),
+        ("data.pathname.matches('[a-z]*=(ab+|cd)')", "0 has =ab, 0 has =cd"),
+        ("data.pathname.matches('^/etc|/b.d')", "0 has /b, 0 starts /etc"),
+        ("data.pathname.matches('(?m)^/etc')", "0 has /etc"),
+        ("data.argv.exists(a, a == 'x' || a.startsWith('--y'))", "5 is x, 5 starts --y"),
     ] {
         assert_eq!(guard(condition).as_deref(), Some(expected), "{condition}");
     }
     for condition in [
         "uid != 5",
         "data.pathname == 'a' || ok",
-        "data.pathname.contains('/a')",
+        "data.pathname.contains('/')",
         "data.pathname.endsWith('a')",
         "data.pathname.endsWith('/')",
-        "data.pathname.matches('etc')",
-        "data.pathname.matches('etc/x?$')",
-        "data.pathname.matches('(?m)^/etc')",
+        "data.pathname.matches('e.*x')",
+        "data.pathname.matches('(etc)?x?$')",
+        "data.pathname.dirname().contains('abc')",
+        "data.argv.all(a, a == 'x')",
+        "data.argv.exists(a, uid == 5)",
         "!(uid == 5)",
     ] {
         assert_eq!(guard(condition), None, "{condition}");
@@ -370,8 +383,7 @@ proptest! {
         cut: bool,
     ) {
         let compiled: Vec<_> = conditions.iter().map(|c| compile(&parse(c).expect(c), &Fields).expect(c)).collect();
-        let mut index = Index::default();
-        compiled.iter().enumerate().for_each(|(n, condition)| index.add(n, Some(condition)));
+        let index = Index::new(compiled.iter().map(Some).enumerate());
         let path = Path(Value::Text(Text { bytes: text.clone().into_bytes().into(), cut }));
         let mut found = vec![];
         index.candidates(&path, &mut found);
@@ -393,13 +405,20 @@ proptest! {
 /// Conditions on a path.
 fn of_path() -> impl Strategy<Value = String> {
     let text = "[/aAb.]{1,3}";
-    let one = (0..8, text, text).prop_map(|(which, a, b)| match which {
+    let one = (0..15, text, text).prop_map(|(which, a, b)| match which {
         0 => format!("data.pathname == '{a}'"),
         1 => format!("data.pathname.startsWith('{a}', '{b}')"),
         2 => format!("data.pathname.endsWith('{a}', '/{b}')"),
         3 => format!("data.pathname.lower() in ['{}', '{}']", a.to_lowercase(), b.to_lowercase()),
         4 => format!("data.pathname.basename() in ['{a}', '{b}']"),
         5 => format!("data.pathname.matches('^{a}|/{b}$')"),
+        7 => format!("data.pathname.contains('{a}', '{b}')"),
+        8 => format!("data.pathname.lower().contains('{}')", a.to_lowercase()),
+        9 => format!("data.pathname.matches('{a}.?({b}|a?)')"),
+        10 => format!("data.pathname.matches('(?i)x?({a}|{b}|.b)+/')"),
+        11 => format!("data.pathname.matches('(^|/){a}(.*{b})?')"),
+        12 => format!("data.pathname.basename().endsWith('{a}')"),
+        13 => format!("data.pathname.like('*{a}?{b}*')"),
         6 => format!("data.pathname.matches('^({a}|{b})a?')"),
         _ => format!("data.pathname.lower().endsWith('/{}')", a.to_lowercase()),
     });

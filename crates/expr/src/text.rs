@@ -32,8 +32,8 @@ pub(crate) enum How {
     Ends(Box<[Box<[u8]>]>),
     /// This is in it.
     Contains(Box<Finder<'static>>),
-    /// One of these is in it.
-    ContainsAny(Box<AhoCorasick>),
+    /// One of these is in it; and what these are.
+    ContainsAny(Box<AhoCorasick>, Box<[Box<[u8]>]>),
     /// It is like one of these: `*` stands for any bytes, `?` for one.
     Like(Box<[Box<[u8]>]>),
     /// It is a path like one of these.
@@ -56,7 +56,7 @@ impl fmt::Debug for How {
             How::Starts(list) => write!(f, "starts with {}", all(list)),
             How::Ends(list) => write!(f, "ends with {}", all(list)),
             How::Contains(finder) => write!(f, "contains {}", lossy(finder.needle())),
-            How::ContainsAny(_) => write!(f, "contains one of several"),
+            How::ContainsAny(..) => write!(f, "contains one of several"),
             How::Like(list) => write!(f, "is like {}", all(list)),
             How::Glob(globs) => {
                 write!(f, "is like {}", globs.iter().map(|g| g.glob().glob()).collect::<Vec<_>>().join(", "))
@@ -87,7 +87,7 @@ impl TextTest {
                 !text.cut && list.iter().any(|p| end(p).is_some_and(|end| self.same(end, p)))
             }
             How::Contains(finder) => finder.find(bytes).is_some(),
-            How::ContainsAny(any) => any.is_match(bytes),
+            How::ContainsAny(any, _) => any.is_match(bytes),
             How::Like(list) => !text.cut && list.iter().any(|like| like_matches(like, bytes, self.fold)),
             How::Glob(globs) => !text.cut && globs.iter().any(|g| g.is_match(path(bytes))),
             How::Matches(regex) => !text.cut && regex.is_match(bytes),
@@ -96,6 +96,15 @@ impl TextTest {
             true => Truth::True,
             false if text.cut && self.may_go_on(bytes) => Truth::Unknown,
             false => Truth::False,
+        }
+    }
+
+    /// Roughly, beside looking at a number.
+    pub(crate) fn cost(&self) -> usize {
+        match &self.how {
+            How::IsOne(_) | How::Is(_) | How::Starts(_) | How::Ends(_) => 1,
+            How::Contains(_) | How::ContainsAny(..) | How::Like(_) => 4,
+            How::Glob(_) | How::Matches(_) => 16,
         }
     }
 

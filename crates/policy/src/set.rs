@@ -228,8 +228,7 @@ impl Policies {
     /// These policies.
     pub fn new(policies: Vec<Policy>) -> Policies {
         let len = EVENTS.iter().map(|e| usize::from(e.id) + 1).max().unwrap_or(0);
-        let mut set =
-            Policies { by_event: (0..len).map(|_| Index::default()).collect(), ..Policies::default() };
+        let mut set = Policies::default();
         for policy in policies {
             let number = set.policies.len();
             if policy.scope.follows() {
@@ -251,10 +250,6 @@ impl Policies {
                     alike: 0,
                 });
                 for (event, condition) in rule.events {
-                    let place = set.rules.len();
-                    if let Some(rules) = set.by_event.get_mut(usize::from(event.id)) {
-                        rules.add(place, condition.as_deref());
-                    }
                     let by = rule.dedupe.iter().flat_map(|d| &d.by).find(|(e, _)| e.id == event.id);
                     let by = by.map(|(_, terms)| terms.clone()).unwrap_or_default();
                     set.rules.push(Compiled { policy: number, event: event.id, condition, by, state });
@@ -269,6 +264,13 @@ impl Policies {
             });
         }
         set.in_scope = vec![None; set.policies.len()];
+        let mut by_event: Vec<Vec<_>> = vec![vec![]; len];
+        for (place, rule) in set.rules.iter().enumerate() {
+            if let Some(rules) = by_event.get_mut(usize::from(rule.event)) {
+                rules.push((place, rule.condition.as_deref()));
+            }
+        }
+        set.by_event = by_event.into_iter().map(Index::new).collect();
         set
     }
 
