@@ -344,7 +344,7 @@ impl InForce {
                 self.counts.undecided += 1;
                 return None;
             }
-            let (time, record) = (input.event.time(), input.event.record());
+            let (time, record) = (input.event.time(), &*input.event.record());
             match (correlation.measure, look.part) {
                 (Measure::Absent, 0) => {
                     self.absences.begin(&alike, time, record, outputs());

@@ -429,7 +429,7 @@ pub trait Evidence: Subject<Slot = Slot> {
     /// When, in nanoseconds by the same clock for all of them.
     fn time(&self) -> u64;
     /// What it is kept as.
-    fn record(&self) -> &[u8];
+    fn record(&self) -> Cow<'_, [u8]>;
 }
 
 impl Evidence for Facts<'_> {
@@ -441,8 +441,8 @@ impl Evidence for Facts<'_> {
         self.event.header.time
     }
 
-    fn record(&self) -> &[u8] {
-        self.event.record()
+    fn record(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.event.record())
     }
 }
 

@@ -7,17 +7,17 @@ use std::cell::RefCell;
 
 /// The text of a value, and nothing around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Raw<'a>(&'a str);
+pub(crate) struct Raw<'a>(&'a [u8]);
 
 impl<'a> Raw<'a> {
     /// The value at the beginning of a text, behind white space.
-    pub(crate) fn first(text: &'a str) -> Option<Raw<'a>> {
-        let begin = behind_space(text.as_bytes(), 0);
-        text.get(begin..end_of(text.as_bytes(), begin)?).map(Raw)
+    pub(crate) fn first(text: &'a [u8]) -> Option<Raw<'a>> {
+        let begin = behind_space(text, 0);
+        text.get(begin..end_of(text, begin)?).map(Raw)
     }
 
-    /// Its text.
-    pub(crate) const fn as_str(self) -> &'a str {
+    /// As it is written.
+    pub(crate) const fn written(self) -> &'a [u8] {
         self.0
     }
 
@@ -38,86 +38,135 @@ impl<'a> Raw<'a> {
     #[inline]
     pub(crate) fn elements(self) -> Option<impl Iterator<Item = Raw<'a>>> {
         let mut walk = Walk::of(self.0, b'[');
-        self.0.starts_with('[').then(|| std::iter::from_fn(move || walk.next()))
+        self.0.starts_with(b"[").then(|| std::iter::from_fn(move || walk.next()))
     }
 
     /// Whether it is this text.
     #[inline]
     pub(crate) fn is(self, text: &str) -> bool {
         match self.inner() {
-            Some(inner) if !inner.contains('\\') => inner == text,
+            Some(inner) if inner == text.as_bytes() => !text.contains('\\'),
+            Some(inner) if memchr::memchr(b'\\', inner).is_none() => false,
             _ => self.text().is_some_and(|own| own == text),
         }
     }
 
-    /// A string's text, with what was escaped.
+    /// A string's text, with what was escaped; nothing if it is not UTF-8.
     pub(crate) fn text(self) -> Option<Cow<'a, str>> {
         let inner = self.inner()?;
-        if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-            return Some(Cow::Borrowed(inner));
+        if memchr::memchr(b'\\', inner).is_none() {
+            return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
         }
-        serde_json::from_str(self.0).ok().map(Cow::Owned)
+        serde_json::from_slice(self.0).ok().map(Cow::Owned)
+    }
+
+    /// A string as it is written, if nothing in it is escaped.
+    #[inline]
+    pub(crate) fn plain(self) -> Option<&'a [u8]> {
+        self.inner().filter(|inner| memchr::memchr(b'\\', inner).is_none())
     }
 
     /// An integer.
     pub(crate) fn int(self) -> Option<i128> {
-        self.0.parse().ok()
+        match self.0 {
+            // All that a machine counts with.
+            [b'-', digits @ ..] => digits_of(digits).map(|n| -i128::from(n)),
+            digits => digits_of(digits).map(i128::from),
+        }
+        .or_else(|| std::str::from_utf8(self.0).ok()?.parse().ok())
     }
 
     /// True or false.
     pub(crate) fn bool(self) -> Option<bool> {
-        self.0.parse().ok()
+        match self.0 {
+            b"true" => Some(true),
+            b"false" => Some(false),
+            _ => None,
+        }
     }
 
     /// Between a string's quotes.
-    fn inner(self) -> Option<&'a str> {
-        self.0.strip_prefix('"')?.strip_suffix('"')
+    fn inner(self) -> Option<&'a [u8]> {
+        self.0.strip_prefix(b"\"")?.strip_suffix(b"\"")
     }
 }
 
-/// An object whose names and values are remembered, as far as it was walked through.
+/// A number of digits, if it is not longer than one of 64 bits may be.
+fn digits_of(text: &[u8]) -> Option<u64> {
+    let is_one = matches!(text.len(), 1..=19) && text.iter().all(u8::is_ascii_digit);
+    is_one.then(|| text.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0')))
+}
+
+/// An object or an array of objects, of which that is remembered by its name that was walked through.
 #[derive(Debug)]
-pub(crate) struct Members<'a> {
+pub(crate) struct Members<'a, T> {
     walk: RefCell<Walk<'a>>,
-    known: RefCell<Vec<(Raw<'a>, Raw<'a>)>>,
+    known: RefCell<Vec<(Raw<'a>, T)>>,
 }
 
-impl<'a> Members<'a> {
-    /// Those of the object that a text begins with, or the elements of an array, each by its `name`. Where it ends need not be known.
-    pub(crate) fn of(text: &'a str) -> Members<'a> {
-        let open = if text.starts_with('[') { b'[' } else { b'{' };
-        Members { walk: RefCell::new(Walk::of(text, open)), known: RefCell::new(Vec::with_capacity(16)) }
+impl<'a, T: Copy> Members<'a, T> {
+    fn new(text: &'a [u8], open: u8) -> Members<'a, T> {
+        Members { walk: RefCell::new(Walk::of(text, open)), known: RefCell::new(Vec::with_capacity(8)) }
     }
 
-    /// What has that name: the first.
-    pub(crate) fn get(&self, key: &str) -> Option<Raw<'a>> {
+    fn find(&self, key: &str, next: impl Fn(&mut Walk<'a>) -> Option<(Raw<'a>, T)>) -> Option<T> {
         let mut known = self.known.borrow_mut();
         if let Some((_, value)) = known.iter().find(|(k, _)| k.is(key)) {
             return Some(*value);
         }
         let mut walk = self.walk.borrow_mut();
-        while let Some(member) = walk.member() {
-            known.push(member);
-            if member.0.is(key) {
-                return Some(member.1);
+        while let Some((name, value)) = next(&mut walk) {
+            known.push((name, value));
+            if name.is(key) {
+                return Some(value);
             }
         }
         None
     }
 }
 
+impl<'a> Members<'a, Raw<'a>> {
+    /// Those of the object that a text begins with. Where it ends need not be known.
+    pub(crate) fn of(text: &'a [u8]) -> Self {
+        Members::new(text, b'{')
+    }
+
+    /// What has that name: the first.
+    pub(crate) fn get(&self, key: &str) -> Option<Raw<'a>> {
+        self.find(key, Walk::member)
+    }
+}
+
+/// What an object is of which one member is its name.
+pub(crate) trait Named<'a>: Copy + Default {
+    /// Takes what else there is, member by member.
+    fn take(&mut self, key: Raw<'a>, value: Raw<'a>);
+}
+
+impl<'a, T: Named<'a>> Members<'a, T> {
+    /// The elements of the array that a text begins with. Where it ends need not be known.
+    pub(crate) fn elements(text: &'a [u8]) -> Self {
+        Members::new(text, b'[')
+    }
+
+    /// The element that has that `name`: the first.
+    pub(crate) fn named(&self, name: &str) -> Option<T> {
+        self.find(name, Walk::named)
+    }
+}
+
 /// A walk along what is in an object or array.
 #[derive(Debug)]
 struct Walk<'a> {
-    text: &'a str,
+    text: &'a [u8],
     at: usize,
     /// Nothing has been met.
     first: bool,
 }
 
 impl<'a> Walk<'a> {
-    fn of(text: &'a str, open: u8) -> Walk<'a> {
-        let is_one = text.as_bytes().first() == Some(&open);
+    fn of(text: &'a [u8], open: u8) -> Walk<'a> {
+        let is_one = text.first() == Some(&open);
         Walk { text, at: if is_one { 1 } else { text.len() }, first: true }
     }
 
@@ -129,26 +178,45 @@ impl<'a> Walk<'a> {
         self.value()
     }
 
-    /// The next name and its value; of an array the next element, by its name.
-    fn member(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
-        if self.text.starts_with('[') {
-            // One that has no name is none of any name.
-            let element = self.next()?;
-            return Some((element.get("name").unwrap_or(Raw("null")), element));
+    /// The next element, and what it says of itself by which name.
+    fn named<T: Named<'a>>(&mut self) -> Option<(Raw<'a>, T)> {
+        if !std::mem::take(&mut self.first) {
+            self.expect(b',')?;
         }
+        let (mut name, mut found) = (None, T::default());
+        if self.expect(b'{').is_some() {
+            let mut within = Walk { text: self.text, at: self.at, first: true };
+            while let Some((key, value)) = within.member() {
+                match key.is("name") {
+                    true => name = name.or(Some(value)),
+                    false => found.take(key, value),
+                }
+            }
+            self.at = within.at;
+            self.expect(b'}')?;
+        } else {
+            self.value()?;
+        }
+        // One that has no name is none of any name.
+        Some((name.unwrap_or(Raw(b"null")), found))
+    }
+
+    /// The next name and its value.
+    #[inline]
+    fn member(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
         let key = self.next()?;
         self.expect(b':')?;
         Some((key, self.value()?))
     }
 
     fn expect(&mut self, byte: u8) -> Option<()> {
-        let at = behind_space(self.text.as_bytes(), self.at);
-        (self.text.as_bytes().get(at) == Some(&byte)).then(|| self.at = at + 1)
+        let at = behind_space(self.text, self.at);
+        (self.text.get(at) == Some(&byte)).then(|| self.at = at + 1)
     }
 
     fn value(&mut self) -> Option<Raw<'a>> {
-        let begin = behind_space(self.text.as_bytes(), self.at);
-        self.at = end_of(self.text.as_bytes(), begin)?;
+        let begin = behind_space(self.text, self.at);
+        self.at = end_of(self.text, begin)?;
         self.text.get(begin..self.at).map(Raw)
     }
 }
@@ -190,28 +258,42 @@ fn end_of(text: &[u8], begin: usize) -> Option<usize> {
     }
 }
 
-/// Characters of a string that are looked at one by one.
-const SHORT: usize = 16;
-
 /// Behind the quote that ends a string.
 #[inline]
 fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
-    // Most are shorter than what a search is worth.
-    for _ in 0..SHORT {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
     loop {
-        let rest = text.get(at..)?;
-        let found = memchr::memchr2(b'"', b'\\', rest)?;
-        if rest.get(found) == Some(&b'"') {
-            return Some(at + found + 1);
+        // Most are shorter than what setting out for a search is worth.
+        at += match text.get(at..)?.first_chunk().map(|eight| quote_or_backslash(u64::from_le_bytes(*eight)))
+        {
+            Some(8) => {
+                at += 8;
+                let eight = text.get(at..)?.first_chunk();
+                match eight.map(|eight| quote_or_backslash(u64::from_le_bytes(*eight))) {
+                    Some(8) | None => memchr::memchr2(b'"', b'\\', text.get(at..)?)?,
+                    Some(there) => there,
+                }
+            }
+            Some(there) => there,
+            None => memchr::memchr2(b'"', b'\\', text.get(at..)?)?,
+        };
+        if text.get(at) == Some(&b'"') {
+            return Some(at + 1);
         }
-        at += found + 2;
+        at += 2;
     }
+}
+
+/// How many of eight bytes, the lowest first, stand before a quote or a backslash.
+#[inline]
+const fn quote_or_backslash(eight: u64) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    // The lowest byte of which the highest bit is set is one that was zero; above it, carries may set more.
+    const fn zeros(n: u64) -> u64 {
+        n.wrapping_sub(ONES) & !n & HIGH
+    }
+    let found = zeros(eight ^ (ONES * b'"' as u64)) | zeros(eight ^ (ONES * b'\\' as u64));
+    found.trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]
@@ -240,7 +322,7 @@ mod tests {
     }
 
     fn assert_same(raw: Raw<'_>, json: &Json) -> Result<(), TestCaseError> {
-        prop_assert_eq!(&serde_json::from_str::<Json>(raw.0).unwrap(), json);
+        prop_assert_eq!(&serde_json::from_slice::<Json>(raw.0).unwrap(), json);
         let text = raw.text();
         prop_assert_eq!(text.as_deref(), json.as_str());
         prop_assert_eq!(raw.bool(), json.as_bool());
@@ -253,14 +335,14 @@ mod tests {
         }
         let all = json.as_object();
         prop_assert_eq!(raw.entries().count(), all.map_or(0, serde_json::Map::len));
-        let followed = format!("{}, \"not there\": 1}}", raw.0);
-        let members = Members::of(&followed);
+        let followed = format!("{}, \"not there\": 1}}", std::str::from_utf8(raw.0).unwrap());
+        let members = Members::of(followed.as_bytes());
         // In another order than they stand.
         for (key, json) in all.into_iter().flatten().rev() {
             let one = raw.get(key);
             prop_assert!(one.is_some(), "no {key:?} in {raw:?}");
             assert_same(one.unwrap(), json)?;
-            prop_assert_eq!(members.get(key).map(Raw::as_str), one.map(Raw::as_str));
+            prop_assert_eq!(members.get(key).map(Raw::written), one.map(Raw::written));
         }
         prop_assert_eq!(members.get("not there"), None);
         Ok(())
@@ -268,12 +350,19 @@ mod tests {
 
     #[test]
     fn elements_by_their_names() {
-        let members = Members::of(
-            r#"[ {"name":"a","u":1}, 5, {"name":"b", "u":2}, {"v":0,"name":"\u0063"}], {"name":"d"}"#,
+        #[derive(Debug, Clone, Copy, Default)]
+        struct Sum(i128);
+        impl<'a> Named<'a> for Sum {
+            fn take(&mut self, _: Raw<'a>, value: Raw<'a>) {
+                self.0 += value.int().unwrap_or(100);
+            }
+        }
+        let members = Members::<Sum>::elements(
+            br#"[ {"name":"a","u":1}, 5, {"name":"b", "u":2, "w" : 7 }, {}, {"v":0,"name":"\u0063"}, {"name":"d","v":[]}], {"name":"e"}"#,
         );
-        let number = |name: &str| members.get(name).and_then(|m| m.get("u")).and_then(Raw::int);
-        assert_eq!((number("b"), number("a"), number("d")), (Some(2), Some(1), None));
-        assert_eq!(members.get("c").unwrap().get("v").unwrap().int(), Some(0));
+        let sum = |name: &str| members.named(name).map(|sum| sum.0);
+        assert_eq!((sum("b"), sum("a"), sum("e")), (Some(9), Some(1), None));
+        assert_eq!((sum("c"), sum("d")), (Some(0), Some(100)));
     }
 
     proptest! {
@@ -281,13 +370,13 @@ mod tests {
         fn it_is_what_a_parser_says(json in json(), pretty in any::<bool>(), behind in "[ \n]{0,2}") {
             let text = if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) };
             let text = format!("{behind}{}{behind}", text.unwrap());
-            assert_same(Raw::first(&text).unwrap(), &json)?;
+            assert_same(Raw::first(text.as_bytes()).unwrap(), &json)?;
         }
 
         /// Whatever the text is, something ends it.
         #[test]
         fn any_text(text in "[\\[\\]{}\",:\\\\ a1é-]{0,40}") {
-            if let Some(raw) = Raw::first(&text) {
+            if let Some(raw) = Raw::first(text.as_bytes()) {
                 let _ = (raw.text(), raw.int(), raw.bool(), raw.get("a"));
                 let _ = raw.entries().count() + raw.elements().map_or(0, Iterator::count);
             }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::{BufRead, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -11,11 +10,12 @@ use std::sync::LazyLock;
 use event::json::Parts;
 use expr::{List, Subject, Text, Type, Value};
 use memchr::memmem::Finder;
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::fields::{ABOUT, About, Evidence, Part, Slot};
-use crate::raw::{Members, Raw};
+use crate::raw::{Members, Named, Raw};
 
 /// Bytes of the longest line that is taken: a recording may be none.
 const LONGEST: usize = 16 << 20;
@@ -72,7 +72,9 @@ impl<'a> Line<'a> {
     /// # Errors
     ///
     /// It is neither.
-    pub fn parse(text: &'a str) -> Result<Line<'a>, String> {
+    pub fn parse(line: &'a [u8]) -> Result<Line<'a>, String> {
+        let text =
+            std::str::from_utf8(line).map_err(|e| format!("column {}: not UTF-8", e.valid_up_to() + 1))?;
         serde_json::from_str(text).map_err(|e| {
             // Of its line there is one; which it is in the file is said before.
             let (message, place) = (e.to_string(), format!(" at line {} column {}", e.line(), e.column()));
@@ -87,55 +89,56 @@ pub struct Recorded<'a> {
     event: &'static catalogue::Event,
     /// Nanoseconds since 1970.
     time: u64,
-    /// The line, with its number before it.
-    kept: &'a str,
-    /// The line alone.
-    text: &'a str,
+    /// Of the line, from 1.
+    number: usize,
+    line: &'a [u8],
     /// It begins as Tarsius writes a line.
     own: bool,
-    workload: OnceCell<Option<Members<'a>>>,
-    process: OnceCell<Option<Members<'a>>>,
-    data: OnceCell<Option<Members<'a>>>,
+    workload: OnceCell<Option<Members<'a, Raw<'a>>>>,
+    process: OnceCell<Option<Members<'a, Raw<'a>>>>,
+    data: OnceCell<Option<Members<'a, Entry<'a>>>>,
 }
 
 impl<'a> Recorded<'a> {
-    /// The event in a line; `None` if it is a finding, which is not one of the kernel's.
+    /// The event in a line of that number; `None` if it is a finding, which is not one of the kernel's.
     ///
     /// # Errors
     ///
     /// It is no JSON, or no event of this version's. What is behind the name in a line that begins as Tarsius writes it is not looked at
     /// before it is asked for, but that it is whole.
-    pub fn parse(text: &'a str) -> Result<Option<Recorded<'a>>, String> {
-        Recorded::after(text, 0)
-    }
-
-    /// The event that was kept ([`Evidence::record`]), and the number of its line.
-    pub fn kept(kept: &'a [u8]) -> Option<(usize, Recorded<'a>)> {
-        let kept = std::str::from_utf8(kept).ok()?;
-        let (number, _) = kept.split_once(' ')?;
-        Some((number.parse().ok()?, Recorded::after(kept, number.len()).ok()??))
-    }
-
-    fn after(kept: &'a str, begin: usize) -> Result<Option<Recorded<'a>>, String> {
-        let text = kept.get(begin..).unwrap_or_default().trim();
+    pub fn parse(number: usize, line: &'a [u8]) -> Result<Option<Recorded<'a>>, String> {
+        let line = line.trim_ascii();
         let recorded = |event, time, own| {
             let (workload, process, data) = Default::default();
-            Some(Recorded { event, time, kept, text, own, workload, process, data })
+            Some(Recorded { event, time, number, line, own, workload, process, data })
         };
-        if let Some((event, time)) = head(text) {
-            if !text.ends_with('}') {
+        if let Some((event, time)) = head(line) {
+            if line.last() != Some(&b'}') {
                 return Err("it is cut off: it does not end with '}'".into());
             }
             return Ok(recorded(event, time, true));
         }
-        let line = Line::parse(text)?;
-        if line.detector.is_some() {
+        let parted = Line::parse(line)?;
+        if parted.detector.is_some() {
             return Ok(None);
         }
-        let event = catalogue::event(&line.name).ok_or_else(|| format!("unknown event '{}'", line.name))?;
-        let time: Time = serde_json::from_str(line.timestamp.get()).map_err(|e| format!("timestamp: {e}"))?;
+        let event =
+            catalogue::event(&parted.name).ok_or_else(|| format!("unknown event '{}'", parted.name))?;
+        let time: Time =
+            serde_json::from_str(parted.timestamp.get()).map_err(|e| format!("timestamp: {e}"))?;
         let time = time.nanoseconds().ok_or("timestamp: out of range")?;
         Ok(recorded(event, time, false))
+    }
+
+    /// The event that was kept ([`Evidence::record`]).
+    pub fn kept(kept: &'a [u8]) -> Option<Recorded<'a>> {
+        let (number, line) = kept.split_at_checked(memchr::memchr(b' ', kept)?)?;
+        Recorded::parse(std::str::from_utf8(number).ok()?.parse().ok()?, line).ok()?
+    }
+
+    /// The number of its line, from 1.
+    pub const fn number(&self) -> usize {
+        self.number
     }
 
     /// Its line, parted.
@@ -144,19 +147,19 @@ impl<'a> Recorded<'a> {
     ///
     /// It is no JSON.
     pub fn line(&self) -> Result<Line<'a>, String> {
-        Line::parse(self.text)
+        Line::parse(self.line)
     }
 
     /// What the line has by that name.
     fn top(&self, key: &str) -> Option<Raw<'a>> {
-        Raw::first(self.text)?.get(key)
+        Raw::first(self.line)?.get(key)
     }
 
     /// The text from the last character of `beginning` on. No text within a line that Tarsius wrote looks so, as quotes are escaped there;
     /// and what has that name comes before all else that could have it.
-    fn from(&self, beginning: &Finder<'static>) -> Option<&'a str> {
-        let at = self.own.then(|| beginning.find(self.text.as_bytes())).flatten()?;
-        self.text.get(at + beginning.needle().len() - 1..)
+    fn from(&self, beginning: &Finder<'static>) -> Option<&'a [u8]> {
+        let at = self.own.then(|| beginning.find(self.line)).flatten()?;
+        self.line.get(at + beginning.needle().len() - 1..)
     }
 
     /// What is told of who did it, by a path of names.
@@ -164,42 +167,49 @@ impl<'a> Recorded<'a> {
         static WORKLOAD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","workload":{"#));
         static PROCESS: LazyLock<Finder<'static>> =
             LazyLock::new(|| Finder::new(r#","workload":{"process":{"#));
-        let top = || self.top("workload").map(Raw::as_str);
+        let top = || self.top("workload").map(Raw::written);
         let workload =
             || self.workload.get_or_init(|| self.from(&WORKLOAD).or_else(top).map(Members::of)).as_ref();
-        let within = |members: &Members<'a>, path: &str| {
+        let within = |members: &Members<'a, Raw<'a>>, path: &str| {
             let mut names = path.split('.');
             names.next().and_then(|first| members.get(first)).and_then(|raw| names.try_fold(raw, Raw::get))
         };
         let Some(path) = path.strip_prefix("process.") else { return within(workload()?, path) };
-        let process = || workload()?.get("process").map(Raw::as_str);
+        let process = || workload()?.get("process").map(Raw::written);
         let process = self.process.get_or_init(|| self.from(&PROCESS).or_else(process).map(Members::of));
         within(process.as_ref()?, path)
     }
 
     /// The fields, by their names.
-    fn data(&self) -> Option<&Members<'a>> {
+    fn data(&self) -> Option<&Members<'a, Entry<'a>>> {
         static DATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#","data":["#));
-        let top = || self.top("data").map(Raw::as_str);
-        self.data.get_or_init(|| self.from(&DATA).or_else(top).map(Members::of)).as_ref()
+        let top = || self.top("data").map(Raw::written);
+        self.data.get_or_init(|| self.from(&DATA).or_else(top).map(Members::elements)).as_ref()
     }
 }
 
 /// What a line tells first, if it begins as Tarsius writes it: the time, and the event's name twice.
-fn head(line: &str) -> Option<(&'static catalogue::Event, u64)> {
-    let (seconds, rest) = number(line.strip_prefix(r#"{"timestamp":{"seconds":"#)?)?;
-    let (nanos, rest) = number(rest.strip_prefix(r#","nanos":"#)?)?;
-    let (id, rest) = rest.strip_prefix(r#"},"id":""#)?.split_once('"')?;
-    let name = rest.strip_prefix(r#","name":""#)?.strip_prefix(id)?;
-    let event = catalogue::event(id).filter(|_| name.starts_with('"'))?;
+fn head(line: &[u8]) -> Option<(&'static catalogue::Event, u64)> {
+    let (seconds, rest) = number(line.strip_prefix(br#"{"timestamp":{"seconds":"#)?)?;
+    let (nanos, rest) = number(rest.strip_prefix(br#","nanos":"#)?)?;
+    let rest = rest.strip_prefix(br#"},"id":""#)?;
+    let (id, rest) = rest.split_at_checked(rest.iter().position(|b| *b == b'"')?)?;
+    let name = rest.strip_prefix(br#"","name":""#)?.strip_prefix(id)?;
+    static EVENTS: LazyLock<FxHashMap<&[u8], &catalogue::Event>> =
+        LazyLock::new(|| catalogue::EVENTS.iter().map(|e| (e.name.as_bytes(), e)).collect());
+    let event = *EVENTS.get(id).filter(|_| name.starts_with(b"\""))?;
     Some((event, Time { seconds, nanos }.nanoseconds()?))
 }
 
 /// The number at the beginning, and what is behind it.
-fn number(text: &str) -> Option<(u64, &str)> {
-    let length = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, rest) = text.split_at_checked(length)?;
-    Some((digits.parse().ok()?, rest))
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0_u64;
+    let mut length = 0;
+    for digit in text.iter().take_while(|b| b.is_ascii_digit()) {
+        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        length += 1;
+    }
+    Some((number, text.get(length..)?)).filter(|_| length > 0)
 }
 
 #[derive(Debug, Deserialize)]
@@ -223,60 +233,70 @@ impl Time {
 pub fn recorded(
     file: &Path,
     mut lines: impl BufRead,
-    mut look: impl FnMut(usize, &Recorded<'_>) -> Result<(), String>,
+    mut look: impl FnMut(&Recorded<'_>) -> Result<(), String>,
 ) -> Result<Seen, LineError> {
     let mut seen = Seen::default();
-    let mut last = None;
-    let mut kept = String::new();
-    for number in 1.. {
-        let wrong = |message: String| LineError { file: file.to_owned(), line: number, message };
-        kept.clear();
-        let _ = write!(kept, "{number} ");
-        let begin = kept.len();
-        let mut bytes = kept.into_bytes();
-        if read_line(&mut lines, &mut bytes).map_err(|e| wrong(e.to_string()))? == 0 {
-            break;
+    let mut met = vec![];
+    let mut line = |number: usize, line: &[u8]| {
+        if line.len() > LONGEST {
+            return Err(format!("longer than {} MiB", LONGEST >> 20));
         }
-        if bytes.len() - begin > LONGEST {
-            return Err(wrong(format!("longer than {} MiB", LONGEST >> 20)));
+        if line.trim_ascii().is_empty() {
+            return Ok(());
         }
-        kept = String::from_utf8(bytes)
-            .map_err(|e| wrong(format!("column {}: not UTF-8", e.utf8_error().valid_up_to() + 1 - begin)))?;
-        if kept[begin..].trim().is_empty() {
-            continue;
-        }
-        match Recorded::after(&kept, begin).map_err(wrong)? {
-            Some(event) => {
-                seen.events += 1;
-                if last.replace(event.event.id) != Some(event.event.id) {
-                    seen.kinds.insert(event.event.id);
-                }
-                look(number, &event).map_err(wrong)?;
-            }
-            None => seen.findings += 1,
-        }
-    }
-    Ok(seen)
-}
-
-/// Appends a line, and its newline; or more than [`LONGEST`] of one. As `BufRead::read_until`, by the widest instructions that there are:
-/// this finds the end of each line of recordings of gigabytes.
-fn read_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
-    let mut read = 0;
-    loop {
-        let there = match lines.fill_buf() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            there => there?,
+        let Some(event) = Recorded::parse(number, line)? else {
+            seen.findings += 1;
+            return Ok(());
         };
-        let end = memchr::memchr(b'\n', there).map(|at| at + 1);
-        let used = end.unwrap_or(there.len());
-        line.extend_from_slice(there.get(..used).unwrap_or_default());
-        lines.consume(used);
-        read += used;
-        if end.is_some() || used == 0 || read > LONGEST {
-            return Ok(read);
+        seen.events += 1;
+        let kind = usize::from(event.event.id);
+        match met.get_mut(kind) {
+            Some(met) => *met = true,
+            None => {
+                met.resize(kind + 1, false);
+                met[kind] = true;
+            }
         }
-    }
+        look(&event)
+    };
+    // The beginning of a line of which the end is not read yet.
+    let mut begun = vec![];
+    let mut number = 1;
+    let mut read = || -> Result<(), (usize, String)> {
+        loop {
+            let there = match lines.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                there => there.map_err(|e| (number, e.to_string()))?,
+            };
+            let length = there.len();
+            if length == 0 {
+                return line(number, &begun).map_err(|message| (number, message));
+            }
+            // Lines that are whole are looked at where they are.
+            let mut rest = there;
+            while let Some((one, after)) =
+                memchr::memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end + 1))
+            {
+                if begun.is_empty() {
+                    line(number, one).map_err(|message| (number, message))?;
+                } else {
+                    begun.extend_from_slice(one);
+                    line(number, &begun).map_err(|message| (number, message))?;
+                    begun.clear();
+                }
+                number += 1;
+                rest = after;
+            }
+            begun.extend_from_slice(rest);
+            if begun.len() > LONGEST {
+                return line(number, &begun).map_err(|message| (number, message));
+            }
+            lines.consume(length);
+        }
+    };
+    read().map_err(|(line, message)| LineError { file: file.to_owned(), line, message })?;
+    seen.kinds = (0..).zip(met).filter(|(_, met)| *met).map(|(kind, _)| kind).collect();
+    Ok(seen)
 }
 
 /// What was in a recording.
@@ -308,8 +328,8 @@ impl Evidence for Recorded<'_> {
         self.time
     }
 
-    fn record(&self) -> &[u8] {
-        self.kept.as_bytes()
+    fn record(&self) -> Cow<'_, [u8]> {
+        Cow::Owned([self.number.to_string().as_bytes(), b" ", self.line].concat())
     }
 }
 
@@ -369,8 +389,8 @@ impl Recorded<'_> {
     }
 
     fn field(&self, name: &str, is_address: bool, part: Part) -> Option<Value<'_>> {
-        let Entry { value, quality, escaped } = Entry::of(self.data()?.get(name)?);
-        let cut = match quality.as_deref() {
+        let Entry { value, quality, escaped } = self.data()?.named(name)?;
+        let cut = match quality.and_then(Raw::text).as_deref() {
             Some("truncated") => true,
             Some("faulted" | "unavailable") => return None,
             _ => false,
@@ -475,7 +495,8 @@ impl Recorded<'_> {
             About::PodLabels => labels(at("k8s.pod")),
             About::PodSandbox => Some(Value::Bool(at("k8s.pod.sandbox").and_then(Raw::bool) == Some(true))),
             _ => {
-                let (_, names, ty, _) = ABOUT.iter().find(|(a, ..)| *a == about)?;
+                // They stand in the order of their numbers.
+                let (_, names, ty, _) = ABOUT.get(about as usize)?;
                 let path = names.first()?.strip_prefix("workload.")?;
                 if let Some(found) = at(path).and_then(plain) {
                     return Some(found);
@@ -508,25 +529,24 @@ fn labels(of: Option<Raw<'_>>) -> Option<Value<'static>> {
 }
 
 /// What is told of a field.
+#[derive(Debug, Clone, Copy, Default)]
 struct Entry<'a> {
     /// Its value, behind what names its type.
     value: Option<(Raw<'a>, Raw<'a>)>,
-    quality: Option<Cow<'a, str>>,
+    quality: Option<Raw<'a>>,
     escaped: bool,
 }
 
-impl<'a> Entry<'a> {
-    fn of(raw: Raw<'a>) -> Entry<'a> {
-        let mut entry = Entry { value: None, quality: None, escaped: false };
-        for (key, value) in raw.entries() {
-            match key.text().as_deref() {
-                Some("name" | "parsed" | "abstract") => {}
-                Some("quality") => entry.quality = value.text(),
-                Some("encoding") => entry.escaped = true,
-                _ => entry.value = entry.value.or(Some((key, value))),
-            }
+impl<'a> Named<'a> for Entry<'a> {
+    #[inline]
+    fn take(&mut self, key: Raw<'a>, value: Raw<'a>) {
+        let escaped = if key.plain().is_none() { key.text() } else { None };
+        match escaped.as_deref().map(str::as_bytes).or(key.plain()) {
+            Some(b"parsed" | b"abstract") => {}
+            Some(b"quality") => self.quality = Some(value),
+            Some(b"encoding") => self.escaped = true,
+            _ => self.value = self.value.or(Some((key, value))),
         }
-        entry
     }
 }
 
@@ -614,7 +634,7 @@ mod tests {
     );
 
     fn read(line: &str) -> Recorded<'_> {
-        Recorded::parse(line).unwrap().unwrap()
+        Recorded::parse(1, line.as_bytes()).unwrap().unwrap()
     }
 
     fn all(recorded: &Recorded<'_>) -> Vec<String> {
@@ -666,13 +686,15 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_an_error() {
+        let parse = |line: &'static str| Recorded::parse(1, line.as_bytes());
         let cut = &LINE[..LINE.len() - 1];
-        assert_eq!(Recorded::parse(cut).unwrap_err(), "it is cut off: it does not end with '}'");
-        assert!(Recorded::parse(&LINE[..100]).unwrap_err().contains("column"), "within the name");
+        assert_eq!(parse(cut).unwrap_err(), "it is cut off: it does not end with '}'");
+        assert!(parse(&LINE[..100]).unwrap_err().contains("column"), "within the name");
         // That one is found when its fields are needed whole.
         let broken = LINE.replace(r#""seq":5"#, r#""seq":"#);
         assert!(read(&broken).line().is_err());
         let strange = LINE.replace("sched_process_exec", "sched_proces_exec");
-        assert_eq!(Recorded::parse(&strange).unwrap_err(), "unknown event 'sched_proces_exec'");
+        let unknown = Recorded::parse(1, strange.as_bytes()).unwrap_err();
+        assert_eq!(unknown, "unknown event 'sched_proces_exec'");
     }
 }

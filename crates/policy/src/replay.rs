@@ -60,8 +60,8 @@ pub fn replay(
         policies.iter().map(|p| (Arc::clone(&p.name), Outcome::default())).collect();
     // A scope, compiled for an event, is the same for each line.
     let mut scopes: BTreeMap<(usize, u16), InScope> = BTreeMap::new();
-    recorded(file, lines, |line, facts| {
-        let event = facts.definition();
+    recorded(file, lines, |facts| {
+        let (line, event) = (facts.number(), facts.definition());
         for (n, policy) in policies.iter().enumerate() {
             let rules = policy.rules.iter().flat_map(|r| &r.events).filter(|(e, _)| e.id == event.id);
             let truths = rules.map(|(_, c)| c.as_ref().map_or(Truth::True, |c| c.of(facts)));

@@ -381,7 +381,7 @@ fn judge(draft: &Draft) -> Judged {
             let Some((records, json)) = event(definition, service, log) else { continue };
             let plain = records.iter().any(|r| plainly(tree, r));
             let text = json.to_string();
-            let recorded = Recorded::parse(&text).expect("an event").expect("no finding");
+            let recorded = Recorded::parse(1, text.as_bytes()).expect("an event").expect("no finding");
             let truth = condition.of(&recorded);
             judged.compared += 1;
             match (plain, truth) {
@@ -598,7 +598,7 @@ fn fields_of_logs_are_looked_for_in_lines() {
             "name": "log_line", "timestamp": { "seconds": 1 },
             "data": [{ "name": "line", "value": line }, { "name": "program", "value": service }],
         });
-        condition.of(&Recorded::parse(&json.to_string()).unwrap().unwrap())
+        condition.of(&Recorded::parse(1, json.to_string().as_bytes()).unwrap().unwrap())
     };
     let stop =
         r#"type=SERVICE_STOP msg=audit(1.2:3): pid=1 uid=0 msg='unit=firewalld comm="systemd" res=success'"#;

@@ -36,12 +36,12 @@ pub(crate) fn run(options: &Replay) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     for file in &options.files {
         let mut failed = None;
-        let of_file = find(&mut detectors, file, open(file)?, |_, recorded, found, detectors, degraded| {
+        let of_file = find(&mut detectors, file, open(file)?, |recorded, found, detectors, degraded| {
             let name = detectors.get(found.detector).map(|d| &d.produced.name);
             let Some(name) = name.filter(|name| asked.contains(*name)) else { return Ok(()) };
             *counts.entry(Arc::clone(name)).or_default() += 1;
             line.clear();
-            let read = |kept| Recorded::kept(kept)?.1.line().ok();
+            let read = |kept| Recorded::kept(kept)?.line().ok();
             detectors.tell(found, &recorded.line()?, read, degraded, |finding| {
                 write_finding_of(&mut line, finding, |line| line);
             });
@@ -112,35 +112,34 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::with_capacity(BUFFER, opened)))
 }
 
-/// Has detectors look at a recording; `tell` gets all that they find, with the line's number, from 1, and whether events were lost shortly
-/// before, as the watch says it.
+/// Has detectors look at a recording; `tell` gets all that they find, and whether events were lost shortly before, as the watch says it.
 fn find(
     detectors: &mut Detectors,
     file: &Path,
     lines: impl BufRead,
-    mut tell: impl FnMut(usize, &Recorded<'_>, &detect::Found, &Detectors, bool) -> Result<(), String>,
+    mut tell: impl FnMut(&Recorded<'_>, &detect::Found, &Detectors, bool) -> Result<(), String>,
 ) -> Result<Seen, policy::LineError> {
     let mut found = vec![];
     let mut last_loss = None;
     let is_degraded = |recorded: &Recorded<'_>, last_loss: Option<u64>| {
         last_loss.is_some_and(|at| recorded.time().saturating_sub(at) < DEGRADED)
     };
-    policy::recorded(file, lines, |number, recorded| {
+    policy::recorded(file, lines, |recorded| {
         if recorded.definition().id == lost_events::EVENT_ID {
             last_loss = Some(recorded.time());
         }
         // What has waited for too long was found in a line before.
         while let Some((first, kept)) = detectors.due(recorded.time()) {
-            if let Some((number, recorded)) = Recorded::kept(&kept) {
+            if let Some(recorded) = Recorded::kept(&kept) {
                 detectors.follow(first, &recorded, &mut found);
                 let degraded = is_degraded(&recorded, last_loss);
-                found.iter().try_for_each(|one| tell(number, &recorded, one, detectors, degraded))?;
+                found.iter().try_for_each(|one| tell(&recorded, one, detectors, degraded))?;
             }
         }
         if detectors.look_at(recorded.definition().id) {
             detectors.look(recorded, &mut found);
             let degraded = is_degraded(recorded, last_loss);
-            found.iter().try_for_each(|one| tell(number, recorded, one, detectors, degraded))?;
+            found.iter().try_for_each(|one| tell(recorded, one, detectors, degraded))?;
         }
         Ok(())
     })
@@ -176,10 +175,10 @@ pub(crate) fn test(file: &Path) -> anyhow::Result<ExitCode> {
     let names = detectors.iter().filter(|(d, _)| asked(d)).map(|(d, _)| Arc::clone(&d.produced.name));
     let mut outcomes: BTreeMap<Arc<str>, Outcome> = names.map(|name| (name, Outcome::default())).collect();
     let events = beside(file, &expected.events);
-    find(&mut detectors, &events, open(&events)?, |number, _, found, detectors, _| {
+    find(&mut detectors, &events, open(&events)?, |recorded, found, detectors, _| {
         if let Some(outcome) = detectors.get(found.detector).and_then(|d| outcomes.get_mut(&d.produced.name))
         {
-            outcome.matched.push(number);
+            outcome.matched.push(recorded.number());
         }
         Ok(())
     })?;
