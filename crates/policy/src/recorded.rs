@@ -141,6 +141,16 @@ impl<'a> Recorded<'a> {
         self.number
     }
 
+    /// That its line is text. What is found in one that is not may not be what was written.
+    ///
+    /// # Errors
+    ///
+    /// It is not UTF-8.
+    pub fn check(&self) -> Result<(), String> {
+        let checked = std::str::from_utf8(self.line);
+        checked.map(drop).map_err(|e| format!("column {}: this is not UTF-8", e.valid_up_to() + 1))
+    }
+
     /// Its line, parted.
     ///
     /// # Errors
@@ -696,5 +706,11 @@ mod tests {
         let strange = LINE.replace("sched_process_exec", "sched_proces_exec");
         let unknown = Recorded::parse(1, strange.as_bytes()).unwrap_err();
         assert_eq!(unknown, "unknown event 'sched_proces_exec'");
+        let mut other = LINE.as_bytes().to_vec();
+        let at = LINE.find("bash").unwrap();
+        other[at] = 0xff;
+        let other = Recorded::parse(1, &other).unwrap().unwrap();
+        assert_eq!(other.check().unwrap_err(), format!("column {}: this is not UTF-8", at + 1));
+        assert!(read(LINE).check().is_ok());
     }
 }

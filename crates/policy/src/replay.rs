@@ -61,6 +61,7 @@ pub fn replay(
     // A scope, compiled for an event, is the same for each line.
     let mut scopes: BTreeMap<(usize, u16), InScope> = BTreeMap::new();
     recorded(file, lines, |facts| {
+        facts.check()?;
         let (line, event) = (facts.number(), facts.definition());
         for (n, policy) in policies.iter().enumerate() {
             let rules = policy.rules.iter().flat_map(|r| &r.events).filter(|(e, _)| e.id == event.id);

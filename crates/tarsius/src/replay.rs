@@ -137,6 +137,7 @@ fn find(
             }
         }
         if detectors.look_at(recorded.definition().id) {
+            recorded.check()?;
             detectors.look(recorded, &mut found);
             let degraded = is_degraded(recorded, last_loss);
             found.iter().try_for_each(|one| tell(recorded, one, detectors, degraded))?;
