@@ -42,7 +42,7 @@ pub(super) const TRIGGERS: &[Trigger] = &[
 ];
 
 fn port(pid: u32) -> u16 {
-    20000 + (pid % 20000) as u16
+    20000 + (pid % 12000) as u16
 }
 
 fn ends(told: &Told<'_>) -> [(&'static str, serde_json::Value); 3] {

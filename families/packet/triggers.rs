@@ -286,9 +286,9 @@ pub(super) const TRIGGERS: &[Trigger] = &[
     Trigger { event: "net_packet_dns_response", act: ask, check: answered, needs: port_53, ..Trigger::NONE },
 ];
 
-/// Of an act, and known to its check: from the process that acts.
+/// Of an act, and known to its check: from the process that acts; below those that connections take.
 fn port(pid: u32) -> u16 {
-    20000 + (pid % 20000) as u16
+    20000 + (pid % 12000) as u16
 }
 
 /// What was told of packets to the act's port.

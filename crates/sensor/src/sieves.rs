@@ -117,10 +117,11 @@ impl Sieves {
             if at == AT_EXECUTABLE {
                 self.of_executables.push((self.columns, tested.clone()));
                 // There may be no room for all of them, as the other prefixes come first. What is not told of an executable passes.
-                let told = |(path, number): (&Box<[u8]>, &u64)| {
-                    self.executable(object, self.columns, tested, path, *number)
-                };
-                let _ = executables.0.iter().try_for_each(told);
+                for (path, number) in &executables.0 {
+                    if self.executable(object, self.columns, tested, path, *number).is_err() {
+                        break;
+                    }
+                }
             } else {
                 self.prefixes(object, tested)?;
             }
