@@ -126,7 +126,11 @@ fn explain(paths: &PolicyPaths) -> anyhow::Result<ExitCode> {
                 for (event, condition) in &rule.events {
                     let ways = policy::alternatives(event, condition.as_deref(), |slot| Some(*slot));
                     let decided = policy.scope.sieve(None).1 && ways.1;
-                    let text = of_action(action, event, decided, &plan);
+                    let mut text = of_action(action, event, decided, &plan);
+                    // Who does not meet the scope may be followed, or only seem so to the kernel.
+                    if policy.scope.follows() && text.starts_with("kernel") {
+                        text += "; of who is followed user space does it, afterwards, and can refuse nothing";
+                    }
                     writeln!(
                         out,
                         "    {} on {} ({} mode)\n      {text}",
