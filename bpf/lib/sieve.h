@@ -239,6 +239,26 @@ static __noinline u64 classes_of_task(struct sieve *sieve, struct task_struct *t
 	return classes;
 }
 
+/* The length of the path in an address at `from` bytes of the slot: 0, if it is of another family. */
+static __noinline u32 find_path(struct slot *slot, u32 from, u32 length)
+{
+	u16 family = 0;
+	long named;
+
+	if (!slot)
+		return 0;
+	KEEP(from);
+	if (from > sizeof(*slot) + SIEVED_BYTES - 64)
+		return 0;
+	bpf_probe_read_kernel(&family, sizeof(family), (u8 *)slot + from);
+	if (family != AF_UNIX || length <= sizeof(family))
+		return 0;
+	length -= sizeof(family);
+	/* Up to its end, if that stands there. */
+	named = bpf_probe_read_kernel_str(slot->sieving.key.bytes, UNIX_PATH_BYTES + 1, (u8 *)slot + from + sizeof(family)) - 1;
+	return named < 0 ? 0 : named < length ? named : length;
+}
+
 /*
  * The classes that may be met by the value at `from` bytes of the slot, of which so many are there. Its key is put together in the slot, all
  * ways come to the same lookup: the verifier follows each of them for itself.
@@ -251,26 +271,18 @@ static __always_inline u64 classes_of_value(const struct column *column, struct 
 	u64 number = 0, *classes;
 	const u8 *value;
 
-	KEEP(from);
+	if (kind == KIND_UNIX_START || kind == KIND_UNIX_END) {
+		length = find_path(slot, from, length);
+		from += sizeof(u16);
+		kind -= KIND_UNIX_START - KIND_START;
+	}
+	/* However it came here: before Linux 5.17 each way would be walked to the end, in each round. */
+	from = forget(slot, from);
+	length = forget(slot, length);
+	kind = forget(slot, kind);
 	if (from > sizeof(*slot) + SIEVED_BYTES - 64)
 		return ALL_CLASSES;
 	value = (u8 *)slot + from;
-	if (kind == KIND_UNIX_START || kind == KIND_UNIX_END) {
-		/* Of another family the path is known, too: none. */
-		if (length <= sizeof(u16) || *(u16 *)value != AF_UNIX) {
-			length = 0;
-		} else {
-			value += sizeof(u16);
-			length -= sizeof(u16);
-			if (kind == KIND_UNIX_END) {
-				long named = bpf_probe_read_kernel_str(key->bytes, UNIX_PATH_BYTES + 1, value) - 1;
-
-				if (named < length)
-					length = named < 0 ? 0 : named;
-			}
-		}
-		kind = kind == KIND_UNIX_START ? KIND_START : KIND_END;
-	}
 	if (kind == KIND_START || kind == KIND_END) {
 		u32 most = kind == KIND_START ? LONG_BYTES : SUFFIX_BYTES;
 

@@ -304,13 +304,29 @@ static __always_inline void put_login(struct run *run, struct task_struct *task)
 		put_kernel_string(run, FIELD(sched_process_exec, tty), tty->name);
 }
 
+/* By what it now runs, which the record has, too. */
+static __always_inline void follow_exec(struct run *run)
+{
+	struct sieve *sieve = sieve_of(EVENT(sched_process_exec));
+	u64 met;
+
+	if (!sieve || !sieve->follows)
+		return;
+	met = classes_of_task(sieve, current_task(), 0, false);
+#ifndef LEGACY
+	/* Verifiers before 5.17 take too long to walk through the record twice. */
+	met = may_pass(run->slot, sieve, met, false);
+#endif
+	if (!follow(sieve, met, run->slot->header.pid))
+		ledger_count(run, UNTRACKED);
+}
+
 static __always_inline void tell_exec(struct run *run, const char *filename, const char *interp, u32 old_tid)
 {
 	struct task_struct *task = current_task();
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct file *file = BPF_CORE_READ(mm, exe_file);
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct sieve *sieve = sieve_of(EVENT(sched_process_exec));
 
 	if (!claim_anyone(run, EVENT(sched_process_exec)))
 		return;
@@ -336,10 +352,7 @@ static __always_inline void tell_exec(struct run *run, const char *filename, con
 	put_u32(run, FIELD(sched_process_exec, invoked_from_kernel),
 		(BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) != 0);
 	put_cred(run, FIELD(sched_process_exec, new_cred), BPF_CORE_READ(task, real_cred));
-	/* By what it now runs, which the record has. */
-	if (sieve && sieve->follows &&
-	    !follow(sieve, may_pass(run->slot, sieve, classes_of_task(sieve, task, 0, false), false), run->slot->header.pid))
-		ledger_count(run, UNTRACKED);
+	follow_exec(run);
 	submit(run);
 }
 

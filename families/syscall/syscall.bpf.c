@@ -214,8 +214,8 @@ static __always_inline void put_descriptor(struct run *run, const struct call *c
 /* When an argument is looked at. */
 enum moment {
 	AT_ENTRY = 0, /* all but what the kernel will write */
-	AT_EXIT = 1,  /* what it has written */
-	TOO_LATE = 2, /* at the exit, what was not kept at the entry */
+	AT_EXIT = 1,  /* what it has written, if the call has succeeded; what else is asked for comes too late */
+	TOO_LATE = 2, /* what was not kept at the entry */
 };
 
 static __always_inline u64 signed_argument(const struct call *call, u64 value)
@@ -322,34 +322,49 @@ struct arguments {
 	const struct call_form *form;
 	struct call call;
 	u32 moment; /* enum moment */
-	u32 which;  /* a bit for each that is put */
+	u32 which;  /* a bit for each that is put, of those that the kernel does not write */
 	u32 late;   /* those that could not be read, and were left out */
 };
+
+/* What one step has found, verifiers before Linux 5.17 would keep apart in all that follow. */
+static __always_inline void forget_what_was_found(struct slot *slot, struct arguments *arguments)
+{
+	arguments->call.number = forget(slot, arguments->call.number);
+	arguments->call.ret = forget(slot, arguments->call.ret);
+	arguments->moment = forget(slot, arguments->moment);
+	arguments->which = forget(slot, arguments->which);
+	arguments->late = forget(slot, arguments->late);
+}
 
 static long argument_step(u32 i, struct arguments *arguments)
 {
 	struct run run = {.slot = arguments->slot, .max = CONCAT(BYTES_, LANE_syscall)};
 	const struct call_form *form = arguments->form;
 	const struct argument *argument;
-	u32 before;
+	u32 before, moment;
 
 	if (!run.slot || !form || i >= MAX_ARGUMENTS || i >= form->arguments)
 		return 1;
 	argument = &form->argument[i];
-	if (argument->written != (arguments->moment == AT_EXIT) || !(arguments->which >> i & 1))
+	forget_what_was_found(run.slot, arguments);
+	moment = arguments->moment;
+	if (argument->written ? moment != AT_EXIT || arguments->call.ret < 0 : !(arguments->which >> i & 1))
 		return 0;
+	if (moment == AT_EXIT && !argument->written)
+		moment = TOO_LATE;
 	before = *(volatile u32 *)&run.slot->used;
-	put_argument(&run, &arguments->call, argument, i, arguments->moment);
-	if (arguments->moment == AT_ENTRY && take_back_faulted(&run, before))
+	put_argument(&run, &arguments->call, argument, i, moment);
+	if (moment == AT_ENTRY && take_back_faulted(&run, before))
 		arguments->late |= 1 << i;
-	if (arguments->moment == TOO_LATE && is_in_memory(argument))
+	if (moment == TOO_LATE && is_in_memory(argument))
 		mark_unsure(&run, before, QUALITY_UNRESOLVED);
 	return 0;
 }
 
 /*
- * Puts those arguments of which `which` has a bit. At the entry, gives those that could not be read, which are left out. A step for each, that
- * the verifier sees once: six in a row were two thirds of the time in which `watch -e openat` was ready, in an emulated guest.
+ * Puts those arguments of which `which` has a bit, and at the exit what the kernel has written. At the entry, gives those that could not be read,
+ * which are left out. A step for each, that the verifier sees once: six in a row were two thirds of the time in which `watch -e openat` was
+ * ready, in an emulated guest. Verifiers before Linux 5.17 see each, at each place where this is called: a program does so once for what it tells.
  */
 static __noinline u32 put_arguments(struct slot *slot, const struct call *call, const struct call_form *form, u32 moment, u32 which)
 {
@@ -444,22 +459,21 @@ static __noinline u64 classes_of_arguments(struct sieve *sieve, const struct cal
 
 	if (!sieve || !form || classes == ALL_CLASSES || sieve->columns == sieve->heads)
 		return classes;
-#ifdef LEGACY
-	for (u32 i = 0; i < COLUMNS; i++)
-		if (ask_argument(i, &asking))
-			break;
-#else
 	bpf_loop(COLUMNS, ask_argument, &asking, 0);
-#endif
 	return asking.classes;
 }
 
-/* Claims a slot, if the call is in scope and its arguments may be wanted. */
-static __always_inline bool claim_wanted_call(struct run *run, const struct call *call, const struct call_form *form, bool returned)
+/* The call is in scope, and may be wanted for its arguments. */
+static __always_inline bool call_is_wanted(struct run *run, const struct call *call, const struct call_form *form, bool returned)
 {
 	if (!(returned ? call_in_scope(run, call, form->event) : entry_in_scope(run, call, form->event)))
 		return false;
-	return classes_of_arguments(run->sieve, call, form, run->met) && slot_claim(run);
+#ifdef LEGACY
+	/* Verifiers of that time would walk each round for itself: the record is asked. */
+	return true;
+#else
+	return classes_of_arguments(run->sieve, call, form, run->met);
+#endif
 }
 
 /* ---- entry ---- */
@@ -538,21 +552,26 @@ SYSCALL_ENTER(syscall_entry)
 {
 	u32 number = call->number;
 	struct call_form *form = bpf_map_lookup_elem(&cfg_calls, &number);
+	bool told; /* here: it never returns */
 	u32 late;
 
 	if (!form || !form->event)
 		return;
-	if (form->flags & CALL_NEVER_RETURNS) {
+	told = form->flags & CALL_NEVER_RETURNS;
+	if (told) {
 		if (!claim_entry(run, call, form->event))
 			return;
-		put_arguments(run->slot, call, form, TOO_LATE, ALL_ARGUMENTS);
-		submit(run);
-		return;
+	} else {
+		if (!(form->flags & CALL_EXECUTES) && !call_is_wanted(run, call, form, false))
+			return;
+		if (!slot_claim(run))
+			return;
 	}
-	if (form->flags & CALL_EXECUTES ? !slot_claim(run) : !claim_wanted_call(run, call, form, false))
-		return;
-	late = put_arguments(run->slot, call, form, AT_ENTRY, ALL_ARGUMENTS);
-	keep_call(run, call, form->flags, late);
+	late = put_arguments(run->slot, call, form, told ? TOO_LATE : AT_ENTRY, ALL_ARGUMENTS);
+	if (told)
+		submit(run);
+	else
+		keep_call(run, call, form->flags, late);
 }
 
 /* ---- exit ---- */
@@ -579,16 +598,18 @@ static __always_inline bool restore_call(struct run *run, const struct kept_call
 	return true;
 }
 
-/* What could not be read at the entry. Of a program that was executed, the memory is another now. */
-static __always_inline void put_late(struct run *run, const struct call *call, const struct call_form *form, const struct kept_call *kept)
+/* Those arguments that are put at the exit, as what was kept at the entry does not have them. */
+static __always_inline u32 missing_arguments(struct run *run, const struct call *call, const struct kept_call *kept)
 {
-	if (!kept->executes || call->ret < 0) {
-		put_arguments(run->slot, call, form, TOO_LATE, kept->late);
-		return;
-	}
+	if (!kept || !restore_call(run, kept))
+		return ALL_ARGUMENTS;
+	if (!kept->executes || call->ret < 0)
+		return kept->late;
+	/* Of a program that was executed, the memory is another now. */
 	for (u32 i = 0; i < MAX_ARGUMENTS; i++)
 		if (kept->late >> i & 1)
 			put_nothing(run, i, QUALITY_FAULTED);
+	return 0;
 }
 
 SYSCALL_EXIT(syscall)
@@ -610,15 +631,11 @@ SYSCALL_EXIT(syscall)
 		return;
 	if (!kept && form->flags & CALL_MAKES_CHILD && call->ret == 0)
 		return;
-	if (claim_wanted_call(run, &made, form, true)) {
-		run->slot->header.event = form->event;
-		put_caller(run, &made);
-		if (!kept || !restore_call(run, kept))
-			put_arguments(run->slot, &made, form, TOO_LATE, ALL_ARGUMENTS);
-		else if (kept->late)
-			put_late(run, &made, form, kept);
-		if (call->ret >= 0)
-			put_arguments(run->slot, &made, form, AT_EXIT, ALL_ARGUMENTS);
+	if (call_is_wanted(run, &made, form, true) && claim_record(run, &made, form->event)) {
+		u32 missing = missing_arguments(run, &made, kept);
+
+		if (missing || call->ret >= 0)
+			put_arguments(run->slot, &made, form, AT_EXIT, missing);
 		if (kept)
 			put_u64(run, form->arguments, run->slot->header.time - kept->entered);
 		submit(run);

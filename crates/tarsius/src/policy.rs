@@ -225,6 +225,9 @@ fn of_condition(event: &'static catalogue::Event, condition: &Asked, sieve: Opti
         is_argument(column) || place(column).is_some_and(|at| at < sieve.map_or(0, Sieve::early))
     };
     let when = match columns.iter().all(early) {
+        true if columns.iter().any(is_argument) => {
+            "before a record is built (before Linux 5.17: by its bytes, before it is sent)"
+        }
         true => "before a record is built",
         false => "by the record's bytes, before it is sent",
     };

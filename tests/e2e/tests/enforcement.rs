@@ -366,7 +366,7 @@ fn explained(_: &str) {
     fs::write(&uid, text).unwrap();
     let (_, out, _) = run(&["policy", "explain", uid.to_str().unwrap()]);
     for part in [
-        "data.offset=-1\n      kernel: before a record is built, by offset",
+        "data.offset=-1\n      kernel: before a record is built (before Linux 5.17: by its bytes, before it is sent), by offset",
         "executable!=/bin/cat\n      user space: the kernel asks first what leaves out more",
         "data.mask=1\n      user space: another rule wants of this event what the kernel can not tell",
     ] {
