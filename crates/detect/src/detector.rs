@@ -28,8 +28,58 @@ pub struct Detector {
     pub learns: Option<String>,
     /// Options of `--enrichment` without which it can not know what it asks.
     pub requests: BTreeSet<&'static str>,
+    /// How far it can be relied on.
+    pub maturity: Maturity,
     /// What else the same may be, for those who look into a finding.
     pub false_positives: Vec<String>,
+    /// What it must find, and what not.
+    pub tests: Vec<Case>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// How far a detector can be relied on, in Falco's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Maturity {
+    /// What it finds is worth a look nearly everywhere.
+    #[default]
+    Stable,
+    /// On some hosts much of that is what they do all day.
+    Incubating,
+    /// Much of it is what anybody does all day.
+    Sandbox,
+    /// Another has taken its place.
+    Deprecated,
+}
+
+impl Maturity {
+    /// Each.
+    pub const ALL: [Maturity; 4] =
+        [Maturity::Stable, Maturity::Incubating, Maturity::Sandbox, Maturity::Deprecated];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Maturity::Stable => "stable",
+            Maturity::Incubating => "incubating",
+            Maturity::Sandbox => "sandbox",
+            Maturity::Deprecated => "deprecated",
+        }
+    }
+
+    /// It looks at events where all detectors are asked for; the others must be named.
+    pub const fn is_on(self) -> bool {
+        matches!(self, Maturity::Stable | Maturity::Incubating)
+    }
+}
+
+/// Events by which a detector is tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// The lines of a recording.
+    pub recording: String,
+    /// How often it finds something in them.
+    pub finds: usize,
     /// Where it stands.
     pub place: Place,
 }

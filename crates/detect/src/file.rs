@@ -12,10 +12,11 @@ use expr::{Binary, Expr, Span, Type};
 use policy::{Fields, FileError, Place, Source};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use crate::correlation::{Comparison, Correlation, MOST, Measure};
-use crate::detector::{Detector, Look, Of, Produced};
+use crate::detector::{Case, Detector, Look, Maturity, Of, Produced};
 use crate::input::{Inputs, OfFields};
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
@@ -212,8 +213,13 @@ struct Document {
     together: Option<PartsText>,
     unusual: Option<UnusualText>,
     absence: Option<PartsText>,
+    /// Beyond Tracee's: how far it can be relied on.
+    maturity: Option<Spanned<String>>,
     #[serde(default)]
     false_positives: Vec<String>,
+    /// Beyond Tracee's: events in which it must find something, or nothing.
+    #[serde(default)]
+    tests: Vec<CaseText>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -372,6 +378,28 @@ struct UnusualText {
     by: Vec<Spanned<String>>,
 }
 
+/// A test of a detector.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseText {
+    /// How often it finds something: once, if that is not said.
+    finds: Option<usize>,
+    events: Vec<Spanned<GivenText>>,
+}
+
+/// An event that is made up. Beside what is named here it has, by the names that conditions ask by, what is told of who did it.
+#[derive(Debug, Deserialize)]
+struct GivenText {
+    event: String,
+    /// So many seconds after the first.
+    #[serde(default)]
+    at: f64,
+    #[serde(default)]
+    data: Map<String, Value>,
+    #[serde(flatten)]
+    who: Map<String, Value>,
+}
+
 /// Several events, as it is written.
 struct Several {
     measure: Measure,
@@ -398,9 +426,14 @@ struct Written<'t> {
     threat: Option<Threat>,
     outputs: Vec<OutputField>,
     several: Option<Several>,
+    maturity: Maturity,
     false_positives: Vec<String>,
+    tests: Vec<Case>,
     place: Place,
 }
+
+/// The first event of a test is at so many seconds after 1970, as the clocks of events are.
+const TESTS_BEGIN: f64 = 1_700_000_000.0;
 
 impl<'t> Written<'t> {
     fn new(source: &'t Source<'t>, document: Spanned<Document>, errors: &mut Vec<FileError>) -> Option<Self> {
@@ -481,6 +514,12 @@ impl<'t> Written<'t> {
                 None
             }
         };
+        let maturity = d.maturity.as_ref().map_or(Some(Maturity::default()), |text| maturity(&text.value));
+        if let (None, Some(text)) = (maturity, &d.maturity) {
+            let known = Maturity::ALL.map(Maturity::name).join(", ");
+            errors.push(source.wrong(text, format!("unknown maturity '{}'; known: {known}", text.value)));
+        }
+        let tests = d.tests.into_iter().filter_map(|test| case(source, test, errors)).collect();
         Some(Written {
             source,
             produced: Produced {
@@ -495,7 +534,9 @@ impl<'t> Written<'t> {
             threat,
             outputs: d.output.map(|o| o.fields).unwrap_or_default(),
             several,
+            maturity: maturity.unwrap_or_default(),
             false_positives: d.false_positives,
+            tests,
             place,
         })
     }
@@ -537,7 +578,9 @@ impl<'t> Written<'t> {
             correlation,
             learns: self.learns(),
             requests: requests.take(),
+            maturity: self.maturity,
             false_positives: self.false_positives.clone(),
+            tests: self.tests.clone(),
             place: self.place.clone(),
         })
     }
@@ -754,6 +797,36 @@ const TYPES: [(&str, Type); 12] = [
 
 fn type_of(name: &str) -> Option<Type> {
     TYPES.iter().find(|(n, _)| *n == name).map(|(_, ty)| *ty)
+}
+
+fn maturity(name: &str) -> Option<Maturity> {
+    Maturity::ALL.into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
+}
+
+/// The recording that a test stands for.
+fn case(source: &Source<'_>, test: CaseText, errors: &mut Vec<FileError>) -> Option<Case> {
+    let place = source.at(test.events.first()?);
+    let before = errors.len();
+    let mut recording = String::new();
+    for given in &test.events {
+        let GivenText { event, at, data, who } = &given.value;
+        let line = catalogue::event(event).ok_or_else(|| {
+            let known = catalogue::EVENTS.iter().map(|e| e.name);
+            let hint =
+                expr::nearest(event, known).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+            format!("unknown event '{event}'{hint}")
+        });
+        let at = Duration::try_from_secs_f64(TESTS_BEGIN + at).map_err(|e| format!("at: {e}"));
+        let at = at.and_then(|at| u64::try_from(at.as_nanos()).map_err(|e| format!("at: {e}")));
+        match line.and_then(|event| policy::made(event, at?, who, data)) {
+            Ok(line) => {
+                recording.push_str(&line);
+                recording.push('\n');
+            }
+            Err(message) => errors.push(source.wrong(given, message)),
+        }
+    }
+    (errors.len() == before).then_some(Case { recording, finds: test.finds.unwrap_or(1), place })
 }
 
 fn severity(name: &str) -> Option<Severity> {

@@ -14,6 +14,9 @@
 //! - `absence`: the first event of `requirements`, and none of the others after it.
 //!
 //! Or it wants one that is unusual: a value that was seldom there before, or never, of those who are known for a while (`unusual`).
+//!
+//! It says how far it can be relied on (`maturity`: one of `sandbox` or `deprecated` looks only where it is named), and may bring events by which
+//! it is tested (`tests`).
 
 mod absence;
 mod baseline;
@@ -29,7 +32,7 @@ mod tests;
 
 pub use baseline::{Baseline, Baselines};
 pub use correlation::{Before, Comparison, Correlation, Measure};
-pub use detector::{Detector, Look, Of, Produced};
+pub use detector::{Case, Detector, Look, Maturity, Of, Produced};
 pub use engine::{Counts, Detectors, Found};
 pub use file::{Library, load, parse, shipped};
 pub use input::{In, Input};

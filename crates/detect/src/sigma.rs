@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Library;
 use crate::correlation::{Correlation, MOST};
-use crate::detector::{Detector, Look, Of, Produced};
+use crate::detector::{Detector, Look, Maturity, Of, Produced};
 use crate::input::{In, Inputs, OfFields};
 
 /// The tag of what Sigma's rules find.
@@ -125,7 +125,9 @@ fn detector(
         looks,
         correlation,
         requests: BTreeSet::new(),
+        maturity: if rule.status == "stable" { Maturity::Stable } else { Maturity::Incubating },
         false_positives: rule.false_positives.clone(),
+        tests: vec![],
         place: rule.place.clone(),
     }
 }

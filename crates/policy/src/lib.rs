@@ -11,6 +11,7 @@ mod error;
 mod fields;
 mod file;
 mod filter;
+mod made;
 mod pattern;
 mod raw;
 mod recorded;
@@ -30,6 +31,7 @@ pub use file::{
     parse, read_text, seconds,
 };
 pub use filter::{in_scope, together, translate as filter};
+pub use made::made;
 pub use recorded::{Line, LineError, Recorded, Seen, recorded};
 pub use replay::{Expectations, Expected, Outcome, replay};
 pub use schema::schema;

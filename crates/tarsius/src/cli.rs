@@ -365,13 +365,16 @@ pub(crate) enum RulesCommand {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
-    /// Have detectors look at recorded events (JSON lines), and compare what they find with what is expected
+    /// Have detectors look at the events of their tests, and compare what they find with what is expected
     ///
-    /// FILE is YAML: `detectors` and `sigma`, files or directories of them, beside it; `events`, the recording; and `expect`, for each
-    /// name of what is found the lines, from 1, or how many there are. Detectors of the files that are not named must find nothing.
+    /// FILE is a file of detectors, or a directory of them: each is tested by its own `tests`, events that are made up.
+    ///
+    /// Or it is a YAML file about a recording (JSON lines): `detectors` and `sigma`, files or directories of them, beside it; `events`, the
+    /// recording; and `expect`, for each name of what is found the lines, from 1, or how many there are. Detectors of the files that are
+    /// not named must find nothing.
     Test {
-        /// What is expected
-        file: PathBuf,
+        /// Detectors, or what is expected of a recording [default: the detectors that come with Tarsius]
+        file: Option<PathBuf>,
     },
 }
 

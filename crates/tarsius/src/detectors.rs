@@ -12,7 +12,7 @@ use crate::cli::{DetectorsOptions, Kind, Query, RulesCommand};
 use crate::events::{print, table};
 use crate::{query, replay};
 
-/// What stands for all of them where events are selected.
+/// What stands for all that look without being named where events are selected.
 const ALL: [&str; 2] = ["detectors", "tag=detectors"];
 
 /// The detectors that come with Tarsius, those of `--detectors`, and rules of `--sigma`.
@@ -68,7 +68,7 @@ pub(crate) fn select(library: &Library, flags: &[String]) -> Selected {
     for token in tokens {
         let (name, excluded) = token.strip_prefix('-').map_or((token, false), |name| (name, true));
         let is_like = |detector: &&Detector| {
-            ALL.contains(&name)
+            (ALL.contains(&name) && (excluded || detector.maturity.is_on()))
                 || (name == SIGMA && detector.produced.tags.iter().any(|tag| tag == SIGMA))
                 || policy::matches(name, detector.produced.name.as_bytes())
                 || policy::matches(name, detector.id.as_bytes())
@@ -118,20 +118,27 @@ pub(crate) fn run(options: &DetectorsOptions) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     match &options.name {
         None => {
-            let mut lines = table(&["ID", "FINDS", "SEVERITY", "TECHNIQUE", "LOOKS AT", "WHAT"]);
+            let mut lines = table(&["ID", "FINDS", "SEVERITY", "MATURITY", "TECHNIQUE", "LOOKS AT", "WHAT"]);
             for detector in &library.detectors {
                 let threat = detector.threat.as_ref();
                 lines.add_row([
                     detector.id.to_string(),
                     detector.produced.name.to_string(),
                     threat.map_or("-".into(), |t| t.severity.name().to_owned()),
+                    detector.maturity.name().to_owned(),
                     technique(detector).unwrap_or("-").to_owned(),
                     looks(detector).join(" "),
                     detector.produced.description.clone(),
                 ]);
             }
             print(&mut out, &lines)?;
-            writeln!(out, "\n{} detectors. `tarsius detectors ID` describes one.", library.detectors.len())?;
+            let named = library.detectors.iter().filter(|d| !d.maturity.is_on()).count();
+            writeln!(
+                out,
+                "\n{} detectors; {named}, sandbox or deprecated, look only where they are named. \
+                 `tarsius detectors ID` describes one.",
+                library.detectors.len()
+            )?;
         }
         Some(name) => {
             let found = library.detectors.iter().find(|d| *d.id == **name || *d.produced.name == **name);
@@ -204,6 +211,8 @@ fn describe(out: &mut impl std::io::Write, detector: &Detector) -> std::io::Resu
             writeln!(out, "tactic         {tactic}")?;
         }
     }
+    let named = if detector.maturity.is_on() { "" } else { ": it looks only where it is named" };
+    writeln!(out, "maturity       {}{named}", detector.maturity.name())?;
     writeln!(out, "looks at       {}", looks(detector).join(", "))?;
     if let Some(correlation) = &detector.correlation {
         writeln!(out, "counts         {}", several(correlation))?;
@@ -231,13 +240,18 @@ pub(crate) fn own(detector: &Detector, files: &[PathBuf]) -> bool {
 /// `tarsius rules`.
 pub(crate) fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
     match command {
-        RulesCommand::Test { file } => replay::test(file),
+        RulesCommand::Test { file } => replay::test(file.as_deref()),
         RulesCommand::Check { paths } => {
             let (shipped, all) = (library(&[], &[])?, library(paths, &[])?);
             let more = all.detectors.len() - shipped.detectors.len();
+            let tests = |library: &Library| library.detectors.iter().map(|d| d.tests.len()).sum::<usize>();
+            let tests = match tests(&all) - tests(&shipped) {
+                0 => String::new(),
+                tests => format!("; `tarsius rules test` runs their {tests} tests"),
+            };
             writeln!(
                 std::io::stdout(),
-                "{more} detectors, beside {} that come with Tarsius: all well",
+                "{more} detectors, beside {} that come with Tarsius: all well{tests}",
                 shipped.detectors.len()
             )?;
             Ok(ExitCode::SUCCESS)
@@ -265,7 +279,12 @@ mod tests {
             0
         );
         assert_eq!(of(&["*"]), (vec![], strings(&["*"])));
-        assert_eq!(of(&["detectors"]).0.len(), library.detectors.len());
+        // Those that must be named are not among them all, but may be kept from looking as the others.
+        let on = library.detectors.iter().filter(|d| d.maturity.is_on()).count();
+        assert!(on < library.detectors.len());
+        assert_eq!(of(&["detectors"]).0.len(), on);
+        assert_eq!(of(&["detectors,files_looked_for"]).0.len(), on + 1);
+        assert_eq!(of(&["files_looked_for,-detectors"]).0.len(), 0);
         assert_eq!(of(&["no_such"]), (vec![], strings(&["no_such"])));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use catalogue::fields::lost_events;
-use detect::{Detector, Detectors, Library, Of};
+use detect::{Case, Detector, Detectors, Library, Of};
 use event::json::write_finding_of;
 use policy::{Evidence as _, Expected, Outcome, Recorded, Seen};
 use serde::Deserialize;
@@ -95,7 +95,7 @@ fn asked(options: &Replay, library: &Library) -> anyhow::Result<BTreeSet<Arc<str
     };
     if options.events.is_empty() {
         let files = [options.rules.as_slice(), &options.sigma].concat();
-        return Ok(names(&|d| files.is_empty() || own(d, &files)));
+        return Ok(names(&|d| if files.is_empty() { d.maturity.is_on() } else { own(d, &files) }));
     }
     let selected = select(library, &options.events);
     if let Some(other) = selected.events.first() {
@@ -164,7 +164,13 @@ struct Expectations {
 }
 
 /// `tarsius rules test`.
-pub(crate) fn test(file: &Path) -> anyhow::Result<ExitCode> {
+pub(crate) fn test(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let Some(file) = file else { return own_tests(&[]) };
+    // Detectors say of which type they are, expectations do not.
+    let is_type = |line: &str| line.starts_with("type:") || line.trim_start().starts_with("\"type\":");
+    if file.is_dir() || policy::read_text(file)?.lines().any(is_type) {
+        return own_tests(&[file.into()]);
+    }
     let expected: Expectations = expectations(file)?;
     let paths = |of: &[PathBuf]| of.iter().map(|path| beside(file, path)).collect::<Vec<_>>();
     let (rules, sigma) = (paths(&expected.detectors), paths(&expected.sigma));
@@ -185,4 +191,37 @@ pub(crate) fn test(file: &Path) -> anyhow::Result<ExitCode> {
     })?;
     say_undecided(&detectors);
     report("detector", &outcomes, &expected.expect)
+}
+
+/// Tests detectors by the events that they bring: those of the files, or those that come with Tarsius.
+fn own_tests(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let library = library(files, &[])?;
+    let mut out = std::io::stdout().lock();
+    let (mut well, mut failed, mut untested) = (0, 0, 0);
+    for detector in library.detectors.iter().filter(|d| files.is_empty() || own(d, files)) {
+        untested += usize::from(detector.tests.is_empty());
+        for case in &detector.tests {
+            let found = found_in(&library, detector, case).with_context(|| case.place.to_string())?;
+            if found == case.finds {
+                well += 1;
+                continue;
+            }
+            failed += 1;
+            let name = &detector.produced.name;
+            writeln!(out, "FAIL {name}: found {found} times, not {}, at {}", case.finds, case.place)?;
+        }
+    }
+    writeln!(out, "{well} tests passed, {failed} failed; {untested} detectors have none")?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How often a detector finds something in the events of a test.
+fn found_in(library: &Library, detector: &Detector, case: &Case) -> Result<usize, policy::LineError> {
+    let mut detectors = Detectors::new(library.select(|d| d.id == detector.id));
+    let mut count = 0;
+    find(&mut detectors, &case.place.file, case.recording.as_bytes(), |_, found, detectors, _| {
+        count += usize::from(detectors.get(found.detector).is_some_and(|d| d.id == detector.id));
+        Ok(())
+    })?;
+    Ok(count)
 }

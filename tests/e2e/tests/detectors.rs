@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("detectors_of_tracees_form", tracees_form),
     ("detectors_are_selected_by_policies", selected_by_policies),
     ("detector_errors_name_the_place", errors_name_the_place),
+    ("detectors_bring_their_tests", bring_their_tests),
     ("detectors_say_what_they_cost", say_what_they_cost),
     ("detectors_find_what_is_unusual", find_what_is_unusual),
     ("detectors_find_what_does_not_come", find_what_does_not_come),
@@ -416,6 +417,54 @@ fn errors_name_the_place(_: &str) {
     assert!(!status.success() && err.contains("did you mean 'TRC-105'"), "{err}");
     let (status, out, _) = run(&["detectors", "TRC-105"]);
     assert!(status.success() && out.contains("T1620 Reflective Code Loading"), "{out}");
+}
+
+/// Detectors bring events by which they are tested; those that come with Tarsius pass, and what is wrong is said with its place.
+fn bring_their_tests(_: &str) {
+    let (status, out, err) = run(&["rules", "test"]);
+    let passed = out.split(' ').next().and_then(|n| n.parse::<u32>().ok());
+    assert!(status.success() && passed.is_some_and(|n| n > 250) && out.contains(" 0 failed;"), "{out}{err}");
+
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let file = dir.path().join("d.yaml");
+    let path = file.to_str().unwrap();
+    let write = |maturity: &str, events: &str| {
+        let text = format!(
+            "type: detector\nid: MADE-UP\nproduced_event: {{name: made_up}}\nmaturity: {maturity}\nrequirements:\n  \
+             events:\n    - {{name: sched_process_exec, condition: data.pathname == \"/bin/x\" && comm == \"x\"}}\n\
+             threshold: {{count: 2, window: 10s, by: [uid]}}\ntests:\n  - events:\n{events}"
+        );
+        fs::write(&file, text).unwrap();
+    };
+    let event = |at: u32, path: &str| {
+        format!(
+            "      - {{event: sched_process_exec, at: {at}, uid: 3, comm: x, data: {{pathname: {path}}}}}\n"
+        )
+    };
+    // Each differs from the first in one thing that the detector asks.
+    for (second, found) in [(event(9, "/bin/x"), 1), (event(11, "/bin/x"), 0), (event(9, "/bin/y"), 0)] {
+        write("sandbox", &(event(0, "/bin/x") + &second));
+        let (status, out, err) = run(&["rules", "test", path]);
+        let expected = match found {
+            1 => "1 tests passed, 0 failed; 0 detectors have none\n".to_owned(),
+            _ => format!(
+                "FAIL made_up: found 0 times, not 1, at {path}:11:9\n0 tests passed, 1 failed; 0 detectors have none\n"
+            ),
+        };
+        assert_eq!((status.success(), out, err), (found == 1, expected, String::new()));
+    }
+    write("sandbox", &event(0, "/bin/x").replace("comm:", "com:").replace("path", "pth"));
+    let (status, _, err) = run(&["rules", "test", path]);
+    let said = format!("{path}:11:9: sched_process_exec has no field 'pthname'; did you mean 'pathname'?");
+    assert!(!status.success() && err.contains(&said), "{err}");
+    write("sandbx", &event(0, "/bin/x").replace("comm:", "com:"));
+    let (status, _, err) = run(&["rules", "test", path]);
+    for said in [
+        format!("{path}:4:11: unknown maturity 'sandbx'; known: stable, incubating, sandbox, deprecated"),
+        format!("{path}:11:9: unknown name 'com'; did you mean 'comm'?"),
+    ] {
+        assert!(!status.success() && err.contains(&said), "{said} in {err}");
+    }
 }
 
 /// What each detector did, asked of the running watch.

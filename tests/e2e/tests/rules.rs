@@ -39,6 +39,15 @@ const ASKS_NAMES: &str = "perl -MSocket -e 'srand 5; socket(my $s, AF_INET, SOCK
         send $s, $question, 0, pack_sockaddr_in(53, inet_aton(\"127.0.0.1\"));
     }'";
 
+/// unshare(0) by code that was written into memory: mmap(2), and a jump there.
+const CALLS_FROM_NOWHERE: &str = "python3 -c '
+import ctypes, mmap
+code = b\"\\xb8\\x10\\x01\\x00\\x00\\x31\\xff\\x0f\\x05\\xc3\"
+memory = mmap.mmap(-1, 4096, 34, 7)
+memory.write(code)
+ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))()
+'";
+
 /// What a rule finds, and what is done for it. Some only have the words of an attack after a colon, which does nothing.
 const ATTACKS: &[(&str, &str)] = &[
     ("temporary_directory_execution", "cp /bin/true /tmp/brought; /tmp/brought"),
@@ -214,6 +223,21 @@ const ATTACKS: &[(&str, &str)] = &[
         "perl -e 'my $c = fork; sleep 9, exit unless $c; syscall(101, 16, $c, 0, 0); kill 9, $c'",
     ),
     ("service_account_shell", "script -qc 'setpriv --reuid=65534 --clear-groups sh -c true' /dev/null"),
+    // Those that look only where they are named.
+    (
+        "compiled_program_executed",
+        "cp $(command -v perl) /usr/local/bin/ld.bfd
+        /usr/local/bin/ld.bfd -MFile::Copy -e 'copy(\"/bin/true\", \"/tmp/made\")'; chmod +x /tmp/made; /tmp/made",
+    ),
+    // mmap(2) of memory to execute, the code of getpid() and unshare(0), and a call of it.
+    ("call_from_no_file", CALLS_FROM_NOWHERE),
+    ("user_namespace_created", "setpriv --reuid=65534 --clear-groups unshare --user true"),
+    ("virtual_machine_looked_for", "cat /proc/1/cgroup"),
+    ("files_looked_for", "ls -R /tmp"),
+    ("screen_or_sound_taken", "cp /bin/true /usr/local/bin/scrot; /usr/local/bin/scrot"),
+    ("program_made_longer", "cp /bin/true /tmp/longer; truncate -s +10 /tmp/longer"),
+    ("files_removed", "rm -f /tmp/longer"),
+    ("privileged_container_started", "perl -e '$0 = \"runc:[2:INIT]\"; exec \"/bin/true\"'"),
 ];
 
 /// What people and programs do all day.
@@ -236,15 +260,16 @@ ln -s /etc/hostname name; ln link hard; chmod 755 all.tar.gz; perl -e '$0 = q(wo
 useradd --help; systemctl --version; ssh -V; git --version; openssl version; ip addr
 ";
 
-/// The findings of a script's processes.
-fn findings(script: &str) -> Vec<Line> {
+/// What these detectors find of a script's processes.
+fn findings(detectors: &str, script: &str) -> Vec<Line> {
     let dir = tempfile::Builder::new().prefix("tarsius-rules-").tempdir_in("/run").unwrap();
     let path = dir.path().join("script");
     fs::write(&path, format!("{PRELUDE}{script}")).unwrap();
     let command = format!("unshare --mount --net --ipc --uts /bin/bash {}", path.display());
     let mut act = Act::new("commands", &[command]);
     let scope = format!("tree={}", act.pid());
-    let watch = Watch::start(&["--events", "detectors,sched_process_exec", "--scope", &scope]);
+    let events = format!("sched_process_exec,{detectors}");
+    let watch = Watch::start(&["--events", &events, "--scope", &scope]);
     act.perform();
     let account = watch.stop();
     account.assert_clean();
@@ -261,7 +286,8 @@ fn attacks(name: &str) {
         return;
     }
     let script: String = ATTACKS.iter().map(|(_, done)| format!("{done}\n")).collect();
-    let found = findings(&script);
+    let names: Vec<&str> = ATTACKS.iter().map(|(name, _)| *name).collect();
+    let found = findings(&names.join(","), &script);
     let found: BTreeSet<&str> = found.iter().filter_map(|l| l.0["name"].as_str()).collect();
     let missing: Vec<&str> =
         ATTACKS.iter().map(|(name, _)| *name).filter(|name| !found.contains(name)).collect();
@@ -270,7 +296,7 @@ fn attacks(name: &str) {
 
 /// The control: nothing of medium severity or more, and no rule of ours at all, where nobody does harm.
 fn work(_: &str) {
-    let found = findings(WORK);
+    let found = findings("detectors", WORK);
     let wrong: Vec<_> = found
         .iter()
         .filter(|l| {
