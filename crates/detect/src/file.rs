@@ -219,7 +219,7 @@ struct Document {
     false_positives: Vec<String>,
     /// Beyond Tracee's: events in which it must find something, or nothing.
     #[serde(default)]
-    tests: Vec<CaseText>,
+    tests: Vec<Spanned<CaseText>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -519,7 +519,7 @@ impl<'t> Written<'t> {
             let known = Maturity::ALL.map(Maturity::name).join(", ");
             errors.push(source.wrong(text, format!("unknown maturity '{}'; known: {known}", text.value)));
         }
-        let tests = d.tests.into_iter().filter_map(|test| case(source, test, errors)).collect();
+        let tests = d.tests.iter().filter_map(|test| case(source, test, errors)).collect();
         Some(Written {
             source,
             produced: Produced {
@@ -804,11 +804,14 @@ fn maturity(name: &str) -> Option<Maturity> {
 }
 
 /// The recording that a test stands for.
-fn case(source: &Source<'_>, test: CaseText, errors: &mut Vec<FileError>) -> Option<Case> {
-    let place = source.at(test.events.first()?);
+fn case(source: &Source<'_>, test: &Spanned<CaseText>, errors: &mut Vec<FileError>) -> Option<Case> {
     let before = errors.len();
+    let CaseText { finds, events } = &test.value;
+    if events.is_empty() {
+        errors.push(source.wrong(test, "a test has an event at least"));
+    }
     let mut recording = String::new();
-    for given in &test.events {
+    for given in events {
         let GivenText { event, at, data, who } = &given.value;
         let line = catalogue::event(event).ok_or_else(|| {
             let known = catalogue::EVENTS.iter().map(|e| e.name);
@@ -826,7 +829,7 @@ fn case(source: &Source<'_>, test: CaseText, errors: &mut Vec<FileError>) -> Opt
             Err(message) => errors.push(source.wrong(given, message)),
         }
     }
-    (errors.len() == before).then_some(Case { recording, finds: test.finds.unwrap_or(1), place })
+    (errors.len() == before).then(|| Case { recording, finds: finds.unwrap_or(1), place: source.at(test) })
 }
 
 fn severity(name: &str) -> Option<Severity> {

@@ -448,7 +448,7 @@ fn bring_their_tests(_: &str) {
         let expected = match found {
             1 => "1 tests passed, 0 failed; 0 detectors have none\n".to_owned(),
             _ => format!(
-                "FAIL made_up: found 0 times, not 1, at {path}:11:9\n0 tests passed, 1 failed; 0 detectors have none\n"
+                "FAIL made_up: found 0 times, not 1, at {path}:10:5\n0 tests passed, 1 failed; 0 detectors have none\n"
             ),
         };
         assert_eq!((status.success(), out, err), (found == 1, expected, String::new()));
@@ -457,6 +457,12 @@ fn bring_their_tests(_: &str) {
     let (status, _, err) = run(&["rules", "test", path]);
     let said = format!("{path}:11:9: sched_process_exec has no field 'pthname'; did you mean 'pathname'?");
     assert!(!status.success() && err.contains(&said), "{err}");
+    write("stable", "      []\n");
+    let (status, _, err) = run(&["rules", "test", path]);
+    assert!(
+        !status.success() && err.contains(&format!("{path}:10:5: a test has an event at least")),
+        "{err}"
+    );
     write("sandbx", &event(0, "/bin/x").replace("comm:", "com:"));
     let (status, _, err) = run(&["rules", "test", path]);
     for said in [
