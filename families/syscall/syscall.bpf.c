@@ -598,8 +598,8 @@ static __always_inline bool restore_call(struct run *run, const struct kept_call
 	return true;
 }
 
-/* Those arguments that are put at the exit, as what was kept at the entry does not have them. */
-static __always_inline u32 missing_arguments(struct run *run, const struct call *call, const struct kept_call *kept)
+/* Puts what was kept at the entry; gives those arguments that it does not have, and that can be read at the exit. */
+static __always_inline u32 put_kept_arguments(struct run *run, const struct call *call, const struct kept_call *kept)
 {
 	if (!kept || !restore_call(run, kept))
 		return ALL_ARGUMENTS;
@@ -632,7 +632,7 @@ SYSCALL_EXIT(syscall)
 	if (!kept && form->flags & CALL_MAKES_CHILD && call->ret == 0)
 		return;
 	if (call_is_wanted(run, &made, form, true) && claim_record(run, &made, form->event)) {
-		u32 missing = missing_arguments(run, &made, kept);
+		u32 missing = put_kept_arguments(run, &made, kept);
 
 		if (missing || call->ret >= 0)
 			put_arguments(run->slot, &made, form, AT_EXIT, missing);
