@@ -1,9 +1,10 @@
 //! Events that are made up, for the tests of detectors: lines of a recording that tell what a test says, and nothing else.
 
 use catalogue::Event;
+use expr::Type;
 use serde_json::{Map, Value, json};
 
-use crate::fields::{ABOUT, About};
+use crate::fields::{ABOUT, About, Fields};
 
 /// The line of an event, `at` so many nanoseconds after 1970. `who` has what is told of who did it, by the names that conditions ask by, and
 /// `data` the event's fields: texts, numbers, booleans, lists of texts, or what stands in a line for a value of parts; one that is null is
@@ -30,14 +31,21 @@ pub fn made(
             let known = event.fields.iter().map(|f| f.name);
             return Err(format!("{} has no field '{name}'{}", event.name, hint(name, known)));
         }
+        let asked = Fields { event }.type_of(name).filter(|_| !value.is_null() && !value.is_object());
+        if let Some(ty) = asked.filter(|ty| !is_of(value, *ty)) {
+            return Err(format!("{name} of {} is {}", event.name, ty.name()));
+        }
         fields.push(field(name, value));
     }
     for (name, value) in who {
-        let Some((about, names, ..)) = ABOUT.iter().find(|(_, names, ..)| names.contains(&name.as_str()))
-        else {
+        let found = ABOUT.iter().find(|(_, names, ..)| names.contains(&name.as_str()));
+        let Some((about, names, ty, _)) = found else {
             let known = ABOUT.iter().flat_map(|(_, names, ..)| *names).copied();
             return Err(format!("unknown name '{name}'{}", hint(name, known)));
         };
+        if !is_of(value, *ty) {
+            return Err(format!("'{name}' is {}", ty.name()));
+        }
         let namespace = |kind: &str| format!("workload.process.namespaces.{kind}");
         let ancestors = "workload.process.ancestors";
         let path = match about {
@@ -62,6 +70,9 @@ pub fn made(
             About::NetNs => namespace("net"),
             About::UserNs => namespace("user"),
             About::Cgroup => "workload.process.cgroup_id".into(),
+            About::ContainerLabels | About::PodLabels => {
+                return Err(format!("'{name}' can not be said in a test"));
+            }
             About::ContainerDigest => "workload.container.image.repo_digests.0".into(),
             _ => match names.first().filter(|path| path.starts_with("workload.")) {
                 Some(path) => (*path).to_owned(),
@@ -72,6 +83,18 @@ pub fn made(
     }
     line["data"] = Value::Array(fields);
     Ok(line.to_string())
+}
+
+/// Otherwise it would be unknown, and a test by which nothing is to be found passed for that.
+fn is_of(value: &Value, ty: Type) -> bool {
+    match ty {
+        Type::Int => value.is_i64() || value.is_u64(),
+        Type::Bool => value.is_boolean(),
+        Type::Double => value.is_number(),
+        Type::Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_string)),
+        Type::Ints => value.as_array().is_some_and(|all| all.iter().all(Value::is_number)),
+        _ => value.is_string(),
+    }
 }
 
 fn hint<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
@@ -121,7 +144,7 @@ mod tests {
     use expr::{Schema as _, Subject as _};
 
     use super::*;
-    use crate::{Fields, Recorded};
+    use crate::Recorded;
 
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
@@ -168,6 +191,9 @@ mod tests {
             wrong(json!({}), json!({"pathnam": ""})),
             "sched_process_exec has no field 'pathnam'; did you mean 'pathname'?"
         );
+        assert_eq!(wrong(json!({"ancestors.comm": "sh"}), json!({})), "'ancestors.comm' is a list of texts");
+        assert!(wrong(json!({}), json!({"pathname": 5})).starts_with("pathname of sched_process_exec is "));
+        assert!(wrong(json!({"uid": "0"}), json!({})).starts_with("'uid' is "));
         assert_eq!(wrong(json!({"com": ""}), json!({})), "unknown name 'com'; did you mean 'comm'?");
     }
 }

@@ -39,13 +39,14 @@ const ASKS_NAMES: &str = "perl -MSocket -e 'srand 5; socket(my $s, AF_INET, SOCK
         send $s, $question, 0, pack_sockaddr_in(53, inet_aton(\"127.0.0.1\"));
     }'";
 
-/// unshare(0) by code that was written into memory: mmap(2), and a jump there.
-const CALLS_FROM_NOWHERE: &str = "python3 -c '
-import ctypes, mmap
-code = b\"\\xb8\\x10\\x01\\x00\\x00\\x31\\xff\\x0f\\x05\\xc3\"
-memory = mmap.mmap(-1, 4096, 34, 7)
-memory.write(code)
-ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))()
+/// unshare(0) by code in memory of no file: mmap(2) of some to execute, read(2) into it, and a call.
+const CALLS_FROM_NOWHERE: &str = "perl -MDynaLoader -e '
+my $at = syscall 9, 0, 4096, 7, 34, -1, 0;
+pipe my $r, my $w;
+syswrite $w, \"\\xb8\\x10\\x01\\x00\\x00\\x31\\xff\\x0f\\x05\\xc3\";
+syscall 0, fileno $r, $at, 10;
+DynaLoader::dl_install_xsub(\"main::code\", $at);
+code();
 '";
 
 /// What a rule finds, and what is done for it. Some only have the words of an attack after a colon, which does nothing.
@@ -229,7 +230,6 @@ const ATTACKS: &[(&str, &str)] = &[
         "cp $(command -v perl) /usr/local/bin/ld.bfd
         /usr/local/bin/ld.bfd -MFile::Copy -e 'copy(\"/bin/true\", \"/tmp/made\")'; chmod +x /tmp/made; /tmp/made",
     ),
-    // mmap(2) of memory to execute, the code of getpid() and unshare(0), and a call of it.
     ("call_from_no_file", CALLS_FROM_NOWHERE),
     ("user_namespace_created", "setpriv --reuid=65534 --clear-groups unshare --user true"),
     ("virtual_machine_looked_for", "cat /proc/1/cgroup"),
