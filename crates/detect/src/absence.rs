@@ -6,7 +6,7 @@ use std::sync::Arc;
 use event::Output;
 use rustc_hash::FxHashMap;
 
-use crate::correlation::{BYTES, Keys};
+use crate::correlation::{BYTES, Keys, sizes};
 
 /// Events that wait for another, by what both have in common.
 #[derive(Debug, Default)]
@@ -35,9 +35,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     fn bytes(&self) -> usize {
-        size_of::<Waiting>()
-            + self.record.len()
-            + self.outputs.iter().map(|o| size_of::<Output>() + size(o)).sum::<usize>()
+        size_of::<Waiting>() + self.record.len() + sizes(&self.outputs)
     }
 }
 
@@ -89,15 +87,6 @@ impl Absences {
         }
         self.bytes -= waiting.as_ref().map_or(0, Waiting::bytes);
         waiting
-    }
-}
-
-/// What a value takes, beside itself.
-fn size(output: &Output) -> usize {
-    match output {
-        Output::Text { bytes, .. } => bytes.len(),
-        Output::List(values) => values.iter().map(|value| size_of::<Output>() + size(value)).sum(),
-        Output::Unknown | Output::Bool(_) | Output::Int(_) | Output::Double(_) => 0,
     }
 }
 

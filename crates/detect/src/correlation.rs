@@ -58,7 +58,8 @@ impl From<::sigma::Measure> for Measure {
 pub struct Correlation {
     /// What is counted.
     pub measure: Measure,
-    /// From the first to the last; of [`Measure::Unusual`], for how long nothing is told.
+    /// From the first to the last; of [`Measure::Unusual`], for how long nothing is told. Where a count may still come to be otherwise, it is
+    /// told when this time is over, since the first.
     pub within: Duration,
     /// All of these hold of the count.
     pub condition: Vec<(Comparison, i128)>,
@@ -72,7 +73,19 @@ impl Correlation {
         u64::try_from(self.within.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn holds(&self, count: usize) -> bool {
+    /// Whether the count is known only when its time is over: what holds of it now may not hold of it then.
+    pub(crate) fn waits(&self) -> bool {
+        let may_end = |(comparison, than): &(Comparison, i128)| match comparison {
+            Comparison::GreaterOrEqual | Comparison::Greater => false,
+            // There are no more.
+            Comparison::Equal => self.measure != Measure::Together || *than != self.parts as i128,
+            Comparison::NotEqual | Comparison::Less | Comparison::LessOrEqual => true,
+        };
+        matches!(self.measure, Measure::Events | Measure::Values | Measure::Together)
+            && self.condition.iter().any(may_end)
+    }
+
+    pub(crate) fn holds(&self, count: usize) -> bool {
         self.condition.iter().all(|(comparison, than)| comparison.holds(count as i128, *than))
     }
 }
@@ -134,9 +147,20 @@ pub(crate) struct Groups {
     pub(crate) evicted: u64,
 }
 
+/// What a count came to when its time was over.
+#[derive(Debug)]
+pub(crate) struct Over {
+    pub(crate) before: Before,
+    /// Its last event.
+    pub(crate) record: Arc<[u8]>,
+    pub(crate) outputs: Vec<Output>,
+}
+
 /// What was counted of events that are alike.
 #[derive(Debug)]
 enum Group {
+    /// As [`Group::Marks`], since that time, until its time is over; and what is told then.
+    Open(u64, VecDeque<Kept>, Vec<Output>),
     /// Events; or the last of each value or part.
     Marks(VecDeque<Kept>),
     /// The parts up to each one, in their order: of several such, the one that began last.
@@ -175,8 +199,10 @@ impl Groups {
                 }
                 _ => mark.part as u64,
             },
-            record: (correlation.measure != Measure::Unusual && mark.record.len() <= LONGEST)
-                .then(|| mark.record.into()),
+            // The last one of those that wait is what is told of, however long it is.
+            record: (correlation.measure != Measure::Unusual
+                && (mark.record.len() <= LONGEST || correlation.waits()))
+            .then(|| mark.record.into()),
         };
         if !self.groups.contains_key(&key) {
             // What does not begin an order needs no place.
@@ -188,6 +214,7 @@ impl Groups {
             }
             self.order.push_back(key);
             let group = match correlation.measure {
+                _ if correlation.waits() => Group::Open(mark.time, VecDeque::new(), vec![]),
                 Measure::InOrder => Group::Chains(vec![vec![]; correlation.parts]),
                 Measure::Events | Measure::Values | Measure::Together | Measure::Absent => {
                     Group::Marks(VecDeque::new())
@@ -205,6 +232,35 @@ impl Groups {
             self.forget_one(oldest);
         }
         reached
+    }
+
+    /// Counts an event of a correlation that [waits](Correlation::waits); `outputs` are told of the last one.
+    pub(crate) fn wait(&mut self, correlation: &Correlation, mark: &Mark<'_>, outputs: Vec<Output>) {
+        self.add(correlation, mark);
+        if let Some(Group::Open(_, _, last)) = self.groups.get_mut(&self.keys.of(mark.alike)) {
+            self.bytes -= sizes(last);
+            self.bytes += sizes(&outputs);
+            *last = outputs;
+        }
+    }
+
+    /// One of which the time is over, and the count is as is wanted.
+    pub(crate) fn over(&mut self, correlation: &Correlation, now: u64) -> Option<Over> {
+        let window = correlation.nanoseconds();
+        let is_over =
+            |group: &Group| matches!(group, Group::Open(since, ..) if now.saturating_sub(*since) > window);
+        while self.order.front().and_then(|key| self.groups.get(key)).is_some_and(is_over) {
+            let mut group = self.order.pop_front().and_then(|key| self.groups.remove(&key))?;
+            self.bytes -= group.bytes();
+            let count = group.marks().count();
+            if correlation.holds(count) {
+                let record = group.marks().last().and_then(|last| last.record.clone())?;
+                let before = group.take(count);
+                let Group::Open(.., outputs) = group else { return None };
+                return Some(Over { before, record, outputs });
+            }
+        }
+        None
     }
 
     /// What is usual, with its keys; `ahead` is by how much the clock of 1970 is ahead of that of the events.
@@ -257,19 +313,15 @@ impl Group {
                 while marks.front().is_some_and(|first| first.time < oldest) {
                     marks.pop_front();
                 }
-                if measure != Measure::Events
-                    && let Some(known) = marks.iter().position(|m| m.which == kept.which)
-                {
-                    marks.remove(known);
-                }
-                marks.push_back(kept);
-                if marks.len() > MOST as usize {
-                    marks.pop_front();
-                }
-                if let Some(mark) = marks.len().checked_sub(KEPT + 1).and_then(|at| marks.get_mut(at)) {
-                    mark.record = None;
-                }
+                push(marks, measure, kept);
                 Some(marks.len())
+            }
+            Group::Open(_, marks, _) => {
+                if let Some(last) = marks.back_mut() {
+                    last.record = last.record.take().filter(|record| record.len() <= LONGEST);
+                }
+                push(marks, measure, kept);
+                None
             }
             Group::Chains(chains) => {
                 let part = usize::try_from(kept.which).unwrap_or(usize::MAX);
@@ -299,7 +351,7 @@ impl Group {
     /// What led to a finding; it is not counted again.
     fn take(&mut self, count: usize) -> Before {
         let marks: Vec<Kept> = match self {
-            Group::Marks(marks) => marks.drain(..).collect(),
+            Group::Marks(marks) | Group::Open(_, marks, _) => marks.drain(..).collect(),
             Group::Chains(chains) => {
                 let reached = count.checked_sub(1).and_then(|at| chains.get_mut(at)).map(std::mem::take);
                 chains.iter_mut().for_each(Vec::clear);
@@ -315,7 +367,7 @@ impl Group {
 
     fn marks(&self) -> impl Iterator<Item = &Kept> {
         let (marks, chains) = match self {
-            Group::Marks(marks) => (Some(marks), None),
+            Group::Marks(marks) | Group::Open(_, marks, _) => (Some(marks), None),
             Group::Chains(chains) => (None, Some(chains)),
             Group::Usual(..) => (None, None),
         };
@@ -324,12 +376,8 @@ impl Group {
 
     fn bytes(&self) -> usize {
         match self {
-            // As many as there may be of events, and most have no record.
-            Group::Marks(marks) => {
-                let records =
-                    marks.iter().rev().take(KEPT).filter_map(|m| m.record.as_ref()).map(|r| r.len());
-                marks.len() * size_of::<Kept>() + records.sum::<usize>()
-            }
+            Group::Marks(marks) => sum(marks),
+            Group::Open(_, marks, outputs) => sum(marks) + sizes(outputs),
             Group::Chains(_) => self.marks().map(Kept::bytes).sum(),
             Group::Usual(_, values) => values.capacity() * VALUE,
         }
@@ -337,8 +385,40 @@ impl Group {
 
     /// Whether there is something in it that is not too old.
     fn lives(&self, oldest: u64) -> bool {
-        matches!(self, Group::Usual(..)) || self.marks().any(|m| m.time >= oldest)
+        matches!(self, Group::Usual(..) | Group::Open(..)) || self.marks().any(|m| m.time >= oldest)
     }
+}
+
+/// Adds one, in place of the one before it of the same value or part, if these are counted.
+fn push(marks: &mut VecDeque<Kept>, measure: Measure, kept: Kept) {
+    if measure != Measure::Events
+        && let Some(known) = marks.iter().position(|m| m.which == kept.which)
+    {
+        marks.remove(known);
+    }
+    marks.push_back(kept);
+    if marks.len() > MOST as usize {
+        marks.pop_front();
+    }
+    if let Some(mark) = marks.len().checked_sub(KEPT + 1).and_then(|at| marks.get_mut(at)) {
+        mark.record = None;
+    }
+}
+
+/// What they take: as many as there may be of events, and most have no record.
+fn sum(marks: &VecDeque<Kept>) -> usize {
+    let records = marks.iter().rev().take(KEPT).filter_map(|m| m.record.as_ref()).map(|r| r.len());
+    marks.len() * size_of::<Kept>() + records.sum::<usize>()
+}
+
+/// What values take.
+pub(crate) fn sizes(outputs: &[Output]) -> usize {
+    let size = |output: &Output| match output {
+        Output::Text { bytes, .. } => bytes.len(),
+        Output::List(values) => sizes(values),
+        Output::Unknown | Output::Bool(_) | Output::Int(_) | Output::Double(_) => 0,
+    };
+    outputs.iter().map(|output| size_of::<Output>() + size(output)).sum()
 }
 
 /// Of the boot clock, which does not reach that far in 292 years.
@@ -484,7 +564,74 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_last_of_what_waits_is_told_of_however_long_it_is() {
+        let of = correlation(Measure::Events, 1, (Comparison::LessOrEqual, 2));
+        let mut groups = Groups::default();
+        let long = vec![7; LONGEST + 1];
+        for time in [0, 1] {
+            let mark = Mark { alike: &[], part: 0, value: None, time, record: &long };
+            groups.wait(&of, &mark, vec![Output::Int(time.into())]);
+        }
+        assert!(groups.over(&of, 10 * SECOND).is_none());
+        let over = groups.over(&of, 10 * SECOND + 1).unwrap();
+        assert_eq!((over.record.len(), over.outputs), (LONGEST + 1, vec![Output::Int(1)]));
+        assert_eq!((over.before.count, over.before.records.len()), (2, 0));
+        assert_eq!((groups.bytes, groups.evicted), (0, 0));
+        // What can still come to something is missed when it is forgotten.
+        for n in 0..=GROUPS as i128 {
+            let mark = Mark { alike: &[Output::Int(n)], part: 0, value: None, time: 0, record: &[] };
+            groups.wait(&of, &mark, vec![Output::Text { bytes: (*b"told").into(), cut: false }]);
+        }
+        assert_eq!(groups.evicted, 1);
+        while groups.over(&of, u64::MAX).is_some() {}
+        assert!(groups.bytes == 0 && groups.groups.is_empty());
+    }
+
     proptest! {
+        /// What waits is counted from its first event until its time is over, whoever else comes meanwhile.
+        #[test]
+        fn what_waits_is_counted_when_its_time_is_over(
+            events in prop::collection::vec((0u64..6, 0i128..2, 0i128..3), 0..60),
+            comparison in prop::sample::select(vec![Comparison::Less, Comparison::NotEqual, Comparison::Equal]),
+            than in 1i128..4,
+        ) {
+            for measure in [Measure::Events, Measure::Values] {
+                let of = correlation(measure, 1, (comparison, than));
+                let mut groups = Groups::default();
+                // Whose they are, since when, and each value.
+                let mut open: Vec<(i128, u64, Vec<i128>)> = vec![];
+                let mut now = 0;
+                for &(step, who, value) in &events {
+                    now += step;
+                    let mut told = vec![];
+                    while let Some(over) = groups.over(&of, now * SECOND) {
+                        told.push((over.before.count, over.outputs));
+                    }
+                    let (over, still) = open.into_iter().partition(|(_, since, _)| since + 10 < now);
+                    open = still;
+                    let counted = |mut values: Vec<i128>| {
+                        if measure == Measure::Values {
+                            values.sort_unstable();
+                            values.dedup();
+                        }
+                        values.len()
+                    };
+                    let of_all = over.into_iter().map(|(who, _, values): (_, u64, _)| (counted(values), vec![Output::Int(who)]));
+                    let expected: Vec<_> = of_all.filter(|(n, _)| comparison.holds(*n as i128, than)).collect();
+                    prop_assert_eq!(told, expected);
+                    match open.iter_mut().find(|(of, ..)| *of == who) {
+                        Some((.., values)) => values.push(value),
+                        None => open.push((who, now, vec![value])),
+                    }
+                    let (alike, value) = ([Output::Int(who)], Output::Int(value));
+                    let mark = Mark { alike: &alike, part: 0, value: Some(&value), time: now * SECOND, record: &[0] };
+                    groups.wait(&of, &mark, alike.to_vec());
+                }
+                prop_assert_eq!(groups.evicted, 0);
+            }
+        }
+
         /// What is counted is what a list of all that came, looked through each time, would say.
         #[test]
         fn counts_are_those_of_a_full_list(

@@ -31,8 +31,8 @@ pub struct Detectors {
     /// Of these, by the number of the event, and by the finding: found by what their conditions want.
     by_event: Vec<Index<In>>,
     by_finding: FxHashMap<Arc<str>, Index<In>>,
-    /// Detectors of what does not come.
-    absences: Vec<usize>,
+    /// Detectors of what is known only when a time is over.
+    waiting: Vec<usize>,
     /// Those that may find something in the event at hand.
     candidates: Vec<usize>,
     /// Findings that were not looked at, as they came of too many others.
@@ -107,8 +107,8 @@ impl Detectors {
         set.by_event = by_event.into_iter().map(Index::new).collect();
         set.by_finding = by_finding.into_iter().map(|(name, looks)| (name, Index::new(looks))).collect();
         for (number, detector) in detectors.into_iter().enumerate() {
-            if detector.correlation.as_ref().is_some_and(|c| c.measure == Measure::Absent) {
-                set.absences.push(number);
+            if detector.correlation.as_ref().is_some_and(|c| c.measure == Measure::Absent || c.waits()) {
+                set.waiting.push(number);
             }
             set.all.push(InForce {
                 detector,
@@ -214,18 +214,21 @@ impl Detectors {
         self.chain(event, found);
     }
 
-    /// What was found because nothing came within its time, up to `now`, which is on the clock of the events; and what its event was
-    /// kept as. It is to be [followed](Detectors::follow).
+    /// What was found because a time is over, up to `now`, which is on the clock of the events: in which nothing came, or so much and no more;
+    /// and what its event was kept as. It is to be [followed](Detectors::follow).
     pub fn due(&mut self, now: u64) -> Option<(Found, Arc<[u8]>)> {
-        self.absences.iter().find_map(|&detector| {
+        self.waiting.iter().find_map(|&detector| {
             let d = self.all.get_mut(detector)?;
             let correlation = d.detector.correlation.as_ref()?;
-            let waiting = d.absences.due(now, correlation.nanoseconds())?;
+            let (outputs, before, record) = if correlation.measure == Measure::Absent {
+                let waiting = d.absences.due(now, correlation.nanoseconds())?;
+                (waiting.outputs, None, waiting.record)
+            } else {
+                let over = d.groups.over(correlation, now)?;
+                (over.outputs, Some(over.before), over.record)
+            };
             d.counts.found += 1;
-            Some((
-                Found { detector, outputs: waiting.outputs, through: vec![], before: None },
-                waiting.record,
-            ))
+            Some((Found { detector, outputs, through: vec![], before }, record))
         })
     }
 
@@ -357,6 +360,10 @@ impl InForce {
                 _ => {}
             }
             let mark = Mark { alike: &alike, part: look.part, value: counted.as_ref(), time, record };
+            if correlation.waits() {
+                self.groups.wait(correlation, &mark, outputs());
+                return None;
+            }
             before = Some(self.groups.add(correlation, &mark)?);
         }
         self.counts.found += 1;

@@ -216,15 +216,6 @@ fn correlation(
         let rule = rules.get(member.rule).ok_or("a rule of it is missing")?;
         all.extend(looks(rule, part, Some(&member.keys), requests)?);
     }
-    // Counts are looked at as events come: what must stay below one is so from the first event on.
-    let grows = |(comparison, _): &(Comparison, i128)| {
-        matches!(comparison, Comparison::GreaterOrEqual | Comparison::Greater | Comparison::Equal)
-    };
-    if !of.condition.iter().any(grows) {
-        return Err(
-            "a count that is only to be small is so before anything happens: that is not found".into()
-        );
-    }
     if matches!(of.measure, Measure::Events | Measure::Values)
         && of.condition.iter().any(|(_, than)| *than >= i128::from(MOST))
     {
@@ -236,6 +227,19 @@ fn correlation(
         condition: of.condition.clone(),
         parts: of.members.len(),
     };
+    let most = match of.measure {
+        Measure::Events | Measure::Values => MOST as usize,
+        Measure::Together | Measure::InOrder => correlation.parts,
+    };
+    if !(1..=most).any(|count| correlation.holds(count)) {
+        return Err("what is counted begins with one, and comes to no count that is so".into());
+    }
+    let grows = |(comparison, _): &(Comparison, i128)| {
+        matches!(comparison, Comparison::GreaterOrEqual | Comparison::Greater | Comparison::Equal)
+    };
+    if of.measure == Measure::InOrder && !of.condition.iter().any(grows) {
+        return Err("how many came in their order is told as they come: that it is only to be small is so from the first one on".into());
+    }
     Ok((all, Some(correlation)))
 }
 
@@ -292,7 +296,10 @@ mod tests {
         let (both, _) =
             library(&format!("{RULE}---\n{}", several.replace("  type:", "  generate: true\n  type:")));
         assert_eq!(both.detectors.len(), 2);
-        let (_, idle) = library(&format!("{RULE}---\n{}", several.replace("gte", "lt")));
+        let (_, idle) = library(&format!("{RULE}---\n{}", several.replace("gte: 3", "lt: 1")));
+        assert!(idle[0].contains("comes to no count that is so"), "{idle:?}");
+        let in_order = several.replace("event_count", "temporal_ordered").replace("gte: 3", "lte: 1");
+        let (_, idle) = library(&format!("{RULE}---\n{in_order}"));
         assert!(idle[0].contains("only to be small"), "{idle:?}");
         let (_, idle) = library(&format!("{RULE}---\n{}", several.replace("3}", "5000}")));
         assert!(idle[0].contains("no more than 4096"), "{idle:?}");

@@ -7,7 +7,7 @@ use event::{Event, Header, Output};
 use policy::Facts;
 use proptest::prelude::*;
 
-use crate::{Detectors, Found, parse, shipped};
+use crate::{Detectors, Found, Library, parse, shipped};
 
 const EXEC: &str = "
 type: string_list
@@ -263,6 +263,31 @@ fn what_does_not_come_is_found_in_what_was_before() {
     detectors.follow(first, &Facts { event: &event, ctx: &ctx }, &mut all);
     assert_eq!(names(&detectors, &all), ["no_b", "of_it"]);
     assert_eq!(all[0].outputs, [Output::Text { bytes: (*b"/bin/a2").into(), cut: false }]);
+    assert!(detectors.due(u64::MAX).is_none());
+}
+
+#[test]
+fn few_are_found_when_their_time_is_over() {
+    let rules = "title: Shell\nid: 1\nlogsource: {product: linux, category: process_creation}\ndetection: {s: {Image|endswith: /sh}, condition: s}\n---\n\
+                 title: Few\nid: few\ncorrelation:\n  type: event_count\n  rules: [1]\n  group-by: [ProcessId]\n  timespan: 10s\n  condition: {gte: 2, lt: 4}\n";
+    let mut library = Library::default();
+    let idle = library.add_sigma(&::sigma::parse(Path::new("x.yml"), rules));
+    assert!(idle.is_empty(), "{idle:?}");
+    let mut detectors = Detectors::new(library.detectors);
+    let ctx = Context::new().unwrap();
+    let second = 1_000_000_000;
+    // 7 once, 8 three times, 9 four times; and 8 once more, when its time is over.
+    for (pid, at) in [(7, 0), (8, 1), (9, 1), (8, 2), (9, 2), (8, 11), (9, 3), (9, 4)] {
+        assert!(found(&mut detectors, &ctx, &exec(pid, at * second, "/bin/sh")).is_empty());
+    }
+    assert!(detectors.due(11 * second).is_none());
+    let (first, kept) = detectors.due(12 * second).unwrap();
+    assert!(detectors.due(12 * second).is_none());
+    assert!(found(&mut detectors, &ctx, &exec(8, 12 * second, "/bin/sh")).is_empty());
+    let event = Event::decode(&kept).unwrap();
+    assert_eq!((event.header.pid, event.header.time), (8, 11 * second));
+    let before = first.before.unwrap();
+    assert_eq!((before.count, before.records.len()), (3, 2));
     assert!(detectors.due(u64::MAX).is_none());
 }
 
