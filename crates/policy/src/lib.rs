@@ -32,7 +32,7 @@ pub use file::{
 };
 pub use filter::{in_scope, together, translate as filter};
 pub use made::made;
-pub use recorded::{Line, LineError, Recorded, Seen, recorded};
+pub use recorded::{Line, LineError, Recorded, Seen, Unread, recorded};
 pub use replay::{Expectations, Expected, Outcome, replay};
 pub use schema::schema;
 pub use scope::{Scope, Trees};

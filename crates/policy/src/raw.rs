@@ -7,18 +7,21 @@ use std::cell::RefCell;
 
 /// The text of a value, and nothing around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Raw<'a>(&'a [u8]);
+pub(crate) struct Raw<'a> {
+    written: &'a str,
+    /// Something is, in this string.
+    escaped: bool,
+}
 
 impl<'a> Raw<'a> {
     /// The value at the beginning of a text, behind white space.
-    pub(crate) fn first(text: &'a [u8]) -> Option<Raw<'a>> {
-        let begin = behind_space(text, 0);
-        text.get(begin..end_of(text, begin)?).map(Raw)
+    pub(crate) fn first(text: &'a str) -> Option<Raw<'a>> {
+        Walk { text, at: 0, first: true }.value()
     }
 
     /// As it is written.
-    pub(crate) const fn written(self) -> &'a [u8] {
-        self.0
+    pub(crate) const fn written(self) -> &'a str {
+        self.written
     }
 
     /// What an object has by that name: the first.
@@ -30,64 +33,64 @@ impl<'a> Raw<'a> {
     /// The names and values of an object, in their order; of anything else none.
     #[inline]
     pub(crate) fn entries(self) -> impl Iterator<Item = (Raw<'a>, Raw<'a>)> {
-        let mut walk = Walk::of(self.0, b'{');
+        let mut walk = Walk::of(self.written, b'{');
         std::iter::from_fn(move || walk.member())
     }
 
     /// The elements of an array, if it is one.
     #[inline]
     pub(crate) fn elements(self) -> Option<impl Iterator<Item = Raw<'a>>> {
-        let mut walk = Walk::of(self.0, b'[');
-        self.0.starts_with(b"[").then(|| std::iter::from_fn(move || walk.next()))
+        let mut walk = Walk::of(self.written, b'[');
+        self.written.starts_with('[').then(|| std::iter::from_fn(move || walk.next()))
     }
 
     /// Whether it is this text.
     #[inline]
     pub(crate) fn is(self, text: &str) -> bool {
         match self.inner() {
-            Some(inner) if inner == text.as_bytes() => !text.contains('\\'),
-            Some(inner) if memchr::memchr(b'\\', inner).is_none() => false,
+            Some(inner) if !self.escaped => inner == text,
             _ => self.text().is_some_and(|own| own == text),
         }
     }
 
-    /// A string's text, with what was escaped; nothing if it is not UTF-8.
+    /// A string's text, with what was escaped.
     pub(crate) fn text(self) -> Option<Cow<'a, str>> {
         let inner = self.inner()?;
-        if memchr::memchr(b'\\', inner).is_none() {
-            return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+        if !self.escaped {
+            return Some(Cow::Borrowed(inner));
         }
-        serde_json::from_slice(self.0).ok().map(Cow::Owned)
+        serde_json::from_str(self.written).ok().map(Cow::Owned)
     }
 
     /// A string as it is written, if nothing in it is escaped.
     #[inline]
-    pub(crate) fn plain(self) -> Option<&'a [u8]> {
-        self.inner().filter(|inner| memchr::memchr(b'\\', inner).is_none())
+    pub(crate) fn plain(self) -> Option<&'a str> {
+        self.inner().filter(|_| !self.escaped)
     }
 
     /// An integer.
     pub(crate) fn int(self) -> Option<i128> {
-        match self.0 {
+        match self.written.as_bytes() {
             // All that a machine counts with.
             [b'-', digits @ ..] => digits_of(digits).map(|n| -i128::from(n)),
             digits => digits_of(digits).map(i128::from),
         }
-        .or_else(|| std::str::from_utf8(self.0).ok()?.parse().ok())
+        .or_else(|| self.written.parse().ok())
     }
 
     /// True or false.
     pub(crate) fn bool(self) -> Option<bool> {
-        match self.0 {
-            b"true" => Some(true),
-            b"false" => Some(false),
+        match self.written {
+            "true" => Some(true),
+            "false" => Some(false),
             _ => None,
         }
     }
 
     /// Between a string's quotes.
-    fn inner(self) -> Option<&'a [u8]> {
-        self.0.strip_prefix(b"\"")?.strip_suffix(b"\"")
+    #[inline]
+    fn inner(self) -> Option<&'a str> {
+        self.written.strip_prefix('"')?.strip_suffix('"')
     }
 }
 
@@ -105,7 +108,7 @@ pub(crate) struct Members<'a, T> {
 }
 
 impl<'a, T: Copy> Members<'a, T> {
-    fn new(text: &'a [u8], open: u8) -> Members<'a, T> {
+    fn new(text: &'a str, open: u8) -> Members<'a, T> {
         Members { walk: RefCell::new(Walk::of(text, open)), known: RefCell::new(Vec::with_capacity(8)) }
     }
 
@@ -127,7 +130,7 @@ impl<'a, T: Copy> Members<'a, T> {
 
 impl<'a> Members<'a, Raw<'a>> {
     /// Those of the object that a text begins with. Where it ends need not be known.
-    pub(crate) fn of(text: &'a [u8]) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         Members::new(text, b'{')
     }
 
@@ -145,7 +148,7 @@ pub(crate) trait Named<'a>: Copy + Default {
 
 impl<'a, T: Named<'a>> Members<'a, T> {
     /// The elements of the array that a text begins with. Where it ends need not be known.
-    pub(crate) fn elements(text: &'a [u8]) -> Self {
+    pub(crate) fn elements(text: &'a str) -> Self {
         Members::new(text, b'[')
     }
 
@@ -158,15 +161,15 @@ impl<'a, T: Named<'a>> Members<'a, T> {
 /// A walk along what is in an object or array.
 #[derive(Debug)]
 struct Walk<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
     /// Nothing has been met.
     first: bool,
 }
 
 impl<'a> Walk<'a> {
-    fn of(text: &'a [u8], open: u8) -> Walk<'a> {
-        let is_one = text.first() == Some(&open);
+    fn of(text: &'a str, open: u8) -> Walk<'a> {
+        let is_one = text.as_bytes().first() == Some(&open);
         Walk { text, at: if is_one { 1 } else { text.len() }, first: true }
     }
 
@@ -198,7 +201,7 @@ impl<'a> Walk<'a> {
             self.value()?;
         }
         // One that has no name is none of any name.
-        Some((name.unwrap_or(Raw(b"null")), found))
+        Some((name.unwrap_or(Raw { written: "null", escaped: false }), found))
     }
 
     /// The next name and its value.
@@ -211,29 +214,32 @@ impl<'a> Walk<'a> {
 
     fn expect(&mut self, byte: u8) -> Option<()> {
         let at = behind_space(self.text, self.at);
-        (self.text.get(at) == Some(&byte)).then(|| self.at = at + 1)
+        (self.text.as_bytes().get(at) == Some(&byte)).then(|| self.at = at + 1)
     }
 
     fn value(&mut self) -> Option<Raw<'a>> {
         let begin = behind_space(self.text, self.at);
-        self.at = end_of(self.text, begin)?;
-        self.text.get(begin..self.at).map(Raw)
+        let (end, escaped) = end_of(self.text.as_bytes(), begin)?;
+        self.at = end;
+        self.text.get(begin..end).map(|written| Raw { written, escaped })
     }
 }
 
-fn behind_space(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
+#[inline]
+fn behind_space(text: &str, at: usize) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
     at + rest.iter().take_while(|b| b.is_ascii_whitespace()).count()
 }
 
-/// Where the value ends that begins there.
+/// Where the value ends that begins there, and whether something in it is escaped.
 #[inline]
-fn end_of(text: &[u8], begin: usize) -> Option<usize> {
+fn end_of(text: &[u8], begin: usize) -> Option<(usize, bool)> {
     let mut at = begin;
     let mut depth = 0_usize;
+    let mut escaped = false;
     loop {
         at = match text.get(at)? {
-            b'"' => end_of_string(text, at + 1)?,
+            b'"' => end_of_string(text, at + 1, &mut escaped)?,
             b'{' | b'[' => {
                 depth += 1;
                 at + 1
@@ -249,18 +255,18 @@ fn end_of(text: &[u8], begin: usize) -> Option<usize> {
                 let length = rest
                     .iter()
                     .take_while(|b| !matches!(b, b',' | b':' | b'}' | b']') && !b.is_ascii_whitespace());
-                return Some(at + length.count()).filter(|end| *end > at);
+                return Some((at + length.count(), false)).filter(|(end, _)| *end > at);
             }
         };
         if depth == 0 {
-            return Some(at);
+            return Some((at, escaped));
         }
     }
 }
 
-/// Behind the quote that ends a string.
+/// Behind the quote that ends a string, and whether something before it is escaped.
 #[inline]
-fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
+fn end_of_string(text: &[u8], mut at: usize, escaped: &mut bool) -> Option<usize> {
     loop {
         // Most are shorter than what setting out for a search is worth.
         at += match text.get(at..)?.first_chunk().map(|eight| quote_or_backslash(u64::from_le_bytes(*eight)))
@@ -279,6 +285,7 @@ fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
         if text.get(at) == Some(&b'"') {
             return Some(at + 1);
         }
+        *escaped = true;
         at += 2;
     }
 }
@@ -322,7 +329,7 @@ mod tests {
     }
 
     fn assert_same(raw: Raw<'_>, json: &Json) -> Result<(), TestCaseError> {
-        prop_assert_eq!(&serde_json::from_slice::<Json>(raw.0).unwrap(), json);
+        prop_assert_eq!(&serde_json::from_str::<Json>(raw.written).unwrap(), json);
         let text = raw.text();
         prop_assert_eq!(text.as_deref(), json.as_str());
         prop_assert_eq!(raw.bool(), json.as_bool());
@@ -335,8 +342,8 @@ mod tests {
         }
         let all = json.as_object();
         prop_assert_eq!(raw.entries().count(), all.map_or(0, serde_json::Map::len));
-        let followed = format!("{}, \"not there\": 1}}", std::str::from_utf8(raw.0).unwrap());
-        let members = Members::of(followed.as_bytes());
+        let followed = format!("{}, \"not there\": 1}}", raw.written);
+        let members = Members::of(&followed);
         // In another order than they stand.
         for (key, json) in all.into_iter().flatten().rev() {
             let one = raw.get(key);
@@ -358,7 +365,7 @@ mod tests {
             }
         }
         let members = Members::<Sum>::elements(
-            br#"[ {"name":"a","u":1}, 5, {"name":"b", "u":2, "w" : 7 }, {}, {"v":0,"name":"\u0063"}, {"name":"d","v":[]}], {"name":"e"}"#,
+            r#"[ {"name":"a","u":1}, 5, {"name":"b", "u":2, "w" : 7 }, {}, {"v":0,"name":"\u0063"}, {"name":"d","v":[]}], {"name":"e"}"#,
         );
         let sum = |name: &str| members.named(name).map(|sum| sum.0);
         assert_eq!((sum("b"), sum("a"), sum("e")), (Some(9), Some(1), None));
@@ -370,13 +377,13 @@ mod tests {
         fn it_is_what_a_parser_says(json in json(), pretty in any::<bool>(), behind in "[ \n]{0,2}") {
             let text = if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) };
             let text = format!("{behind}{}{behind}", text.unwrap());
-            assert_same(Raw::first(text.as_bytes()).unwrap(), &json)?;
+            assert_same(Raw::first(&text).unwrap(), &json)?;
         }
 
         /// Whatever the text is, something ends it.
         #[test]
         fn any_text(text in "[\\[\\]{}\",:\\\\ a1é-]{0,40}") {
-            if let Some(raw) = Raw::first(text.as_bytes()) {
+            if let Some(raw) = Raw::first(&text) {
                 let _ = (raw.text(), raw.int(), raw.bool(), raw.get("a"));
                 let _ = raw.entries().count() + raw.elements().map_or(0, Iterator::count);
             }

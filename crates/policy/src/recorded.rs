@@ -7,6 +7,7 @@ use std::io::{BufRead, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use data_encoding::BASE64;
 use event::json::Parts;
 use expr::{List, Subject, Text, Type, Value};
 use memchr::memmem::Finder;
@@ -72,10 +73,8 @@ impl<'a> Line<'a> {
     /// # Errors
     ///
     /// It is neither.
-    pub fn parse(line: &'a [u8]) -> Result<Line<'a>, String> {
-        let text =
-            std::str::from_utf8(line).map_err(|e| format!("column {}: not UTF-8", e.valid_up_to() + 1))?;
-        serde_json::from_str(text).map_err(|e| {
+    pub fn parse(line: &'a str) -> Result<Line<'a>, String> {
+        serde_json::from_str(line).map_err(|e| {
             // Of its line there is one; which it is in the file is said before.
             let (message, place) = (e.to_string(), format!(" at line {} column {}", e.line(), e.column()));
             format!("column {}: {}", e.column(), message.strip_suffix(&place).unwrap_or(&message))
@@ -83,9 +82,9 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A recorded event. Of its fields, and of what is told of who did it, each is looked into when it is asked for, and no sooner.
-#[derive(Debug)]
-pub struct Recorded<'a> {
+/// A recorded event of which nothing is read but what it is, and when it was: most are none that anybody asks about.
+#[derive(Debug, Clone, Copy)]
+pub struct Unread<'a> {
     event: &'static catalogue::Event,
     /// Nanoseconds since 1970.
     time: u64,
@@ -94,31 +93,24 @@ pub struct Recorded<'a> {
     line: &'a [u8],
     /// It begins as Tarsius writes a line.
     own: bool,
-    workload: OnceCell<Option<Members<'a, Raw<'a>>>>,
-    process: OnceCell<Option<Members<'a, Raw<'a>>>>,
-    data: OnceCell<Option<Members<'a, Entry<'a>>>>,
 }
 
-impl<'a> Recorded<'a> {
+impl<'a> Unread<'a> {
     /// The event in a line of that number; `None` if it is a finding, which is not one of the kernel's.
     ///
     /// # Errors
     ///
     /// It is no JSON, or no event of this version's. What is behind the name in a line that begins as Tarsius writes it is not looked at
     /// before it is asked for, but that it is whole.
-    pub fn parse(number: usize, line: &'a [u8]) -> Result<Option<Recorded<'a>>, String> {
+    pub fn parse(number: usize, line: &'a [u8]) -> Result<Option<Unread<'a>>, String> {
         let line = line.trim_ascii();
-        let recorded = |event, time, own| {
-            let (workload, process, data) = Default::default();
-            Some(Recorded { event, time, number, line, own, workload, process, data })
-        };
         if let Some((event, time)) = head(line) {
             if line.last() != Some(&b'}') {
                 return Err("it is cut off: it does not end with '}'".into());
             }
-            return Ok(recorded(event, time, true));
+            return Ok(Some(Unread { event, time, number, line, own: true }));
         }
-        let parted = Line::parse(line)?;
+        let parted = Line::parse(text(line)?)?;
         if parted.detector.is_some() {
             return Ok(None);
         }
@@ -127,7 +119,48 @@ impl<'a> Recorded<'a> {
         let time: Time =
             serde_json::from_str(parted.timestamp.get()).map_err(|e| format!("timestamp: {e}"))?;
         let time = time.nanoseconds().ok_or("timestamp: out of range")?;
-        Ok(recorded(event, time, false))
+        Ok(Some(Unread { event, time, number, line, own: false }))
+    }
+
+    /// Which event it is.
+    pub const fn definition(&self) -> &'static catalogue::Event {
+        self.event
+    }
+
+    /// When it was: nanoseconds since 1970.
+    pub const fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// The event.
+    ///
+    /// # Errors
+    ///
+    /// Its line is not UTF-8: what is found in it may not be what was written.
+    pub fn read(&self) -> Result<Recorded<'a>, String> {
+        let (workload, process, data) = Default::default();
+        Ok(Recorded { unread: *self, line: text(self.line)?, workload, process, data })
+    }
+}
+
+/// A recorded event. Of its fields, and of what is told of who did it, each is looked into when it is asked for, and no sooner.
+#[derive(Debug)]
+pub struct Recorded<'a> {
+    unread: Unread<'a>,
+    line: &'a str,
+    workload: OnceCell<Option<Members<'a, Raw<'a>>>>,
+    process: OnceCell<Option<Members<'a, Raw<'a>>>>,
+    data: OnceCell<Option<Members<'a, Entry<'a>>>>,
+}
+
+impl<'a> Recorded<'a> {
+    /// The event in a line of that number; `None` if it is a finding.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Unread::parse`] and [`Unread::read`].
+    pub fn parse(number: usize, line: &'a [u8]) -> Result<Option<Recorded<'a>>, String> {
+        Unread::parse(number, line)?.map(|unread| unread.read()).transpose()
     }
 
     /// The event that was kept ([`Evidence::record`]).
@@ -138,17 +171,7 @@ impl<'a> Recorded<'a> {
 
     /// The number of its line, from 1.
     pub const fn number(&self) -> usize {
-        self.number
-    }
-
-    /// That its line is text. What is found in one that is not may not be what was written.
-    ///
-    /// # Errors
-    ///
-    /// It is not UTF-8.
-    pub fn check(&self) -> Result<(), String> {
-        let checked = std::str::from_utf8(self.line);
-        checked.map(drop).map_err(|e| format!("column {}: this is not UTF-8", e.valid_up_to() + 1))
+        self.unread.number
     }
 
     /// Its line, parted.
@@ -167,8 +190,8 @@ impl<'a> Recorded<'a> {
 
     /// The text from the last character of `beginning` on. No text within a line that Tarsius wrote looks so, as quotes are escaped there;
     /// and what has that name comes before all else that could have it.
-    fn from(&self, beginning: &Finder<'static>) -> Option<&'a [u8]> {
-        let at = self.own.then(|| beginning.find(self.line)).flatten()?;
+    fn from(&self, beginning: &Finder<'static>) -> Option<&'a str> {
+        let at = self.unread.own.then(|| beginning.find(self.line.as_bytes())).flatten()?;
         self.line.get(at + beginning.needle().len() - 1..)
     }
 
@@ -181,7 +204,8 @@ impl<'a> Recorded<'a> {
         let workload =
             || self.workload.get_or_init(|| self.from(&WORKLOAD).or_else(top).map(Members::of)).as_ref();
         let within = |members: &Members<'a, Raw<'a>>, path: &str| {
-            let mut names = path.split('.');
+            // Names are short: this is faster than what looks for a character anywhere.
+            let mut names = path.split(['.']);
             names.next().and_then(|first| members.get(first)).and_then(|raw| names.try_fold(raw, Raw::get))
         };
         let Some(path) = path.strip_prefix("process.") else { return within(workload()?, path) };
@@ -196,6 +220,14 @@ impl<'a> Recorded<'a> {
         let top = || self.top("data").map(Raw::written);
         self.data.get_or_init(|| self.from(&DATA).or_else(top).map(Members::elements)).as_ref()
     }
+}
+
+/// A line's text.
+fn text(line: &[u8]) -> Result<&str, String> {
+    simdutf8::basic::from_utf8(line).map_err(|_| {
+        let at = std::str::from_utf8(line).map_or_else(|e| e.valid_up_to(), str::len);
+        format!("column {}: this is not UTF-8", at + 1)
+    })
 }
 
 /// What a line tells first, if it begins as Tarsius writes it: the time, and the event's name twice.
@@ -243,7 +275,7 @@ impl Time {
 pub fn recorded(
     file: &Path,
     mut lines: impl BufRead,
-    mut look: impl FnMut(&Recorded<'_>) -> Result<(), String>,
+    mut look: impl FnMut(&Unread<'_>) -> Result<(), String>,
 ) -> Result<Seen, LineError> {
     let mut seen = Seen::default();
     let mut met = vec![];
@@ -254,7 +286,7 @@ pub fn recorded(
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
-        let Some(event) = Recorded::parse(number, line)? else {
+        let Some(event) = Unread::parse(number, line)? else {
             seen.findings += 1;
             return Ok(());
         };
@@ -331,15 +363,15 @@ fn keyed(out: &mut Vec<u8>, key: &str, raw: Option<&RawValue>) {
 
 impl Evidence for Recorded<'_> {
     fn definition(&self) -> &'static catalogue::Event {
-        self.event
+        self.unread.event
     }
 
     fn time(&self) -> u64 {
-        self.time
+        self.unread.time
     }
 
     fn record(&self) -> Cow<'_, [u8]> {
-        Cow::Owned([self.number.to_string().as_bytes(), b" ", self.line].concat())
+        Cow::Owned([self.unread.number.to_string().as_bytes(), b" ", self.line.as_bytes()].concat())
     }
 }
 
@@ -384,7 +416,7 @@ impl Subject for Recorded<'_> {
             Slot::About(about) => self.about(about).unwrap_or(Value::Unknown),
             Slot::Store(_) => Value::Unknown,
             Slot::Data { index, part } => {
-                let field = self.event.fields.get(usize::from(index));
+                let field = self.unread.event.fields.get(usize::from(index));
                 field
                     .and_then(|f| self.field(f.name, f.ty == catalogue::Type::Ip, part))
                     .unwrap_or(Value::Unknown)
@@ -414,7 +446,10 @@ impl Recorded<'_> {
                 "str_array" => Some(list_of(value.get("value")?, cut, escaped)),
                 "timespec" => nanos(value),
                 "bool" => value.bool().map(Value::Bool),
-                "bytes" => None,
+                "bytes" => {
+                    let bytes = Cow::Owned(BASE64.decode(value.text()?.as_bytes()).ok()?);
+                    Some(Value::Text(Text { bytes, cut }))
+                }
                 "str" if is_address => address(value),
                 _ => one(value).filter(|value| !matches!(value, Value::Bool(_))),
             },
@@ -467,9 +502,11 @@ impl Recorded<'_> {
         const COMM: [&str; 2] = ["thread", "name"];
         const EXECUTABLE: [&str; 2] = ["executable", "path"];
         match about {
-            About::Event => Some(Value::text(self.event.name.as_bytes())),
-            About::Timestamp => Some(Value::Int(self.time.into())),
-            About::Hour | About::Minute | About::Weekday => crate::fields::clock(about, self.time.into()),
+            About::Event => Some(Value::text(self.unread.event.name.as_bytes())),
+            About::Timestamp => Some(Value::Int(self.unread.time.into())),
+            About::Hour | About::Minute | About::Weekday => {
+                crate::fields::clock(about, self.unread.time.into())
+            }
             About::Cpu => self.top("cpu")?.int().map(Value::Int),
             About::Retval => self.named("returnValue"),
             About::HostName => plain(self.top("host")?).filter(|host| matches!(host, Value::Text(_))),
@@ -551,10 +588,10 @@ impl<'a> Named<'a> for Entry<'a> {
     #[inline]
     fn take(&mut self, key: Raw<'a>, value: Raw<'a>) {
         let escaped = if key.plain().is_none() { key.text() } else { None };
-        match escaped.as_deref().map(str::as_bytes).or(key.plain()) {
-            Some(b"parsed" | b"abstract") => {}
-            Some(b"quality") => self.quality = Some(value),
-            Some(b"encoding") => self.escaped = true,
+        match escaped.as_deref().or(key.plain()) {
+            Some("parsed" | "abstract") => {}
+            Some("quality") => self.quality = Some(value),
+            Some("encoding") => self.escaped = true,
             _ => self.value = self.value.or(Some((key, value))),
         }
     }
@@ -649,7 +686,7 @@ mod tests {
 
     fn all(recorded: &Recorded<'_>) -> Vec<String> {
         let about = ABOUT.iter().map(|(about, ..)| Slot::About(*about));
-        let fields = 0..u8::try_from(recorded.event.fields.len()).unwrap();
+        let fields = 0..u8::try_from(recorded.unread.event.fields.len()).unwrap();
         let data = fields.map(|index| Slot::Data { index, part: Part::Whole });
         about.chain(data).map(|slot| format!("{slot:?}: {:?}", recorded.get(&slot))).collect()
     }
@@ -660,7 +697,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(LINE).unwrap();
         let pretty = serde_json::to_string_pretty(&json).unwrap();
         let (own, other) = (read(LINE), read(&pretty));
-        assert!(own.own && !other.own);
+        assert!(own.unread.own && !other.unread.own);
         assert_eq!(all(&own), all(&other));
         // Asked in any order.
         let mut backwards: Vec<String> = vec![];
@@ -681,7 +718,7 @@ mod tests {
         assert_eq!(about(About::Retval), "Int(-2)");
         assert_eq!(about(About::IoUring), "Bool(true)");
         let field = |name: &str| {
-            let index = line.event.fields.iter().position(|f| f.name == name).unwrap();
+            let index = line.unread.event.fields.iter().position(|f| f.name == name).unwrap();
             line.get(&Slot::Data { index: u8::try_from(index).unwrap(), part: Part::Whole })
         };
         let Value::Text(path) = field("pathname") else { panic!() };
@@ -709,8 +746,7 @@ mod tests {
         let mut other = LINE.as_bytes().to_vec();
         let at = LINE.find("bash").unwrap();
         other[at] = 0xff;
-        let other = Recorded::parse(1, &other).unwrap().unwrap();
-        assert_eq!(other.check().unwrap_err(), format!("column {}: this is not UTF-8", at + 1));
-        assert!(read(LINE).check().is_ok());
+        let not_text = Recorded::parse(1, &other).unwrap_err();
+        assert_eq!(not_text, format!("column {}: this is not UTF-8", at + 1));
     }
 }

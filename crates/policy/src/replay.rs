@@ -60,8 +60,8 @@ pub fn replay(
         policies.iter().map(|p| (Arc::clone(&p.name), Outcome::default())).collect();
     // A scope, compiled for an event, is the same for each line.
     let mut scopes: BTreeMap<(usize, u16), InScope> = BTreeMap::new();
-    recorded(file, lines, |facts| {
-        facts.check()?;
+    recorded(file, lines, |unread| {
+        let facts = &unread.read()?;
         let (line, event) = (facts.number(), facts.definition());
         for (n, policy) in policies.iter().enumerate() {
             let rules = policy.rules.iter().flat_map(|r| &r.events).filter(|(e, _)| e.id == event.id);

@@ -124,23 +124,23 @@ fn find(
     let is_degraded = |recorded: &Recorded<'_>, last_loss: Option<u64>| {
         last_loss.is_some_and(|at| recorded.time().saturating_sub(at) < DEGRADED)
     };
-    policy::recorded(file, lines, |recorded| {
-        if recorded.definition().id == lost_events::EVENT_ID {
-            last_loss = Some(recorded.time());
+    policy::recorded(file, lines, |unread| {
+        if unread.definition().id == lost_events::EVENT_ID {
+            last_loss = Some(unread.time());
         }
         // What has waited for too long was found in a line before.
-        while let Some((first, kept)) = detectors.due(recorded.time()) {
+        while let Some((first, kept)) = detectors.due(unread.time()) {
             if let Some(recorded) = Recorded::kept(&kept) {
                 detectors.follow(first, &recorded, &mut found);
                 let degraded = is_degraded(&recorded, last_loss);
                 found.iter().try_for_each(|one| tell(&recorded, one, detectors, degraded))?;
             }
         }
-        if detectors.look_at(recorded.definition().id) {
-            recorded.check()?;
-            detectors.look(recorded, &mut found);
-            let degraded = is_degraded(recorded, last_loss);
-            found.iter().try_for_each(|one| tell(recorded, one, detectors, degraded))?;
+        if detectors.look_at(unread.definition().id) {
+            let recorded = unread.read()?;
+            detectors.look(&recorded, &mut found);
+            let degraded = is_degraded(&recorded, last_loss);
+            found.iter().try_for_each(|one| tell(&recorded, one, detectors, degraded))?;
         }
         Ok(())
     })
