@@ -394,6 +394,8 @@ struct GivenText {
     /// So many seconds after the first.
     #[serde(default)]
     at: f64,
+    /// So many of them, at the same time. In their texts, `%n` is the number of each, from 1; a text that is nothing else is a number.
+    times: Option<u32>,
     #[serde(default)]
     data: Map<String, Value>,
     #[serde(flatten)]
@@ -812,7 +814,7 @@ fn case(source: &Source<'_>, test: &Spanned<CaseText>, errors: &mut Vec<FileErro
     }
     let mut recording = String::new();
     for given in events {
-        let GivenText { event, at, data, who } = &given.value;
+        let GivenText { event, at, times, data, who } = &given.value;
         let line = catalogue::event(event).ok_or_else(|| {
             let known = catalogue::EVENTS.iter().map(|e| e.name);
             let hint =
@@ -821,15 +823,36 @@ fn case(source: &Source<'_>, test: &Spanned<CaseText>, errors: &mut Vec<FileErro
         });
         let at = Duration::try_from_secs_f64(TESTS_BEGIN + at).map_err(|e| format!("at: {e}"));
         let at = at.and_then(|at| u64::try_from(at.as_nanos()).map_err(|e| format!("at: {e}")));
-        match line.and_then(|event| policy::made(event, at?, who, data)) {
-            Ok(line) => {
-                recording.push_str(&line);
-                recording.push('\n');
+        let lines = line.and_then(|event| {
+            let at = at?;
+            let Some(times) = *times else { return Ok(policy::made(event, at, who, data)? + "\n") };
+            if !(1..=MOST).contains(&times) {
+                return Err(format!("times: an event is there 1 to {MOST} times"));
             }
+            let one = |n| Ok(policy::made(event, at, &numbered(who, n), &numbered(data, n))? + "\n");
+            (1..=times).map(one).collect::<Result<String, String>>()
+        });
+        match lines {
+            Ok(lines) => recording.push_str(&lines),
             Err(message) => errors.push(source.wrong(given, message)),
         }
     }
     (errors.len() == before).then(|| Case { recording, finds: finds.unwrap_or(1), place: source.at(test) })
+}
+
+/// With `%n` in texts replaced.
+fn numbered(given: &Map<String, Value>, n: u32) -> Map<String, Value> {
+    given.iter().map(|(name, value)| (name.clone(), number(value, n))).collect()
+}
+
+fn number(value: &Value, n: u32) -> Value {
+    match value {
+        Value::String(text) if text == "%n" => n.into(),
+        Value::String(text) => text.replace("%n", &n.to_string()).into(),
+        Value::Array(all) => all.iter().map(|value| number(value, n)).collect(),
+        Value::Object(parts) => Value::Object(numbered(parts, n)),
+        _ => value.clone(),
+    }
 }
 
 fn severity(name: &str) -> Option<Severity> {

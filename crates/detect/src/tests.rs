@@ -298,6 +298,9 @@ fn what_comes_with_tarsius_is_well() {
     for detector in &library.detectors {
         assert!(detector.threat.as_ref().is_some_and(|t| t.technique.is_some()), "{}", detector.id);
         assert!(!detector.produced.description.is_empty(), "{}", detector.id);
+        let (well, silent): (Vec<_>, Vec<_>) = detector.tests.iter().partition(|case| case.finds > 0);
+        assert!(!well.is_empty(), "{} has no test that it finds anything", detector.id);
+        assert!(!silent.is_empty(), "{} has no test that it does not find anything", detector.id);
     }
 }
 

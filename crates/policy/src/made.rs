@@ -1,14 +1,15 @@
 //! Events that are made up, for the tests of detectors: lines of a recording that tell what a test says, and nothing else.
 
 use catalogue::Event;
+use data_encoding::BASE64;
 use expr::Type;
 use serde_json::{Map, Value, json};
 
 use crate::fields::{ABOUT, About, Fields};
 
 /// The line of an event, `at` so many nanoseconds after 1970. `who` has what is told of who did it, by the names that conditions ask by, and
-/// `data` the event's fields: texts, numbers, booleans, lists of texts, or what stands in a line for a value of parts; one that is null is
-/// known to be missing.
+/// `data` the event's fields: texts (also of bytes), numbers, booleans, lists of texts, or what stands in a line for a value of parts; one that
+/// is null is known to be missing.
 ///
 /// # Errors
 ///
@@ -27,7 +28,8 @@ pub fn made(
     });
     let mut fields = vec![];
     for (name, value) in data {
-        if !event.fields.iter().any(|f| f.name == name) && name != "returnValue" {
+        let definition = event.fields.iter().find(|f| f.name == name);
+        if definition.is_none() && name != "returnValue" {
             let known = event.fields.iter().map(|f| f.name);
             return Err(format!("{} has no field '{name}'{}", event.name, hint(name, known)));
         }
@@ -35,7 +37,12 @@ pub fn made(
         if let Some(ty) = asked.filter(|ty| !is_of(value, *ty)) {
             return Err(format!("{name} of {} is {}", event.name, ty.name()));
         }
-        fields.push(field(name, value));
+        fields.push(match value {
+            Value::String(text) if definition.is_some_and(|f| f.ty == catalogue::Type::Bytes) => {
+                json!({"name": name, "bytes": BASE64.encode(text.as_bytes())})
+            }
+            _ => field(name, value),
+        });
     }
     for (name, value) in who {
         let found = ABOUT.iter().find(|(_, names, ..)| names.contains(&name.as_str()));

@@ -423,7 +423,12 @@ fn errors_name_the_place(_: &str) {
 fn bring_their_tests(_: &str) {
     let (status, out, err) = run(&["rules", "test"]);
     let passed = out.split(' ').next().and_then(|n| n.parse::<u32>().ok());
-    assert!(status.success() && passed.is_some_and(|n| n > 250) && out.contains(" 0 failed;"), "{out}{err}");
+    assert!(
+        status.success()
+            && passed.is_some_and(|n| n > 300)
+            && out.contains(" 0 failed; 0 detectors have none"),
+        "{out}{err}"
+    );
 
     let dir = tempfile::tempdir_in("/tmp").unwrap();
     let file = dir.path().join("d.yaml");
@@ -453,6 +458,18 @@ fn bring_their_tests(_: &str) {
         };
         assert_eq!((status.success(), out, err), (found == 1, expected, String::new()));
     }
+    // Several, of which each has its number.
+    let user = |text: &str| event(0, "/bin/x").replace("at: 0,", "times: 2,").replace("uid: 3", text);
+    for (uid, finds) in [("uid: 3", 1), ("uid: '%n'", 0)] {
+        write("sandbox", &(user(uid) + &format!("    finds: {finds}\n")));
+        let (status, out, err) = run(&["rules", "test", path]);
+        assert!(status.success() && out.starts_with("1 tests passed, 0 failed"), "{out}{err}");
+    }
+    // That nothing is found because it is not known is no test of that.
+    write("sandbox", &(event(0, "/bin/x").replace("comm: x, ", "") + "    finds: 0\n"));
+    let (status, out, _) = run(&["rules", "test", path]);
+    let said = format!("FAIL made_up: of 1 events it is not known whether it is in them, at {path}:10:5\n");
+    assert!(!status.success() && out.starts_with(&said), "{out}");
     write("sandbox", &event(0, "/bin/x").replace("comm:", "com:").replace("path", "pth"));
     let (status, _, err) = run(&["rules", "test", path]);
     let said = format!("{path}:11:9: sched_process_exec has no field 'pthname'; did you mean 'pathname'?");
