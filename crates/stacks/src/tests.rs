@@ -81,7 +81,8 @@ fn a_function_of_this_program_and_the_order_of_what_waits() {
         .for_each(|()| std::thread::sleep(Duration::from_millis(1)));
     let symbol = symbols.get(&mine).unwrap();
     let function = symbol.function.as_ref().unwrap();
-    assert!(function.name.ends_with("tests::well_known"), "{function:?}");
+    // How much of its path is there is a matter of what was built for debuggers.
+    assert!(function.name.ends_with("well_known"), "{function:?}");
     assert_eq!(function.offset, 0);
     assert!(function.source.as_ref().unwrap().contains("src/tests.rs:"), "{function:?}");
     let path = std::env::current_exe().unwrap();
