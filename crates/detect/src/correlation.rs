@@ -234,6 +234,19 @@ impl Groups {
         reached
     }
 
+    /// Whether there is something, and not too long ago, that an event of that part is counted with.
+    pub(crate) fn awaits(&self, correlation: &Correlation, alike: &[Output], part: usize, time: u64) -> bool {
+        let oldest = time.saturating_sub(correlation.nanoseconds());
+        match self.groups.get(&self.keys.of(alike)) {
+            Some(Group::Chains(chains)) => {
+                let before = part.checked_sub(1).and_then(|before| chains.get(before)?.first());
+                before.is_some_and(|first| first.time >= oldest)
+            }
+            Some(group) => group.lives(oldest),
+            None => false,
+        }
+    }
+
     /// Counts an event of a correlation that [waits](Correlation::waits); `outputs` are told of the last one.
     pub(crate) fn wait(&mut self, correlation: &Correlation, mark: &Mark<'_>, outputs: Vec<Output>) {
         self.add(correlation, mark);

@@ -110,6 +110,8 @@ pub struct Look {
     pub part: usize,
     /// What events that are counted together have in common.
     pub by: Vec<Term<In>>,
+    /// Which of these is the tree of processes that they are in, [`policy::About::Tree`]: it is the tree of one of several processes.
+    pub tree: Option<usize>,
     /// The value that is counted.
     pub value: Option<Term<In>>,
 }

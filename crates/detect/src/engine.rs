@@ -13,7 +13,7 @@ use sieve::Alternative;
 use crate::absence::Absences;
 use crate::baseline::{Baseline, Baselines};
 use crate::correlation::{Before, Groups, Mark, Measure};
-use crate::detector::{Detector, Of};
+use crate::detector::{Detector, Look, Of};
 use crate::input::{In, Input, output};
 
 /// Findings that lead to findings: at most so many after another, as Tracee has it. A circle would have no end.
@@ -325,9 +325,9 @@ impl InForce {
         look: usize,
         input: &Input<'_, E>,
     ) -> Option<(Vec<Output>, Option<Before>)> {
-        let look = self.detector.looks.get(look)?;
         self.counts.looked_at += 1;
-        match look.condition.as_ref().map_or(Truth::True, |c| c.of(input)) {
+        let condition = self.detector.looks.get(look)?.condition.as_ref();
+        match condition.map_or(Truth::True, |c| c.of(input)) {
             Truth::True => {}
             Truth::False => return None,
             Truth::Unknown => {
@@ -335,38 +335,67 @@ impl InForce {
                 return None;
             }
         }
-        let value =
-            |term: &Option<Term<In>>| term.as_ref().map_or(Output::Unknown, |t| output(&t.value(input)));
-        let outputs = || look.outputs.iter().map(value).collect();
-        let mut before = None;
-        if let Some(correlation) = &self.detector.correlation {
-            let alike: Vec<Output> = look.by.iter().map(|term| output(&term.value(input))).collect();
-            let counted = look.value.as_ref().map(|term| output(&term.value(input)));
-            // With whom it is alike is not known: it is alike with nobody.
-            if alike.iter().chain(&counted).any(|value| *value == Output::Unknown) {
-                self.counts.undecided += 1;
-                return None;
-            }
-            let (time, record) = (input.event.time(), &*input.event.record());
-            match (correlation.measure, look.part) {
-                (Measure::Absent, 0) => {
-                    self.absences.begin(&alike, time, record, outputs());
-                    return None;
-                }
-                (Measure::Absent, _) => {
-                    self.absences.end(&alike, time, correlation.nanoseconds());
-                    return None;
-                }
-                _ => {}
-            }
-            let mark = Mark { alike: &alike, part: look.part, value: counted.as_ref(), time, record };
-            if correlation.waits() {
-                self.groups.wait(correlation, &mark, outputs());
-                return None;
-            }
-            before = Some(self.groups.add(correlation, &mark)?);
-        }
+        let before = match self.detector.correlation {
+            None => None,
+            Some(_) => Some(self.count(look, input)?),
+        };
         self.counts.found += 1;
-        Some((outputs(), before))
+        Some((outputs(self.detector.looks.get(look)?, input), before))
     }
+
+    /// Counts an event with others that it has something in common with; what there was before it, if that is what is to be found.
+    fn count<E: Evidence>(&mut self, look: usize, input: &Input<'_, E>) -> Option<Before> {
+        let look = self.detector.looks.get(look)?;
+        let correlation = self.detector.correlation.as_ref()?;
+        let alike: Vec<Output> = look.by.iter().map(|term| output(&term.value(input))).collect();
+        let counted = look.value.as_ref().map(|term| output(&term.value(input)));
+        // With whom it is alike is not known: it is alike with nobody.
+        if alike.iter().chain(&counted).any(|value| *value == Output::Unknown) {
+            self.counts.undecided += 1;
+            return None;
+        }
+        let (time, record) = (input.event.time(), &*input.event.record());
+        let trees = match look.tree {
+            Some(at) => trees(&alike, at),
+            None => vec![alike],
+        };
+        // What it begins is about the parent and all that descends from it, unless the host begins there.
+        let begun = trees.get(1).or(trees.first())?;
+        match (correlation.measure, look.part) {
+            (Measure::Absent, 0) => {
+                self.absences.begin(begun, time, record, outputs(look, input));
+                return None;
+            }
+            (Measure::Absent, _) => {
+                trees.iter().for_each(|alike| self.absences.end(alike, time, correlation.nanoseconds()));
+                return None;
+            }
+            _ => {}
+        }
+        let begins = trees.len() == 1 || (correlation.measure == Measure::InOrder && look.part == 0);
+        let is_in = |alike: &&Vec<Output>| self.groups.awaits(correlation, alike, look.part, time);
+        let alike = trees.iter().find(|alike| !begins && is_in(alike)).unwrap_or(begun);
+        let mark = Mark { alike, part: look.part, value: counted.as_ref(), time, record };
+        if correlation.waits() {
+            self.groups.wait(correlation, &mark, outputs(look, input));
+            return None;
+        }
+        self.groups.add(correlation, &mark)
+    }
+}
+
+/// What is told of an event.
+fn outputs<E: Evidence>(look: &Look, input: &Input<'_, E>) -> Vec<Output> {
+    let value = |term: &Option<Term<In>>| term.as_ref().map_or(Output::Unknown, |t| output(&t.value(input)));
+    look.outputs.iter().map(value).collect()
+}
+
+/// What an event has in common with others, for each tree that it is in: of whoever did it, and those that it descends from.
+fn trees(alike: &[Output], at: usize) -> Vec<Vec<Output>> {
+    let Some(Output::List(ids)) = alike.get(at) else { return vec![] };
+    let of = |id: &Output| {
+        let before = alike.iter().take(at);
+        before.chain([id]).chain(alike.iter().skip(at + 1)).cloned().collect()
+    };
+    ids.iter().map(of).collect()
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use catalogue::Event;
 use event::{Severity, Threat};
-use expr::{Binary, Expr, Span, Type};
-use policy::{Fields, FileError, Place, Source};
+use expr::{Binary, Expr, Span, Term, Type};
+use policy::{About, Fields, FileError, Place, Slot, Source};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ use serde_saphyr::Spanned;
 
 use crate::correlation::{Comparison, Correlation, MOST, Measure};
 use crate::detector::{Case, Detector, Look, Maturity, Of, Produced};
-use crate::input::{Inputs, OfFields};
+use crate::input::{In, Inputs, OfFields};
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
@@ -568,6 +568,16 @@ impl<'t> Written<'t> {
             errors.extend(told.into_iter().flatten().filter_map(Result::err));
         }
         let correlation = self.several.as_ref().map(|s| self.correlation(s, errors));
+        let trees: BTreeSet<Option<usize>> = looks.iter().map(|look| look.tree).collect();
+        if let Some(several) = &self.several
+            && (trees.len() > 1 || (several.measure == Measure::Unusual && trees.iter().any(Option::is_some)))
+        {
+            let message = match several.measure {
+                Measure::Unusual => "what is usual is not learnt of trees of processes",
+                _ => "'tree' stands in the same place of each 'by', or in none",
+            };
+            errors.push(self.source.wrong(several.by.first().unwrap_or(&several.window), message));
+        }
         if let (None, Some(by)) = (&correlation, self.looks.iter().find_map(|l| l.value.by.as_ref()?.first()))
         {
             errors.push(self.source.wrong(by, "'by' is for detectors of several events"));
@@ -694,10 +704,13 @@ impl<'t> Written<'t> {
                         .map(|(term, _)| term)
                 };
                 let of_all = self.several.as_ref().map(|s| &s.by);
-                let by =
+                let by: Vec<Term<In>> =
                     look.value.by.as_ref().or(of_all).into_iter().flatten().filter_map(&mut value).collect();
+                let is_tree =
+                    |term: &Term<In>| matches!(term, Term::Field(In::Event(Slot::About(About::Tree))));
+                let tree = by.iter().position(is_tree);
                 let value = self.several.iter().find_map(|s| s.distinct.as_ref()).and_then(value);
-                Some(Look { of, condition, outputs, part, by, value })
+                Some(Look { of, condition, outputs, part, by, tree, value })
             })
             .collect()
     }

@@ -199,6 +199,7 @@ fn looks(
             condition: Some(condition),
             outputs: vec![],
             part,
+            tree: None,
             by: keys.into_iter().flat_map(|k| &k.by).map(term).collect::<Result<_, _>>()?,
             value: keys.and_then(|k| k.value.as_ref()).map(term).transpose()?,
         })

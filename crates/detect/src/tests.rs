@@ -4,7 +4,7 @@ use catalogue::Quality;
 use context::Context;
 use event::build::RecordBuilder;
 use event::{Event, Header, Output};
-use policy::Facts;
+use policy::{Facts, Recorded};
 use proptest::prelude::*;
 
 use crate::{Detectors, Found, Library, parse, shipped};
@@ -191,6 +191,18 @@ fn what_is_wrong_and_where() {
             "x.yaml:5:32: what events have in common are 2 values here, and 1 there",
         ),
         (
+            detector(
+                "requirements:\n  events: [{name: openat, by: [pid, tree]}, {name: close}]\nsequence: {window: 3s, by: [tree, pid]}\n",
+            ),
+            "x.yaml:6:29: 'tree' stands in the same place of each 'by', or in none",
+        ),
+        (
+            detector(
+                "requirements: {events: [{name: openat}]}\nunusual: {of: data.pathname, learn: 1h, by: [tree]}\n",
+            ),
+            "x.yaml:5:46: what is usual is not learnt of trees",
+        ),
+        (
             detector("requirements:\n  events: [{name: openat, by: [pid]}]\n"),
             "'by' is for detectors of several",
         ),
@@ -289,6 +301,59 @@ fn few_are_found_when_their_time_is_over() {
     let before = first.before.unwrap();
     assert_eq!((before.count, before.records.len()), (3, 2));
     assert!(detectors.due(u64::MAX).is_none());
+}
+
+/// What a detector finds in executions: of which program, by whom, who descends from whom.
+fn found_in_trees(correlation: &str, executions: &[(&str, &[u64])], seconds: u64) -> usize {
+    let text = format!(
+        "type: detector\nid: a\nproduced_event: {{name: b}}\nrequirements:\n  events:\n    \
+         - {{name: sched_process_exec, data_filters: [pathname=/bin/a]}}\n    \
+         - {{name: sched_process_exec, data_filters: [pathname=/bin/b]}}\n{correlation}\n"
+    );
+    let mut detectors = Detectors::new(parse(Path::new("x.yaml"), &text).unwrap().detectors);
+    let event = catalogue::event("sched_process_exec").unwrap();
+    let (mut all, mut found) = (0, vec![]);
+    for (at, (path, tree)) in (1..).zip(executions) {
+        let told = |name: &str, value| serde_json::Map::from_iter([(name.to_owned(), value)]);
+        let (who, data) = (told("tree", serde_json::json!(tree)), told("pathname", serde_json::json!(path)));
+        let line = policy::made(event, at * 1_000_000_000, &who, &data).unwrap();
+        detectors.look(&Recorded::parse(1, line.as_bytes()).unwrap().unwrap(), &mut found);
+        all += found.len();
+    }
+    all + std::iter::from_fn(|| detectors.due(seconds * 1_000_000_000)).count()
+}
+
+#[test]
+fn trees_are_of_the_first_ones_parent() {
+    const A: &str = "/bin/a";
+    const B: &str = "/bin/b";
+    // The second: the same, a sibling, a nephew, the parent, an uncle, one of another tree.
+    let seconds: [(&[u64], bool); 6] = [
+        (&[10, 5, 3], true),
+        (&[11, 5, 3], true),
+        (&[12, 11, 5, 3], true),
+        (&[5, 3], true),
+        (&[20, 3], false),
+        (&[30], false),
+    ];
+    for (second, is_in) in seconds {
+        let events = [(A, &[10, 5, 3][..]), (B, second)];
+        let found = |correlation| found_in_trees(correlation, &events, 60) == 1;
+        assert_eq!(found("sequence: {window: 30s, by: [tree]}"), is_in, "{second:?}");
+        assert_eq!(found("together: {window: 30s, by: [tree]}"), is_in, "{second:?}");
+        assert_eq!(found("threshold: {count: 2, window: 30s, by: [tree]}"), is_in, "{second:?}");
+        assert_eq!(found("absence: {window: 30s, by: [tree]}"), !is_in, "{second:?}");
+    }
+    // Where the host begins above who did the first, its own tree.
+    let found =
+        |second| found_in_trees("sequence: {window: 30s, by: [tree]}", &[(A, &[10]), (B, second)], 60);
+    assert_eq!((found(&[10]), found(&[11, 10]), found(&[12])), (1, 1, 0));
+    // Of two trees, one in the other, the inner one; and the other one afterwards.
+    let both = [(A, &[20, 3][..]), (A, &[10, 5, 3]), (B, &[11, 5, 3]), (B, &[21, 3])];
+    assert_eq!(found_in_trees("sequence: {window: 30s, by: [tree]}", &both, 60), 2);
+    // Too late.
+    let late = [(A, &[10, 5, 3][..]), (B, &[11, 5, 3])];
+    assert_eq!(found_in_trees("sequence: {window: 0.5s, by: [tree]}", &late, 60), 0);
 }
 
 #[test]

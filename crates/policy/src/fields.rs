@@ -198,6 +198,9 @@ about! {
     AncestorComms: Texts = "ancestors.comm", "ancestors.name";
     /// Paths of the programs of the ancestors, the parent first.
     AncestorExecutables: Texts = "ancestors.executable", "ancestors.path";
+    /// Ids (`unique_id`) of the process and of those that it descends from, its own first, up to where the host or a session begins (processes 1
+    /// and 2, systemd). In `by` of a detector: whoever descends from the parent of who did the first.
+    Tree: Ints = "tree";
     /// In a container.
     InContainer: Bool = "container";
     /// In no container.
@@ -402,6 +405,11 @@ const fn whole(ty: catalogue::Type) -> Type {
 
 /// So many ancestors conditions can ask of, however many are written with an event.
 pub(crate) const LINEAGE: usize = 64;
+
+/// Whether everything on the host, or in a session, descends from a process of that id and command name.
+pub(crate) fn is_beginning(host_pid: i128, comm: &[u8]) -> bool {
+    matches!(host_pid, 1 | 2) || comm == b"systemd"
+}
 
 /// An event, and what is known of who did it: what conditions are asked of.
 #[derive(Debug, Clone, Copy)]
@@ -632,6 +640,7 @@ impl<'a> Facts<'a> {
             About::ParentCommandLine => line(self.parent()),
             About::AncestorComms => self.ancestors(|p| Some(p.comm())),
             About::AncestorExecutables => self.ancestors(Process::executable),
+            About::Tree => self.tree(),
             _ => self.container(about),
         }
     }
@@ -660,6 +669,16 @@ impl<'a> Facts<'a> {
             known.map_or(Value::Unknown, Value::text)
         });
         Value::List(List::Values(values.collect()))
+    }
+
+    fn tree(&self) -> Value<'a> {
+        let Some(own) = self.ctx.process(self.event) else { return Value::Unknown };
+        let above = self.ctx.ancestors(self.event, LINEAGE);
+        let above =
+            above.take_while(|a| !is_beginning(a.key.pid.into(), a.process.map_or(b"", Process::comm)));
+        let ids = std::iter::once(own.key()).chain(above.map(|a| a.key));
+        let ids = ids.map(|key| Value::Int(self.ctx.clock.process_id(key).into()));
+        Value::List(List::Values(ids.collect()))
     }
 
     fn container(&self, about: About) -> Value<'a> {

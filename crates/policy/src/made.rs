@@ -67,6 +67,14 @@ pub fn made(
                 }
                 continue;
             }
+            About::Tree => {
+                let mut ids = value.as_array().into_iter().flatten();
+                put(&mut line, "workload.process.unique_id", ids.next().cloned().unwrap_or_default());
+                for (n, id) in ids.enumerate() {
+                    put(&mut line, &format!("{ancestors}.{n}.unique_id"), id.clone());
+                }
+                continue;
+            }
             About::ParentComm => format!("{ancestors}.0.thread.name"),
             About::ParentExecutable => format!("{ancestors}.0.executable.path"),
             About::ParentCommandLine => format!("{ancestors}.0.command_line.value"),

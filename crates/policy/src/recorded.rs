@@ -532,6 +532,18 @@ impl Recorded<'_> {
             About::ParentCalled => None,
             About::AncestorComms => ancestors(COMM),
             About::AncestorExecutables => ancestors(EXECUTABLE),
+            About::Tree => {
+                let own = at("process.unique_id")?.int()?;
+                let is_beginning = |one: &Raw<'_>| {
+                    let comm = one.get("thread").and_then(|t| t.get("name")?.text()).unwrap_or_default();
+                    let pid = one.get("host_pid").and_then(Raw::int).unwrap_or_default();
+                    crate::fields::is_beginning(pid, comm.as_bytes())
+                };
+                let above = at("process.ancestors").and_then(Raw::elements).into_iter().flatten();
+                let above =
+                    above.take_while(|one| !is_beginning(one)).filter_map(|one| one.get("unique_id")?.int());
+                Some(Value::List(List::Values(std::iter::once(own).chain(above).map(Value::Int).collect())))
+            }
             About::ParentComm => of_parent(COMM),
             About::ParentExecutable => of_parent(EXECUTABLE),
             About::ContainerDigest => {
@@ -668,10 +680,10 @@ mod tests {
 
     const LINE: &str = concat!(
         r#"{"timestamp":{"seconds":1795942553,"nanos":881998491},"id":"sched_process_exec","name":"sched_process_exec","#,
-        r#""policies":{"matched":["one \",\"data\":[ two"]},"workload":{"process":{"executable":{"path":"/usr/bin/env"},"host_pid":28278,"#,
+        r#""policies":{"matched":["one \",\"data\":[ two"]},"workload":{"process":{"executable":{"path":"/usr/bin/env"},"unique_id":9,"host_pid":28278,"#,
         r#""pid":7,"real_user":{"id":0,"name":"root"},"effective_user":{"id":33},"thread":{"name":"\",\"workload\":{","host_tid":28278,"tid":7,"#,
         r#""syscall":"execve","compat":false},"host_ppid":28074,"ppid":6,"namespaces":{"mnt":4026531832,"pid":4026531836,"net":4026531833},"#,
-        r#""cgroup_id":3170,"ancestors":[{"host_pid":28074,"executable":{"path":"/usr/bin/bash"},"thread":{"name":"bash"}}]},"#,
+        r#""cgroup_id":3170,"ancestors":[{"unique_id":8,"host_pid":28074,"executable":{"path":"/usr/bin/bash"},"thread":{"name":"bash"}}]},"#,
         r#""container":{"id":"abc","name":"shop","image":{"id":"x","name":"shop:1","repo_digests":["sha256:1"]},"labels":{"a":"b","data":"["}},"#,
         r#""k8s":{"pod":{"name":"shop-1","sandbox":true,"labels":{"c":"d"}},"namespace":{"name":"shops"}}},"#,
         r#""data":[{"name":"cmdpath","str":"env"},{"name":"pathname","str":"/usr/\\xffbin\\\\env","encoding":"escaped"},"#,

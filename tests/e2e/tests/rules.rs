@@ -152,7 +152,7 @@ const ATTACKS: &[(&str, &str)] = &[
         "unshare --pid --fork --mount-proc sh -c 'mount -t ext4 /dev/vdz9 /mnt/nowhere; true'",
     ),
     ("root_directory_changed_by_script", "perl -e 'chroot(\"/tmp\")'"),
-    ("user_changed_by_script", "perl -MPOSIX -e 'POSIX::setuid(65534); exec(\"sh\", \"-c\", \": x\")'"),
+    ("user_changed_by_script", "perl -MPOSIX -e 'POSIX::setuid(65534); system(\"sh -c : x;\")'"),
     ("history_removed", "echo >/root/.bash_history; rm /root/.bash_history"),
     // process_vm_readv(2) of a child, which has the text at the same address.
     (
