@@ -3,6 +3,8 @@
 def grave: . as $s | ["MEDIUM", "HIGH", "CRITICAL"] | index([$s]) != null;
 def time: .seconds + .nanos / 1e9;
 def family: split(".")[0];
+# All that a finding is a sign of.
+def signs: .threat.mitre | .technique.id // "", .other_techniques[]?;
 def cell: gsub("\\|"; "\\|") | gsub("\n"; " ");
 def percent($of): if $of == 0 then "-" else "\(1000 * . / $of | round / 10) %" end;
 def rows(f): if . == [] then "| none | | | | |" else .[] | f end;
@@ -23,8 +25,8 @@ def cases:
             ended: ($ran != null and $ran.rc == "124"),
             why: (if $missing == [] then "exit code \($ran.rc // "none")" else "needs \($missing | join(", "))" end),
             found: ([$grave[].name] | unique), lesser: ([$all[].name] | unique),
-            right: any($grave[].threat.mitre.technique.id // ""; . as $t | any($techniques[]; . == $t)),
-            kindred: any($grave[].threat.mitre.technique.id // ""; family as $t | any($techniques[] | family; . == $t))}
+            right: any($grave[] | signs; . as $t | any($techniques[]; . == $t)),
+            kindred: any($grave[] | signs; family as $t | any($techniques[] | family; . == $t))}
     ] as $cases |
     {name, $nothing, $cases, ran: [$cases[] | select(.ran)]} | .caught = [.ran[] | select(.found != [])];
 
@@ -32,7 +34,7 @@ def cases:
 [$places[].cases[]] as $all |
 "Cases of the corpus in which an alert is expected, each run in a sandbox with all detectors that come with Tarsius:",
 "",
-($places[] | (.ran | length) as $ran | "- On \(.name): of \(.cases | length) cases \(.ran | length) could be run. Found, as of medium severity or more, were **\(.caught | length)** of these (\(.caught | length | percent($ran))); \(.caught | map(select(.right)) | length) by the very technique of the case, \(.caught | map(select(.kindred and (.right | not))) | length) by another of the same family, the others by what else the case does.\(.ran | map(select(.ended).id) | if . == [] then "" else " Not done after 50 s, and ended then: \(join(", "))." end) In a case in which nothing happens, the control, \(if .nothing == [] then "nothing" else .nothing | join(", ") end) was found."),
+($places[] | (.ran | length) as $ran | "- On \(.name): of \(.cases | length) cases \(.ran | length) could be run. Found, as of medium severity or more, were **\(.caught | length)** of these (\(.caught | length | percent($ran))); **\(.caught | map(select(.right)) | length)** (\(.caught | map(select(.right)) | length | percent($ran))) as the very technique of the case, \(.caught | map(select(.kindred and (.right | not))) | length) as another of the same family, the others as what else the case does.\(.ran | map(select(.ended).id) | if . == [] then "" else " Not done after 50 s, and ended then: \(join(", "))." end) In a case in which nothing happens, the control, \(if .nothing == [] then "nothing" else .nothing | join(", ") end) was found."),
 "",
 "A finding counts if it was told of a process of the case while that ran; the cases run one after another. What is found in the control counts nowhere.",
 "",

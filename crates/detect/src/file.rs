@@ -300,6 +300,9 @@ struct ThreatText {
 #[serde(deny_unknown_fields)]
 struct Mitre {
     technique: Option<Technique>,
+    /// Beyond Tracee's: ids of others of which the same is a sign.
+    #[serde(default)]
+    other_techniques: Vec<Spanned<String>>,
     tactic: Option<Tactic>,
 }
 
@@ -470,13 +473,18 @@ impl<'t> Written<'t> {
                     ),
                 ));
             }
-            let (technique, tactic) = t.mitre.map_or((None, None), |m| (m.technique, m.tactic));
+            let (technique, others, tactic) =
+                t.mitre.map_or((None, vec![], None), |m| (m.technique, m.other_techniques, m.tactic));
+            if let (None, Some(other)) = (&technique, others.first()) {
+                errors.push(source.wrong(other, "there is no 'technique' beside which these are others"));
+            }
             Threat {
                 name: t.name,
                 description: t.description,
                 severity: severity.unwrap_or(Severity::Info),
                 tactic: tactic.map(|t| t.name),
                 technique: technique.map(|t| (t.id, t.name)),
+                other_techniques: others.into_iter().map(|other| other.value).collect(),
             }
         });
         if requirements.events.is_empty() {

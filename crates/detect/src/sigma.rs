@@ -121,6 +121,7 @@ fn detector(
             severity: rule.level.map_or(Severity::Info, severity),
             tactic: rule.tactics.first().map(|t| titled(t)),
             technique: rule.techniques.first().map(|t| (t.clone(), None)),
+            other_techniques: rule.techniques.iter().skip(1).cloned().collect(),
         }),
         looks,
         correlation,

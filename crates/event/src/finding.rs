@@ -47,6 +47,8 @@ pub struct Threat {
     pub tactic: Option<String>,
     /// The technique of MITRE ATT&CK: its id and name.
     pub technique: Option<(String, Option<String>)>,
+    /// Ids of other techniques of which the same is a sign.
+    pub other_techniques: Vec<String>,
 }
 
 /// A value that a detector gives out.

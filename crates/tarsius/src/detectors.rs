@@ -207,6 +207,9 @@ fn describe(out: &mut impl std::io::Write, detector: &Detector) -> std::io::Resu
                 name.as_ref().map_or(id.clone(), |name| format!("{id} {name}"))
             )?;
         }
+        if !threat.other_techniques.is_empty() {
+            writeln!(out, "also           {}", threat.other_techniques.join(", "))?;
+        }
         if let Some(tactic) = &threat.tactic {
             writeln!(out, "tactic         {tactic}")?;
         }

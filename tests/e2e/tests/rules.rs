@@ -224,6 +224,11 @@ const ATTACKS: &[(&str, &str)] = &[
         "perl -e 'my $c = fork; sleep 9, exit unless $c; syscall(101, 16, $c, 0, 0); kill 9, $c'",
     ),
     ("service_account_shell", "script -qc 'setpriv --reuid=65534 --clear-groups sh -c true' /dev/null"),
+    ("running_program_removed", "cp /bin/true /tmp/leaves; /tmp/leaves; rm /tmp/leaves"),
+    ("daemon_name_in_other_place", "cp /bin/true /tmp/crond; /tmp/crond"),
+    ("shell_trap_command", "bash -c 'trap \"nohup true\" EXIT; exit 0'"),
+    ("written_program_executed", "dd if=/bin/true of=/tmp/written; chmod +x /tmp/written; /tmp/written"),
+    ("cluster_api_asked", "KUBERNETES_SERVICE_HOST=127.0.0.1 bash -c 'exec 3<>/dev/tcp/127.0.0.1/6443'"),
     // Those that look only where they are named.
     (
         "compiled_program_executed",
@@ -252,7 +257,7 @@ ln -s other1 link; touch other1; chmod 640 other1; find . -name 'other1*'
 sh -c 'echo aGVsbG8= | base64 -d'; echo hello | tr a-z A-Z | sed s/H/J/
 curl -s -o page http://127.0.0.1:9/; curl -s -o page file:///etc/hostname; cat page
 for n in $(seq 1 30); do curl -s http://127.0.0.1:9/; done
-perl -e 'print 1'; ps; env; sleep 0; true; nice true; nohup true; nohup sh work.sh; setsid true; xargs true; timeout 1 true
+bash -c 'trap \"rm -f other2\" EXIT; true'; perl -e 'print 1'; ps; env; sleep 0; true; nice true; nohup true; nohup sh work.sh; setsid true; xargs true; timeout 1 true
 cat /etc/hostname /etc/os-release
 perl -MMIME::Base64 -e 'for (1 .. 30) { open my $f, q(>), qq(coded$_); print $f encode_base64(join q(), map { chr int rand 256 } 1 .. 64) }'
 perl -e 'for (1 .. 30) { open my $f, q(>), qq(words$_); print $f qq(The quick brown fox jumps over the lazy dog, $_ times.) }'

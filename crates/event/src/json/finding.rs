@@ -147,6 +147,13 @@ fn threat(out: &mut Vec<u8>, threat: &Threat) {
                 string(out, of);
             }
             out.push(b'}');
+            for (n, id) in threat.other_techniques.iter().enumerate() {
+                out.extend_from_slice(if n == 0 { b",\"other_techniques\":[" } else { b"," });
+                string(out, id);
+            }
+            if !threat.other_techniques.is_empty() {
+                out.push(b']');
+            }
         }
         out.push(b'}');
     }

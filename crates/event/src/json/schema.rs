@@ -55,6 +55,7 @@ pub fn schema() -> Value {
                 "mitre": object(json!({
                     "tactic": record(json!({ "name": string() })),
                     "technique": object(json!({ "id": string(), "name": string() }), &["id"]),
+                    "other_techniques": { "type": "array", "items": string() },
                 }), &[]),
                 "severity": { "enum": crate::Severity::ALL.map(crate::Severity::name) },
             }), &["description", "severity"]),
