@@ -203,6 +203,12 @@ fn what_is_wrong_and_where() {
             "x.yaml:5:46: what is usual is not learnt of trees",
         ),
         (
+            detector(
+                "requirements: {events: [{name: openat}]}\nthreat: {severity: low, mitre: {other_techniques: [T1003]}}\n",
+            ),
+            "x.yaml:5:52: there is no 'technique' beside which these are others",
+        ),
+        (
             detector("requirements:\n  events: [{name: openat, by: [pid]}]\n"),
             "'by' is for detectors of several",
         ),
@@ -361,7 +367,19 @@ fn what_comes_with_tarsius_is_well() {
     let library = shipped().unwrap_or_else(|e| panic!("{e:#?}"));
     assert!(library.detectors.len() > 30);
     for detector in &library.detectors {
-        assert!(detector.threat.as_ref().is_some_and(|t| t.technique.is_some()), "{}", detector.id);
+        let threat = detector.threat.as_ref().unwrap();
+        let mut techniques = vec![&threat.technique.as_ref().unwrap().0];
+        techniques.extend(&threat.other_techniques);
+        let is_id = |id: &str| {
+            let digits = id.strip_prefix('T').map(|id| id.split_once('.').unwrap_or((id, "000")));
+            let all = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+            digits.is_some_and(|(technique, sub)| all(technique, 4) && all(sub, 3))
+        };
+        assert!(techniques.iter().all(|id| is_id(id)), "{}: {techniques:?}", detector.id);
+        let count = techniques.len();
+        techniques.sort();
+        techniques.dedup();
+        assert_eq!(techniques.len(), count, "{} names one twice", detector.id);
         assert!(!detector.produced.description.is_empty(), "{}", detector.id);
         let (well, silent): (Vec<_>, Vec<_>) = detector.tests.iter().partition(|case| case.finds > 0);
         assert!(!well.is_empty(), "{} has no test that it finds anything", detector.id);

@@ -74,6 +74,12 @@ fn find_what_is_done(_: &str) {
     // Six of those that look around, one after the other.
     let [burst] = finding(lines, "discovery_burst")[..] else { panic!("{lines:?}") };
     assert_eq!(burst.0["workload"]["process"]["host_ppid"], act.pid());
+    let mitre = &burst.0["threat"]["mitre"];
+    assert_eq!(
+        (&mitre["technique"]["id"], &mitre["other_techniques"][0]),
+        (&json!("T1082"), &json!("T1033"))
+    );
+    assert!(memory.0["threat"]["mitre"].get("other_techniques").is_none());
     // What nobody should find.
     let severe =
         lines.iter().filter(|l| ["HIGH", "CRITICAL"].iter().any(|s| l.0["threat"]["severity"] == *s));
