@@ -9,7 +9,9 @@ def cell: gsub("\\|"; "\\|") | gsub("\n"; " ");
 def percent($of): if $of == 0 then "-" else "\(1000 * . / $of | round / 10) %" end;
 def rows(f): if . == [] then "| none | | | | |" else .[] | f end;
 
-def of($run): [.found[] | select(.detector and $run and (.timestamp | time) >= $run.t_start and (.timestamp | time) <= $run.t_end)];
+# Within the sandbox, which unshare(1) began, a case's command is run by timeout(1), and what prepares it is not.
+def commanded: [.workload.process | .thread.name, .ancestors[]?.thread.name] | .[:(index("unshare") // length)] | any(. == "timeout");
+def of($run): [.found[] | select(.detector and $run and (.timestamp | time) >= $run.t_start and (.timestamp | time) <= $run.t_end and commanded)];
 
 # Each case at a place: whether it was run there, and what was found.
 def cases:
@@ -36,7 +38,7 @@ def cases:
 "",
 ($places[] | (.ran | length) as $ran | "- On \(.name): of \(.cases | length) cases \(.ran | length) could be run. Found, as of medium severity or more, were **\(.caught | length)** of these (\(.caught | length | percent($ran))); **\(.caught | map(select(.right)) | length)** (\(.caught | map(select(.right)) | length | percent($ran))) as the very technique of the case, \(.caught | map(select(.kindred and (.right | not))) | length) as another of the same family, the others as what else the case does.\(.ran | map(select(.ended).id) | if . == [] then "" else " Not done after 50 s, and ended then: \(join(", "))." end) In a case in which nothing happens, the control, \(if .nothing == [] then "nothing" else .nothing | join(", ") end) was found."),
 "",
-"A finding counts if it was told of a process of the case while that ran; the cases run one after another. What is found in the control counts nowhere.",
+"A finding counts if it was told of a process of the case's command, not of what prepares it, while that ran; the cases run one after another. What is found in the control counts nowhere.",
 "",
 "## Not found", "",
 "| Case | Technique | What happens | Where | Told as less than medium |", "|---|---|---|---|---|",

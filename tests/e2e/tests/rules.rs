@@ -123,6 +123,7 @@ const ATTACKS: &[(&str, &str)] = &[
     ("download_into_pipe", "curl -s file:///dev/null | sh"),
     ("package_manager_spawned_downloader", "cp /bin/sh /usr/local/bin/npm; /usr/local/bin/npm -c 'curl -s file:///dev/null; true'"),
     ("account_created", "useradd -D -s /bin/sh"),
+    ("login_shell_changed", "chsh -s /bin/sh nobody"),
     ("system_program_replaced", "mv /usr/bin/last /usr/bin/last.real"),
     ("sudo_rights_listed", "/usr/local/bin/sudo -l"),
     ("kernel_module_tool_executed", "cp /bin/true /usr/local/bin/insmod; /usr/local/bin/insmod x.ko"),
