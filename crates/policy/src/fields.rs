@@ -198,6 +198,8 @@ about! {
     AncestorComms: Texts = "ancestors.comm", "ancestors.name";
     /// Paths of the programs of the ancestors, the parent first.
     AncestorExecutables: Texts = "ancestors.executable", "ancestors.path";
+    /// Arguments of the ancestors, each with a space between them, the parent first; of what ran before the watch began they are not known.
+    AncestorCommandLines: Texts = "ancestors.command_line";
     /// Ids (`unique_id`) of the process and of those that it descends from, its own first, up to where the host or a session begins (processes 1
     /// and 2, systemd). In `by` of a detector: whoever descends from the parent of who did the first.
     Tree: Ints = "tree";
@@ -638,8 +640,11 @@ impl<'a> Facts<'a> {
             About::ParentExecutable => text(self.parent().and_then(Process::executable)),
             About::ParentCalled => called(self.parent()),
             About::ParentCommandLine => line(self.parent()),
-            About::AncestorComms => self.ancestors(|p| Some(p.comm())),
-            About::AncestorExecutables => self.ancestors(Process::executable),
+            About::AncestorComms => self.ancestors(|p| Value::text(p.comm())),
+            About::AncestorExecutables => {
+                self.ancestors(|p| p.executable().map_or(Value::Unknown, Value::text))
+            }
+            About::AncestorCommandLines => self.ancestors(|p| line(Some(p))),
             About::Tree => self.tree(),
             _ => self.container(about),
         }
@@ -658,16 +663,14 @@ impl<'a> Facts<'a> {
     }
 
     /// Of each ancestor.
-    fn ancestors(&self, of: impl Fn(&'a Process) -> Option<&'a [u8]>) -> Value<'a> {
+    fn ancestors(&self, of: impl Fn(&'a Process) -> Value<'a>) -> Value<'a> {
         if self.ctx.process(self.event).is_none() {
             return Value::Unknown;
         }
         let all = self.ctx.ancestors(self.event, LINEAGE + 1).enumerate();
         // One of which it is not known, or that is too far away, may be the one that is asked for.
-        let values = all.map(|(n, ancestor)| {
-            let known = ancestor.process.filter(|_| n < LINEAGE).and_then(&of);
-            known.map_or(Value::Unknown, Value::text)
-        });
+        let values =
+            all.map(|(n, ancestor)| ancestor.process.filter(|_| n < LINEAGE).map_or(Value::Unknown, &of));
         Value::List(List::Values(values.collect()))
     }
 

@@ -6,8 +6,13 @@ use expr::Type;
 use serde_json::{Map, Value, json};
 
 use crate::fields::{ABOUT, About, Fields};
+use crate::stores;
 
-/// The line of an event, `at` so many nanoseconds after 1970. `who` has what is told of who did it, by the names that conditions ask by, and
+/// What is known beside the event, by what asks for it: `process(42).comm`. No watch writes it.
+pub(crate) const STORES: &str = "stores";
+
+/// The line of an event, `at` so many nanoseconds after 1970. `who` has what is told of who did it, by the names that conditions ask by (what a
+/// store has under a key among it: `process(42).comm`), and
 /// `data` the event's fields: texts (also of bytes), numbers, booleans, lists of texts, or what stands in a line for a value of parts; one that
 /// is null is known to be missing.
 ///
@@ -45,6 +50,13 @@ pub fn made(
         });
     }
     for (name, value) in who {
+        if let Some(ty) = stores::type_of(name) {
+            if !is_of(value, ty) {
+                return Err(format!("'{name}' is {}", ty.name()));
+            }
+            line[STORES][name] = value.clone();
+            continue;
+        }
         let found = ABOUT.iter().find(|(_, names, ..)| names.contains(&name.as_str()));
         let Some((about, names, ty, _)) = found else {
             let known = ABOUT.iter().flat_map(|(_, names, ..)| *names).copied();
@@ -60,8 +72,12 @@ pub fn made(
                 fields.push(field("returnValue", value));
                 continue;
             }
-            About::AncestorComms | About::AncestorExecutables => {
-                let part = if *about == About::AncestorComms { "thread.name" } else { "executable.path" };
+            About::AncestorComms | About::AncestorExecutables | About::AncestorCommandLines => {
+                let part = match about {
+                    About::AncestorComms => "thread.name",
+                    About::AncestorExecutables => "executable.path",
+                    _ => "command_line.value",
+                };
                 for (n, value) in value.as_array().into_iter().flatten().enumerate() {
                     put(&mut line, &format!("{ancestors}.{n}.{part}"), value.clone());
                 }
@@ -163,6 +179,29 @@ mod tests {
 
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn what_stores_know_is_told() {
+        let event = catalogue::event("kill").unwrap();
+        let who = map(
+            json!({"process(42).comm": "auditd", "process(42).uid": 0, "ancestors.command_line": ["sh -c x"]}),
+        );
+        let line = made(event, 0, &who, &map(json!({"pid": 42}))).unwrap();
+        let recorded = Recorded::parse(1, line.as_bytes()).unwrap().unwrap();
+        let judge = |condition: &str| {
+            let parsed = expr::parse(condition).unwrap();
+            expr::compile(&parsed, &Fields { event }).unwrap().of(&recorded)
+        };
+        assert_eq!(
+            judge("process(data.pid).comm == 'auditd' && process(data.pid).uid == 0"),
+            expr::Truth::True
+        );
+        assert_eq!(judge("process(data.pid).comm == 'falco'"), expr::Truth::False);
+        assert_eq!(judge("process(43).comm == 'auditd'"), expr::Truth::Unknown);
+        assert_eq!(judge("ancestors.command_line.exists(l, l.startsWith('sh '))"), expr::Truth::True);
+        let wrong = made(event, 0, &map(json!({"process(42).uid": "root"})), &Map::new());
+        assert_eq!(wrong.unwrap_err(), "'process(42).uid' is a number");
     }
 
     #[test]

@@ -423,6 +423,19 @@ impl Subject for Recorded<'_> {
             }
         }
     }
+
+    /// A recording does not tell what was known beside it; a test may.
+    fn look_up(&self, slot: &Slot, key: &Value<'_>) -> Value<'_> {
+        let told = || {
+            let Slot::Store(store) = slot else { return None };
+            let told = self.top(crate::made::STORES)?.get(&crate::stores::asked(*store, key)?)?;
+            match told.elements() {
+                Some(all) => Some(Value::List(List::Values(all.filter_map(plain).collect()))),
+                None => plain(told),
+            }
+        };
+        told().unwrap_or(Value::Unknown)
+    }
 }
 
 impl Recorded<'_> {
@@ -525,13 +538,15 @@ impl Recorded<'_> {
                 _ => None,
             },
             // Of the parents of what was executed.
-            About::ParentCommandLine => {
-                let line = parent()?.get("command_line")?;
-                scalar(line.get("value")?, false, line.get("encoding").is_some())
-            }
+            About::ParentCommandLine => command_line(parent()?),
             About::ParentCalled => None,
             About::AncestorComms => ancestors(COMM),
             About::AncestorExecutables => ancestors(EXECUTABLE),
+            About::AncestorCommandLines => {
+                let all = at("process.ancestors")?.elements()?;
+                let values = all.map(|one| command_line(one).unwrap_or(Value::Unknown));
+                Some(Value::List(List::Values(values.collect())))
+            }
             About::Tree => {
                 let own = at("process.unique_id")?.int()?;
                 let is_beginning = |one: &Raw<'_>| {
@@ -573,6 +588,12 @@ impl Recorded<'_> {
 /// A value that is not escaped, and not cut.
 fn plain(value: Raw<'_>) -> Option<Value<'_>> {
     scalar(value, false, false)
+}
+
+/// What an ancestor was called with, if that is known.
+fn command_line(of: Raw<'_>) -> Option<Value<'_>> {
+    let line = of.get("command_line")?;
+    scalar(line.get("value")?, false, line.get("encoding").is_some())
 }
 
 /// What a container, or a pod, is labelled with: `KEY=VALUE` of each.

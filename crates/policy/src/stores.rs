@@ -60,6 +60,28 @@ pub(crate) fn find(path: &str) -> Option<expr::Stored<Slot>> {
     Some(expr::Stored { field: Field { slot: Slot::Store(*store), ty: *ty, names: None }, key: *key })
 }
 
+/// The type of what is asked for as `process(42).comm`, or `user(0)`.
+pub(crate) fn type_of(asked: &str) -> Option<Type> {
+    let (name, rest) = asked.split_once('(')?;
+    let (_, member) = rest.rsplit_once(')')?;
+    let (.., ty, _) = STORES.iter().find(|(_, path, ..)| path.strip_prefix(name) == Some(member))?;
+    Some(*ty)
+}
+
+/// What asks a store for a key, as [`type_of`] has it.
+pub(crate) fn asked(store: Store, key: &Value<'_>) -> Option<String> {
+    let (_, path, ..) = STORES.iter().find(|(of, ..)| *of == store)?;
+    let (name, member) = path.split_at(path.find('.').unwrap_or(path.len()));
+    match key {
+        Value::Int(number) => Some(format!("{name}({number}){member}")),
+        Value::Text(Text { bytes, cut: false }) => {
+            Some(format!("{name}({}){member}", String::from_utf8_lossy(bytes)))
+        }
+        Value::Ip(address) => Some(format!("{name}({address}){member}")),
+        _ => None,
+    }
+}
+
 fn text(text: Option<&[u8]>) -> Value<'_> {
     text.map_or(Value::Unknown, Value::text)
 }
