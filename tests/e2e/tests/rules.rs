@@ -272,6 +272,8 @@ const ATTACKS: &[(&str, &str)] = &[
     ("disk_node_made", "mknod /tmp/disk b 240 0"),
     ("file_opened_by_handle", OPENS_BY_HANDLE),
     ("web_server_by_hand", "sh -c ': python3 -m http.server'"),
+    ("port_of_malware_connected", "ip addr add 203.0.113.10/32 dev lo; bash -c ': </dev/tcp/203.0.113.10/4444'"),
+    ("shell_given_to_service_account", "cp /bin/true /usr/local/bin/su; /usr/local/bin/su -s /bin/sh -c id nobody"),
     // Those that look only where they are named.
     ("history_left_out", "HISTCONTROL=ignoreboth bash -c true"),
     (
