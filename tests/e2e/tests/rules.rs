@@ -258,7 +258,7 @@ const ATTACKS: &[(&str, &str)] = &[
         "decoded_file_executed",
         "echo IyEvYmluL3NoCg== | base64 -d >/usr/local/bin/decoded; chmod +x /usr/local/bin/decoded; /usr/local/bin/decoded",
     ),
-    ("web_shell_written", "mkdir -p /var/www/html; echo >/var/www/html/shell.php"),
+    ("web_shell_written", "mkdir -p /var/www/html; echo '<?php system($_GET[0]);' >/var/www/html/shell.php"),
     // io_uring_setup(2).
     ("io_uring_by_unlikely_program", "perl -e 'my $p = \"\\0\" x 120; syscall 425, 8, $p'"),
     ("account_changed", "cp /bin/true /usr/local/bin/chpasswd; /usr/local/bin/chpasswd"),
