@@ -244,7 +244,7 @@ const ATTACKS: &[(&str, &str)] = &[
     ("keys_logged_by_shell", "bash -c 'trap \": typed\" DEBUG; true'"),
     ("misleading_name_executed", "cp /bin/true /tmp/picture.png; /tmp/picture.png"),
     ("guard_configuration_modification", "mkdir -p /etc/selinux; echo >/etc/selinux/config"),
-    ("guard_killed", "cp /bin/sleep /tmp/falco; /tmp/falco 9 & sleep 0.3; kill -9 $!; wait"),
+    ("guard_killed", "cp /bin/sleep /tmp/falco; /tmp/falco 99 & until grep -q falco /proc/$!/comm || ! kill -0 $!; do :; done; kill -9 $!; wait"),
     ("swap_switched_off", "cp /bin/true /usr/local/bin/swapoff; /usr/local/bin/swapoff -a"),
     ("port_redirected", "cp /bin/true /usr/local/bin/iptables; /usr/local/bin/iptables -t nat -A PREROUTING -j REDIRECT"),
     ("named_pipe_shell", "mkfifo /tmp/pipe; cp /bin/true /usr/local/bin/nc; /usr/local/bin/nc 127.0.0.1 9"),
