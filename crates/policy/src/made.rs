@@ -12,9 +12,8 @@ use crate::stores;
 pub(crate) const STORES: &str = "stores";
 
 /// The line of an event, `at` so many nanoseconds after 1970. `who` has what is told of who did it, by the names that conditions ask by (what a
-/// store has under a key among it: `process(42).comm`), and
-/// `data` the event's fields: texts (also of bytes), numbers, booleans, lists of texts, or what stands in a line for a value of parts; one that
-/// is null is known to be missing.
+/// store has under a key among it: `process(42).comm`), and `data` the event's fields: texts (of bytes: a character for each, U+0000 to U+00FF),
+/// numbers, booleans, lists of texts, or what stands in a line for a value of parts; one that is null is known to be missing.
 ///
 /// # Errors
 ///
@@ -44,7 +43,8 @@ pub fn made(
         }
         fields.push(match value {
             Value::String(text) if definition.is_some_and(|f| f.ty == catalogue::Type::Bytes) => {
-                json!({"name": name, "bytes": BASE64.encode(text.as_bytes())})
+                let bytes = bytes(text).map_err(|c| format!("{name} of {}: '{c}' is no byte", event.name))?;
+                json!({"name": name, "bytes": BASE64.encode(&bytes)})
             }
             _ => field(name, value),
         });
@@ -114,6 +114,11 @@ pub fn made(
     }
     line["data"] = Value::Array(fields);
     Ok(line.to_string())
+}
+
+/// The bytes that a text tells, `"\x7fELF\xff"`; or the first character that is none.
+fn bytes(text: &str) -> Result<Vec<u8>, char> {
+    text.chars().map(|c| u8::try_from(c).map_err(|_| c)).collect()
 }
 
 /// Otherwise it would be unknown, and a test by which nothing is to be found passed for that.
@@ -235,6 +240,20 @@ mod tests {
         ] {
             assert!(ask(name).starts_with(part), "{name}: {}", ask(name));
         }
+    }
+
+    #[test]
+    fn a_character_is_a_byte() {
+        let event = catalogue::event("magic_write").unwrap();
+        let made = |text: &str| made(event, 0, &Map::new(), &map(json!({"bytes": text})));
+        let line = made("\x7fELF\u{ff}").unwrap();
+        let recorded = Recorded::parse(1, line.as_bytes()).unwrap().unwrap();
+        let expr::Value::Text(text) = recorded.get(&Fields { event }.field("data.bytes").unwrap().slot)
+        else {
+            panic!("{line}")
+        };
+        assert_eq!(*text.bytes, *b"\x7fELF\xff");
+        assert_eq!(made("a\u{100}").unwrap_err(), "bytes of magic_write: 'Ā' is no byte");
     }
 
     #[test]

@@ -305,7 +305,7 @@ curl -s -o page http://127.0.0.1:9/; curl -s -o page file:///etc/hostname; cat p
 for n in $(seq 1 30); do curl -s http://127.0.0.1:9/; done
 bash -c 'trap \"rm -f other2\" EXIT; true'; perl -e 'print 1'; ps; env; sleep 0; true; nice true; nohup true; nohup sh work.sh; setsid true; xargs true; timeout 1 true
 cat /etc/hostname /etc/os-release
-perl -MMIME::Base64 -e 'for (1 .. 30) { open my $f, q(>), qq(coded$_); print $f encode_base64(join q(), map { chr int rand 256 } 1 .. 64) }'
+perl -MMIME::Base64 -e 'srand 16; for (1 .. 30) { open my $f, q(>), qq(coded$_); print $f encode_base64(join q(), map { chr int rand 256 } 1 .. 64) }'
 perl -e 'for (1 .. 30) { open my $f, q(>), qq(words$_); print $f qq(The quick brown fox jumps over the lazy dog, $_ times.) }'
 mkfifo pipe; cat pipe & echo x >pipe; wait; cat <(echo hello) </etc/hostname; HISTSIZE=1000 HISTCONTROL=ignoredups bash -c true
 echo true >todo.txt.x; sh ./todo.txt.x; sysctl kernel.ostype; sleep 5 & kill $!; wait; base64 all.tar.gz | base64 -d >again.tar.gz
