@@ -17,7 +17,7 @@ use serde_saphyr::Spanned;
 
 use crate::correlation::{Comparison, Correlation, MOST, Measure};
 use crate::detector::{Case, Detector, Look, Maturity, Of, Produced};
-use crate::input::{In, Inputs, OfFields};
+use crate::input::{FILE_PLACED, In, Inputs, OfFields, ROADS, Road};
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
@@ -132,11 +132,9 @@ fn read(files: Vec<(Arc<Path>, Result<String, FileError>)>) -> Result<Library, V
                 ),
             ));
         }
-        if catalogue::event(&one.produced.name).is_some() {
-            errors.push(
-                one.source
-                    .wrong(&one.id, format!("'{}' is an event of the kernel's already", one.produced.name)),
-            );
+        if catalogue::event(&one.produced.name).is_some() || *one.produced.name == *FILE_PLACED {
+            let message = format!("'{}' is the name of an event, or of several", one.produced.name);
+            errors.push(one.source.wrong(&one.id, message));
         }
     }
     let order = in_order(&written, &mut errors);
@@ -670,26 +668,41 @@ impl<'t> Written<'t> {
         errors: &mut Vec<FileError>,
     ) -> Vec<Look> {
         let name = &look.value.name;
-        let of: Vec<(Of, OfFields<'_>)> = match reading.all.iter().find(|w| *w.produced.name == *name.value) {
-            Some(other) => vec![(
-                Of::Finding(Arc::clone(&other.produced.name)),
-                OfFields::Finding(&other.produced.name, &other.produced.fields),
-            )],
-            None => match policy::find_events(&name.value) {
-                Ok(events) => events
-                    .into_iter()
-                    .map(|event: &'static Event| (Of::Event(event), OfFields::Event(Fields { event })))
-                    .collect(),
-                Err(error) => {
-                    errors.push(self.source.wrong(name, error.to_string()));
-                    vec![]
+        let event = |event: &'static Event| (Of::Event(event), OfFields::Event(Fields { event }));
+        let of: Vec<((Of, OfFields<'_>), Option<Road>)> =
+            match reading.all.iter().find(|w| *w.produced.name == *name.value) {
+                Some(other) => {
+                    let produced = &other.produced;
+                    vec![(
+                        (
+                            Of::Finding(Arc::clone(&produced.name)),
+                            OfFields::Finding(&produced.name, &produced.fields),
+                        ),
+                        None,
+                    )]
                 }
-            },
-        };
+                None if name.value == FILE_PLACED => ROADS
+                    .iter()
+                    .filter_map(|road| Some((event(catalogue::event(road.0)?), Some(*road))))
+                    .collect(),
+                None => match policy::find_events(&name.value) {
+                    Ok(events) => events.into_iter().map(|found| (event(found), None)).collect(),
+                    Err(error) => {
+                        errors.push(self.source.wrong(name, error.to_string()));
+                        vec![]
+                    }
+                },
+            };
+        let before = errors.len();
         of.into_iter()
-            .filter_map(|(of, fields)| {
-                let inputs = Inputs { of: fields, lists: reading.lists, requests: reading.requests };
-                let condition = self.condition(&look.value, &inputs, errors)?;
+            .filter_map(|((of, fields), road)| {
+                // What is wrong with it is wrong for all, and said once.
+                if errors.len() > before {
+                    return None;
+                }
+                let (placed, beside) = road.map_or((None, None), |(_, path, beside)| (Some(path), beside));
+                let inputs = Inputs { of: fields, placed, lists: reading.lists, requests: reading.requests };
+                let condition = self.condition(&look.value, beside, &inputs, errors)?;
                 let outputs = self.produced.fields.iter().map(|(name, ty)| {
                     let of_field = self.outputs.iter().enumerate().filter(|(_, o)| o.name.value == *name);
                     of_field.fold(None, |found, (n, output)| match self.output(output, *ty, &inputs) {
@@ -728,6 +741,7 @@ impl<'t> Written<'t> {
     fn condition(
         &self,
         look: &LookText,
+        beside: Option<&str>,
         inputs: &Inputs<'_>,
         errors: &mut Vec<FileError>,
     ) -> Option<Option<expr::Condition<crate::In>>> {
@@ -747,6 +761,10 @@ impl<'t> Written<'t> {
             }
         }
         let mut all: Vec<Expr> = policy::together(filters);
+        match beside.map(expr::parse).transpose() {
+            Ok(beside) => all.extend(beside),
+            Err(e) => errors.push(self.source.wrong(&look.name, e.message)),
+        }
         for filter in &look.scope_filters {
             match policy::in_scope(filter.value.trim(), &inputs.who()) {
                 Ok(expr) => all.push(expr),

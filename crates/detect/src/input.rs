@@ -19,10 +19,28 @@ pub enum In {
     Output(u16),
 }
 
+/// What detectors call that a file comes to be at a path, by whichever road, so that none is left out: they say once what holds of its
+/// `data.pathname`, and look at each of [`ROADS`].
+pub(crate) const FILE_PLACED: &str = "file_placed";
+
+/// The event, which of its fields has the path, and what must hold beside.
+pub(crate) type Road = (&'static str, &'static str, Option<&'static str>);
+
+/// The roads of [`FILE_PLACED`].
+pub(crate) const ROADS: [Road; 4] = [
+    // O_WRONLY or O_RDWR, of O_ACCMODE (asm-generic/fcntl.h).
+    ("security_file_open", "pathname", Some("data.flags % 4 != 0")),
+    ("security_inode_rename", "new_path", None),
+    ("security_inode_link", "new_path", None),
+    ("security_inode_symlink", "linkpath", None),
+];
+
 /// The fields of an event of the catalogue, or of what a detector finds; and lists of texts with a name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'d> {
     pub(crate) of: OfFields<'d>,
+    /// The field that is the path, of a road of [`FILE_PLACED`].
+    pub(crate) placed: Option<&'static str>,
     pub(crate) lists: &'d FxHashMap<Arc<str>, Vec<Vec<u8>>>,
     /// The options by which fields are taken that were asked for, and are not taken without.
     pub(crate) requests: &'d RefCell<BTreeSet<&'static str>>,
@@ -38,6 +56,7 @@ impl Inputs<'_> {
     }
 
     fn data(&self, name: &str) -> Option<Field<In>> {
+        let name = if name == "pathname" { self.placed.unwrap_or(name) } else { name };
         let field = self.of.data(name)?;
         if let OfFields::Event(fields) = self.of {
             let name = name.split('.').next().unwrap_or(name);

@@ -186,7 +186,7 @@ fn looks(
     let look = |source: &::sigma::Event| {
         let event =
             catalogue::event(source.event).ok_or_else(|| format!("there is no event {}", source.event))?;
-        let inputs = Inputs { of: OfFields::Event(Fields { event }), lists: &lists, requests };
+        let inputs = Inputs { of: OfFields::Event(Fields { event }), placed: None, lists: &lists, requests };
         let wrong = |e: expr::Error| format!("{}: {e}", event.name);
         let condition =
             expr::parse(&source.condition).and_then(|e| expr::compile(&e, &inputs)).map_err(wrong)?;

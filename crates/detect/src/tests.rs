@@ -85,6 +85,39 @@ fn so_many_within_a_time_of_one() {
     assert_eq!(told, [false, false, false, false, true, false, false]);
 }
 
+#[test]
+fn a_file_is_placed_by_all_roads() {
+    let text = "type: detector\nid: a\nproduced_event: {name: b, fields: [{name: path, type: string}]}\n\
+                requirements:\n  events: [{name: file_placed, condition: 'data.pathname.startsWith(\"/etc/\")'}]\n\
+                output: {fields: [{name: path, expression: data.pathname}]}\n";
+    let mut detectors = Detectors::new(parse(Path::new("x.yaml"), text).unwrap().detectors);
+    let ctx = Context::new().unwrap();
+    let mut told = |event: &str, texts: &[(&str, &str)], flags: Option<i32>| {
+        let definition = catalogue::event(event).unwrap();
+        let at = |name: &str| definition.fields.iter().position(|f| f.name == name).unwrap() as u8;
+        let header = Header { origin: event::Origin::Current, ..Header::unknown(1) };
+        let mut record = RecordBuilder::new(definition, header);
+        for (name, text) in texts {
+            record = record.put_str(at(name), text.as_bytes(), Quality::Ok);
+        }
+        if let Some(flags) = flags {
+            record = record.put_i32(at("flags"), flags);
+        }
+        let found = found(&mut detectors, &ctx, &record.finish());
+        found.first().map(|f| format!("{:?}", f.outputs))
+    };
+    let here = Some(format!("{:?}", [Output::Text { bytes: (*b"/etc/x").into(), cut: false }]));
+    assert_eq!(told("security_file_open", &[("pathname", "/etc/x")], Some(1)), here);
+    assert_eq!(told("security_inode_rename", &[("old_path", "/y"), ("new_path", "/etc/x")], None), here);
+    assert_eq!(told("security_inode_link", &[("old_path", "/y"), ("new_path", "/etc/x")], None), here);
+    assert_eq!(told("security_inode_symlink", &[("linkpath", "/etc/x"), ("target", "/y")], None), here);
+    // Read; from there; to there; elsewhere.
+    assert_eq!(told("security_file_open", &[("pathname", "/etc/x")], Some(0)), None);
+    assert_eq!(told("security_inode_rename", &[("old_path", "/etc/x"), ("new_path", "/y")], None), None);
+    assert_eq!(told("security_inode_symlink", &[("linkpath", "/y"), ("target", "/etc/x")], None), None);
+    assert_eq!(told("security_file_open", &[("pathname", "/y")], Some(1)), None);
+}
+
 /// A detector of several events.
 fn several(looks: &str, of: &str) -> Detectors {
     let text = format!(
@@ -230,6 +263,14 @@ fn what_is_wrong_and_where() {
             detector("requirements: {events: [{name: openat}]}\nunusual: {of: data.pathnam, learn: 1h}\n"),
             "x.yaml:5:15: ",
         ),
+        (
+            detector("requirements:\n  events: [{name: file_placed, condition: 'data.pathnam == \"x\"'}]\n"),
+            "x.yaml:5:44: unknown field 'data.pathnam'; did you mean 'data.pathname'?",
+        ),
+        (
+            detector(&events("openat")).replace("name: b", "name: file_placed"),
+            "is the name of an event, or of several",
+        ),
         (detector(&events("b")), "looks at what it finds itself"),
         (detector("colour: red\n"), "colour"),
         ("type: detector\nid: a\n".into(), "a detector has 'id'"),
@@ -238,6 +279,7 @@ fn what_is_wrong_and_where() {
     ] {
         let errors = of(&text);
         assert!(errors.contains(expected), "{expected}: {errors}\n{text}");
+        assert_eq!(errors.matches(expected).count(), 1, "it is said once: {errors}");
     }
 }
 
