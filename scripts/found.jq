@@ -7,8 +7,8 @@ def signs: .threat.mitre | .technique.id // "", .other_techniques[]?;
 def cell: gsub("\\|"; "\\|") | gsub("\n"; " ");
 def percent($of): if $of == 0 then "-" else "\(1000 * . / $of | round / 10) %" end;
 
-# Within the sandbox, which unshare(1) began, a case's command is run by timeout(1), and what prepares it is not.
-def commanded: [.workload.process | .thread.name, .ancestors[]?.thread.name] | .[:(index("unshare") // length)] | any(. == "timeout");
+# Within the sandbox, which the first unshare(1) began, a case's command is run by timeout(1), and what prepares it is not.
+def commanded: [.workload.process | .thread.name, .ancestors[]?.thread.name] | .[:(rindex("unshare") // length)] | any(. == "timeout");
 def of($run): [.found[] | select(.detector and $run and (.timestamp | time) >= $run.t_start and (.timestamp | time) <= $run.t_end and commanded)];
 
 # Each of the cases that are attacks, at a place: whether it was run there, and what was found. $installed: packages, a line each.

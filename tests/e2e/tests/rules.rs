@@ -274,6 +274,45 @@ const ATTACKS: &[(&str, &str)] = &[
     ("web_server_by_hand", "sh -c ': python3 -m http.server'"),
     ("port_of_malware_connected", "ip addr add 203.0.113.10/32 dev lo; bash -c ': </dev/tcp/203.0.113.10/4444'"),
     ("shell_given_to_service_account", "cp /bin/true /usr/local/bin/su; /usr/local/bin/su -s /bin/sh -c id nobody"),
+    ("kerberos_secrets_read", "echo >/tmp/krb5cc_0; cat /tmp/krb5cc_0"),
+    (
+        "known_hosts_gathered",
+        "for u in a b; do mkdir -p /root/$u/.ssh; echo >/root/$u/.ssh/known_hosts; cat /root/$u/.ssh/known_hosts; done",
+    ),
+    ("rootkit_signal_sent", "sleep 99 & kill -64 $!; wait"),
+    ("anonymity_network_used", "cp /bin/true /usr/local/bin/tor; /usr/local/bin/tor --RunAsDaemon 1"),
+    ("remote_control_tool_executed", "cp /bin/true /usr/local/bin/anydesk; /usr/local/bin/anydesk"),
+    ("share_copied", "cp /bin/true /usr/local/bin/smbclient; /usr/local/bin/smbclient //192.0.2.1/x -c 'mget *'"),
+    // It is found when nothing was executed for two seconds.
+    ("process_named_as_daemon", "perl -e '$0 = \"sshd: root\"; sleep 3'"),
+    ("user_namespace_by_command", "setpriv --reuid=65534 --clear-groups unshare -U true"),
+    ("directory_changed", "cp /bin/true /usr/local/bin/ldapadd; /usr/local/bin/ldapadd -x"),
+    ("directory_searched", "cp /bin/true /usr/local/bin/ldapsearch; /usr/local/bin/ldapsearch '(objectClass=user)'"),
+    ("browser_extension_forced", "mkdir -p /etc/chromium/policies/managed; echo >/etc/chromium/policies/managed/x.json"),
+    ("backups_removed", "rm -rf /root/backups"),
+    ("banner_modification", "echo >/etc/motd"),
+    ("web_pages_replaced", "for s in a b; do mkdir -p /var/www/$s; echo >/var/www/$s/index.html; done"),
+    ("boot_loader_modification", "mkdir -p /etc/default; echo >>/etc/default/grub"),
+    ("cluster_secrets_dumped", "cp /bin/true /usr/local/bin/kubectl; /usr/local/bin/kubectl get secrets -A -o yaml"),
+    ("container_given_the_host", "cp /bin/true /usr/local/bin/docker; /usr/local/bin/docker run --privileged x"),
+    (
+        "hosts_reached_in_a_row",
+        "cp /bin/true /usr/local/bin/ssh
+        for n in 1 2 3; do /usr/local/bin/ssh -o StrictHostKeyChecking=no root@192.0.2.$n id; done",
+    ),
+    ("root_bound_elsewhere", "mkdir -p /tmp/root; mount --bind / /tmp/root; umount /tmp/root"),
+    // setns(2).
+    ("namespaces_entered_by_script", "perl -e 'open my $n, \"<\", \"/proc/self/ns/uts\"; syscall 308, fileno $n, 0'"),
+    ("package_source_modification", "mkdir -p /etc/apt/sources.list.d; echo >/etc/apt/sources.list.d/tarsius.list"),
+    ("files_zeroed", "perl -e 'for (1 .. 12) { open my $f, q(>), \"/tmp/zero$_\"; print $f \"\\0\" x 64 }'"),
+    ("transient_service_created", "/usr/local/bin/systemd-run sh -c id"),
+    ("file_system_debugger_executed", "cp /bin/true /usr/local/bin/debugfs; /usr/local/bin/debugfs -R ls x"),
+    ("password_tool_executed", "cp /bin/true /usr/local/bin/hashcat; /usr/local/bin/hashcat"),
+    (
+        "credential_dumper_executed",
+        "cp /bin/true /usr/local/bin/impacket-secretsdump; /usr/local/bin/impacket-secretsdump",
+    ),
+    ("tunnel_tool_executed", "/usr/local/bin/chisel client"),
     // Those that look only where they are named.
     ("history_left_out", "HISTCONTROL=ignoreboth bash -c true"),
     (
