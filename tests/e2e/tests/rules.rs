@@ -313,6 +313,18 @@ const ATTACKS: &[(&str, &str)] = &[
         "cp /bin/true /usr/local/bin/impacket-secretsdump; /usr/local/bin/impacket-secretsdump",
     ),
     ("tunnel_tool_executed", "/usr/local/bin/chisel client"),
+    ("names_asked_by_web", "curl -s 'http://127.0.0.1:9/dns-query?name=x'"),
+    ("static_pod_placed", "mkdir -p /etc/kubernetes/manifests; echo >/etc/kubernetes/manifests/x.yaml"),
+    ("cluster_admin_taken", "/usr/local/bin/kubectl create clusterrolebinding x --clusterrole=cluster-admin"),
+    ("web_server_extended", "mkdir -p /var/www/uploads; echo >/var/www/uploads/.htaccess"),
+    ("database_wrote_code", "cp $(command -v perl) /usr/local/bin/mysqld; /usr/local/bin/mysqld -e 'open my $f, q(>), q(/tmp/udf.so)'"),
+    (
+        "databases_dropped",
+        "cp /bin/true /usr/local/bin/mysql; for d in a b c; do /usr/local/bin/mysql -e \"drop database $d\"; done",
+    ),
+    ("file_covered_by_mount", "echo >/var/log/covered; mount --bind /dev/null /var/log/covered; umount /var/log/covered"),
+    // pidfd_open(2), pidfd_getfd(2), of itself.
+    ("descriptor_taken", "perl -e 'my $p = syscall 434, $$ + 0, 0; syscall 438, $p + 0, 0, 0'"),
     // Those that look only where they are named.
     ("history_left_out", "HISTCONTROL=ignoreboth bash -c true"),
     (
