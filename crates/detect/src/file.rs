@@ -668,25 +668,19 @@ impl<'t> Written<'t> {
         errors: &mut Vec<FileError>,
     ) -> Vec<Look> {
         let name = &look.value.name;
-        let event = |event: &'static Event| (Of::Event(event), OfFields::Event(Fields { event }));
-        let of: Vec<((Of, OfFields<'_>), Option<Road>)> =
+        let event = |event: &'static Event, road| (Of::Event(event), OfFields::Event(Fields { event }), road);
+        let of: Vec<(Of, OfFields<'_>, Option<Road>)> =
             match reading.all.iter().find(|w| *w.produced.name == *name.value) {
-                Some(other) => {
-                    let produced = &other.produced;
-                    vec![(
-                        (
-                            Of::Finding(Arc::clone(&produced.name)),
-                            OfFields::Finding(&produced.name, &produced.fields),
-                        ),
-                        None,
-                    )]
+                Some(Written { produced, .. }) => {
+                    let fields = OfFields::Finding(&produced.name, &produced.fields);
+                    vec![(Of::Finding(Arc::clone(&produced.name)), fields, None)]
                 }
                 None if name.value == FILE_PLACED => ROADS
                     .iter()
-                    .filter_map(|road| Some((event(catalogue::event(road.0)?), Some(*road))))
+                    .filter_map(|road| Some(event(catalogue::event(road.0)?, Some(*road))))
                     .collect(),
                 None => match policy::find_events(&name.value) {
-                    Ok(events) => events.into_iter().map(|found| (event(found), None)).collect(),
+                    Ok(events) => events.into_iter().map(|found| event(found, None)).collect(),
                     Err(error) => {
                         errors.push(self.source.wrong(name, error.to_string()));
                         vec![]
@@ -695,7 +689,7 @@ impl<'t> Written<'t> {
             };
         let before = errors.len();
         of.into_iter()
-            .filter_map(|((of, fields), road)| {
+            .filter_map(|(of, fields, road)| {
                 // What is wrong with it is wrong for all, and said once.
                 if errors.len() > before {
                     return None;

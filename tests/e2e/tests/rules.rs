@@ -361,6 +361,7 @@ perl -e 'for (1 .. 30) { open my $f, q(>), qq(words$_); print $f qq(The quick br
 mkfifo pipe; cat pipe & echo x >pipe; wait; cat <(echo hello) </etc/hostname; HISTSIZE=1000 HISTCONTROL=ignoredups bash -c true
 echo true >todo.txt.x; sh ./todo.txt.x; sysctl kernel.ostype; sleep 5 & kill $!; wait; base64 all.tar.gz | base64 -d >again.tar.gz
 ln -s /etc/hostname name; ln link hard; chmod 755 all.tar.gz; perl -e '$0 = q(work)'; dig +tries=1 +time=1 @127.0.0.1 www.example.org
+mkdir -p /etc/wireguard; echo >/etc/wireguard/wg0.conf; printf '#!/bin/bash\\nread -r x </etc/wireguard/wg0.conf\\n' >/usr/local/bin/wg-quick; bash /usr/local/bin/wg-quick up wg0
 useradd --help; systemctl --version; ssh -V; git --version; openssl version; ip addr
 ";
 
